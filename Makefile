@@ -1,0 +1,74 @@
+# Segel. Everything builds from Debian packages (contrib/packages).
+#   make            the programs, in build/release
+#   make check      every test, with ASan and UBSan; the session tests also with TSan
+#   make lint       include arrows, forbidden calls, compiler warnings
+#   make install DESTDIR= PREFIX=/usr/local
+
+MODE ?= release
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC = gcc
+VERSION := 0.1.0
+OUT := build/$(MODE)
+
+PKGS := gmime-3.0 libconfig sqlite3 libcrypto jansson
+CFLAGS_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-clash-protection -fcf-protection -ftrivial-auto-var-init=zero
+CFLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+CFLAGS_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
+LDFLAGS_release := -pie -Wl,-z,relro,-z,now
+LDFLAGS_asan := -fsanitize=address,undefined
+LDFLAGS_tsan := -fsanitize=thread
+
+WARN := -Wall -Wextra -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wwrite-strings -Wvla -Wformat=2 -Werror
+CFLAGS := -std=c17 -D_GNU_SOURCE -g -pthread -fPIE -fstack-protector-strong -I. $(WARN) \
+	-DSEGEL_VERSION='"$(VERSION)"' $(CFLAGS_$(MODE)) $(shell pkg-config --cflags $(PKGS))
+LDFLAGS := -pthread -Wl,--as-needed $(LDFLAGS_$(MODE))
+LDLIBS := -lmilter $(shell pkg-config --libs $(PKGS)) -lresolv
+
+PROGRAMS := segel-milter segel-keyd segelctl
+MAIN_segel-milter := milter/filter/main.c
+MAIN_segel-keyd := milter/keyd/main.c
+MAIN_segelctl := milter/ctl/main.c
+
+MAINS := $(foreach p,$(PROGRAMS),$(MAIN_$(p)))
+SOURCES := $(filter-out $(MAINS),$(wildcard smime/*.c policy/*.c policy/registry/*.c milter/*.c milter/*/*.c))
+OBJECTS := $(SOURCES:%.c=$(OUT)/%.o)
+LIBRARY := $(OUT)/libsegel.a
+
+TEST_MAINS := $(sort $(shell find tests -name 'test_*.c'))
+TESTS := $(TEST_MAINS:%.c=$(OUT)/%)
+TEST_SUPPORT := $(filter-out %/main.c,$(sort $(shell find tests/support -name '*.c' 2>/dev/null)))
+TOOLS := $(OUT)/tests/pki/mkpki
+
+all: $(PROGRAMS:%=$(OUT)/%)
+
+$(OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(LIBRARY): $(OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+
+define PROGRAM
+$(OUT)/$(1): $(OUT)/$(MAIN_$(1):.c=.o) $(LIBRARY)
+	$(CC) $(LDFLAGS) -o $$@ $$^ $(LDLIBS)
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call PROGRAM,$(p))))
+
+$(TESTS): $(OUT)/%: $(OUT)/%.o $(TEST_SUPPORT:%.c=$(OUT)/%.o) $(LIBRARY)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(TOOLS): $(OUT)/%: $(OUT)/%.o $(LIBRARY)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+tools: $(TOOLS)
+tests: $(TESTS) $(TOOLS)
+
+clean:
+	rm -rf build
+
+.PHONY: all tools tests clean check lint install
+.SECONDARY:
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -1,0 +1,50 @@
+/*
+ * audit: an append-only, hash-chained file of records; one file per writing process.
+ *
+ * A record is one line:  SEQ TIME EVENT key=value ... prev=HEX hash=HEX
+ * hash is SHA-256 over the line up to and without " hash="; prev is the hash of the record
+ * before (64 zeros in the first). Values are escaped (every byte outside printable ASCII, and
+ * blank, '"', '=' and '%', as %XX), so a line never holds a stray separator.
+ *
+ * audit_append returns when the record is on disk: records of several threads share one
+ * fdatasync. A failed write or sync is never retried: from then on every append fails, and its
+ * caller defers. After a crash the torn tail (never acknowledged to anyone) is closed off by a
+ * "resume" record that names its length and hash. A second writer is refused (flock).
+ */
+#ifndef MILTER_AUDIT_H
+#define MILTER_AUDIT_H
+
+#include "smime/base.h"
+#include "smime/err.h"
+
+struct audit;
+
+/* One key and its value; the value is escaped on writing and cut at LIMIT_TOKEN_BYTES bytes. */
+struct audit_pair {
+	const char *key;
+	const char *value;
+};
+
+/* `dir` must exist and be writable for us alone or our group; the file is dir/name.audit, 0640. */
+int audit_open(const char *dir, const char *name, struct audit **ret, struct err *err) MUST_USE;
+/* Thread-safe. `seq` may be NULL. */
+int audit_append(struct audit *audit, const char *event, const struct audit_pair *pairs, size_t n_pairs,
+    uint64_t *seq, struct err *err) MUST_USE;
+void audit_close(struct audit *audit);
+AUTO_DEFINE(struct audit, audit_close);
+
+/* Reading, for segelctl audit: calls back per line, in order; stops when the callback returns false. */
+struct audit_record {
+	uint64_t seq;
+	const char *time;  /* RFC 3339, UTC, milliseconds */
+	const char *event;
+	size_t n_pairs;
+	const struct audit_pair *pairs; /* unescaped values */
+	bool good;         /* hash and prev hold */
+	const char *why;   /* what does not, or NULL */
+	uint64_t line;     /* number in the file */
+};
+int audit_read(const char *file, bool (*each)(void *ctx, const struct audit_record *record), void *ctx,
+    struct err *err) MUST_USE;
+
+#endif

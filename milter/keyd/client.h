@@ -1,0 +1,42 @@
+/*
+ * client: how the filter asks segel-keyd for a signature.
+ * Keeps a small pool of connections; a broken one is replaced once per call. Every answer that
+ * is not a signature is an error whose text says what the agent said; the caller defers.
+ * Thread-safe. The protocol is in wire.h.
+ */
+#ifndef KEYD_CLIENT_H
+#define KEYD_CLIENT_H
+
+#include "smime/base.h"
+#include "smime/err.h"
+#include "smime/key.h"
+
+struct keyd_client;
+
+/* What the agent writes into its intent before it signs. All are from our own facts; none may be NULL. */
+struct sign_context {
+	const char *login;
+	const char *from;
+	const char *queue_id;
+	const char *session;  /* the filter's own id for the message */
+};
+
+/* Does not connect yet. */
+struct keyd_client *keyd_client_new(const char *socket, int timeout_ms);
+void keyd_client_free(struct keyd_client *client);
+AUTO_DEFINE(struct keyd_client, keyd_client_free);
+
+int keyd_sign(struct keyd_client *client, const struct sign_context *context, const unsigned char spki[32],
+    enum digest alg, struct slice digest, unsigned char *sig, size_t *sig_len, struct err *err) MUST_USE;
+
+/* Is the agent there and does it answer? For `segel-milter -n`. */
+int keyd_ping(struct keyd_client *client, struct err *err) MUST_USE;
+
+/* The signer that smime_seal takes. Borrows both. */
+struct keyd_signer {
+	struct keyd_client *client;
+	const struct sign_context *context;
+};
+struct signer keyd_signer_of(struct keyd_signer *bound);
+
+#endif

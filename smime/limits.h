@@ -1,0 +1,29 @@
+/*
+ * limits: every cap on what comes from outside, with its reason.
+ * Reaching one is a fact (PARSE_LIMIT names it), never an error and never a crash.
+ */
+#ifndef SMIME_LIMITS_H
+#define SMIME_LIMITS_H
+
+enum {
+	LIMIT_MESSAGE_BYTES = 64 * 1024 * 1024, /* hard ceiling; the setting limits.message_size lies below */
+	LIMIT_HEADER_FIELDS = 500,              /* 500,000 one-byte fields cost a MIME parser 242 MB */
+	LIMIT_HEADER_BYTES = 256 * 1024,        /* all fields of one entity */
+	LIMIT_FIELD_BYTES = 16 * 1024,          /* one field, folds included */
+	LIMIT_FROM_BYTES = 1024,                /* a From that is longer hides something */
+	LIMIT_ADDRESS_MARKS = 50,               /* ':' or '(' in one address field: nested groups overflow parsers' stacks */
+	LIMIT_ADDRESS_BYTES = 320,              /* RFC 5321 4.5.3.1: 64 + 1 + 255 */
+	LIMIT_MIME_DEPTH = 20,                  /* multiparts within multiparts */
+	LIMIT_MIME_PARTS = 1000,                /* 300,000 empty parts cost a MIME parser 387 MB */
+	LIMIT_NESTED_MESSAGES = 5,              /* message/rfc822 within message/rfc822 */
+	LIMIT_BOUNDARY_BYTES = 70,              /* RFC 2046 5.1.1 */
+	LIMIT_PREAMBLE_BYTES = 1024,            /* text before the first boundary, which no reader shows */
+	LIMIT_LINE_BYTES = 990,                 /* longer lines are folded by later hops (998), which breaks a seal */
+	LIMIT_RECIPIENTS = 1000,                /* per transaction; the setting limits.recipients lies below */
+	LIMIT_CERT_BYTES = 16 * 1024,           /* one certificate */
+	LIMIT_CERT_ADDRESSES = 20,              /* rfc822Names we look at in one certificate */
+	LIMIT_CHAIN_CERTS = 5,                  /* certificates from the leaf up, without the root */
+	LIMIT_TOKEN_BYTES = 256,                /* one value from outside in a log line or evidence */
+};
+
+#endif
