@@ -1,0 +1,31 @@
+/*
+ * check: facts to findings. Each check looks at one thing and yields at most one finding; the
+ * table says in which classes and at which stage it runs and what it may raise. Pure.
+ */
+#ifndef POLICY_CHECK_H
+#define POLICY_CHECK_H
+
+#include "policy/finding.h"
+#include "policy/input.h"
+
+enum stage {
+	STAGE_MAIL = 1,    /* at MAIL FROM: the connection and the login are known */
+	STAGE_MESSAGE = 2, /* at the end of the message: everything is known */
+};
+
+#define CLASS_BIT(class) (1u << (class))
+
+struct check {
+	const char *name;
+	unsigned stages;
+	unsigned classes;
+	void (*run)(const struct policy_input *input, struct findings *findings);
+	enum reason raises[10]; /* ended by REASON_UNKNOWN; raised here and nowhere else in the table */
+};
+
+extern const struct check checks[]; /* ended by name NULL */
+
+/* Runs all checks of the class and stage, in the table's order. */
+void check_all(const struct policy_input *input, enum stage stage, struct findings *ret);
+
+#endif

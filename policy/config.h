@@ -1,0 +1,94 @@
+/*
+ * config: the settings file as a frozen struct.
+ * Read by libconfig (only in config.c), checked against the one table of settings (setting.h),
+ * then across settings. Every problem of the file is reported, each with file and line; an
+ * unknown key names the nearest known one. Immutable after loading; shared between threads.
+ */
+#ifndef POLICY_CONFIG_H
+#define POLICY_CONFIG_H
+
+#include "policy/table.h"
+#include "smime/buf.h"
+
+#define CONFIG_FILE "/etc/segel/segel.conf"
+
+struct text_list {
+	char **at;
+	size_t n;
+};
+
+struct keyd_key_setting {
+	char *file;
+	char *passphrase_file;
+	long limit; /* signatures a minute */
+};
+
+struct policy_setting {
+	char *finding;
+	char *class;
+	char *action;
+};
+
+/* Rows of a list of groups, one struct after the other. */
+struct row_list {
+	void *rows;
+	size_t n;
+};
+
+struct config {
+	char *file;       /* where it was read from */
+	long language;    /* enum language */
+	bool pretend;
+	struct {
+		long target; /* enum log_target of milter/log.h: 0 stderr, 1 syslog */
+		long level;  /* enum log_level of milter/log.h */
+	} log;
+	struct {
+		char *file;
+		long timeout; /* ms */
+	} registry;
+	struct {
+		char *socket;
+		char *socket_group;
+		char *user;
+		char *audit_dir;
+		struct text_list auth_types;
+		long drain;   /* ms */
+		long timeout; /* ms a session may be silent */
+	} submission;
+	struct {
+		char *socket;
+		char *socket_group;
+		char *user;
+		struct text_list signers;
+		char *audit_dir;
+		long timeout; /* ms */
+		long max_connections;
+		struct row_list keys; /* struct keyd_key_setting */
+	} keyd;
+	struct {
+		long form; /* enum seal_form of smime/seal.h */
+		char *chain_dir;
+	} seal;
+	struct {
+		long minimum; /* enum tls_version of policy/input.h */
+	} tls;
+	struct {
+		long message_size; /* bytes */
+		long recipients;
+	} limits;
+	struct row_list policy;    /* struct policy_setting, as written */
+	struct action_table table; /* defaults with the rows above applied */
+};
+
+/* `problems` gets one line a problem; -1 when there is any. */
+int config_load(const char *file, struct config **ret, struct buf *problems) MUST_USE;
+void config_free(struct config *config);
+AUTO_DEFINE(struct config, config_free);
+
+/* The effective settings, defaults included, in the file's own syntax. */
+void config_dump(const struct config *config, struct buf *ret);
+
+const struct keyd_key_setting *config_keys(const struct config *config, size_t *n);
+
+#endif
