@@ -8,6 +8,7 @@
 #define POLICY_SETTING_H
 
 #include "policy/config.h"
+#include "smime/limits.h"
 
 enum setting_type {
 	SETTING_TEXT,     /* char * */
@@ -25,7 +26,7 @@ struct setting {
 	enum setting_type type;
 	size_t offset;        /* in struct config, or in the row's struct */
 	const char *fallback; /* as written in the file; NULL = must be given (rows only) */
-	long least, most;     /* of a number, size or duration */
+	long least, most;     /* of a number, size or duration; least also the first choice offered */
 	const char *const *choices; /* NULL-terminated */
 	const struct setting *row;  /* SETTING_ROWS: the row's own settings, ended by name NULL */
 	size_t row_size;

@@ -1,0 +1,360 @@
+#include "policy/setting.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const languages[] = { "id", "en", NULL };
+static const char *const log_targets[] = { "stderr", "syslog", NULL };
+static const char *const log_levels[] = { "panic", "fatal", "error", "warning", "info", "debug", NULL };
+static const char *const seal_forms[] = { "unknown", "clear", "opaque", NULL };
+static const char *const tls_versions[] = { "none", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", NULL };
+
+static const struct setting key_row[] = {
+	{ .name = "file", .type = SETTING_TEXT, .offset = offsetof(struct keyd_key_setting, file),
+	  .help = "the private key: encrypted PEM or PKCS#12, readable by its owner only" },
+	{ .name = "passphrase_file", .type = SETTING_TEXT, .offset = offsetof(struct keyd_key_setting, passphrase_file),
+	  .help = "its passphrase, in a file readable by its owner only; \"credential:NAME\" for systemd" },
+	{ .name = "limit", .type = SETTING_NUMBER, .offset = offsetof(struct keyd_key_setting, limit), .fallback = "600",
+	  .least = 1, .most = 1000000, .help = "most signatures a minute" },
+	{ .name = NULL },
+};
+
+static const struct setting policy_row[] = {
+	{ .name = "finding", .type = SETTING_TEXT, .offset = offsetof(struct policy_setting, finding),
+	  .help = "a word of `segelctl policy show`" },
+	{ .name = "class", .type = SETTING_TEXT, .offset = offsetof(struct policy_setting, class),
+	  .help = "submission, inbound-official, inbound-other, local or egress" },
+	{ .name = "action", .type = SETTING_TEXT, .offset = offsetof(struct policy_setting, action),
+	  .help = "accept, tag, defer, hold, reject or reject+hold" },
+	{ .name = NULL },
+};
+
+#define AT(member) .offset = offsetof(struct config, member)
+#define DAY (24L * 60 * 60 * 1000)
+
+const struct setting settings[] = {
+	{ .name = "language", .type = SETTING_CHOICE, AT(language), .fallback = "id", .choices = languages,
+	  .help = "language of the replies that senders see: id (Bahasa Indonesia) or en" },
+	{ .name = "pretend", .type = SETTING_BOOL, AT(pretend), .fallback = "false",
+	  .help = "decide and log, but change and refuse nothing; for the first days of a roll-out" },
+
+	{ .name = "log.target", .type = SETTING_CHOICE, AT(log.target), .fallback = "syslog", .choices = log_targets,
+	  .help = "syslog (facility mail) or stderr" },
+	{ .name = "log.level", .type = SETTING_CHOICE, AT(log.level), .fallback = "info", .choices = log_levels,
+	  .help = "the least severe line that is written" },
+
+	{ .name = "registry.file", .type = SETTING_TEXT, AT(registry.file), .fallback = "/var/lib/segel/registry.db",
+	  .help = "the OP's registry (SQLite); made by `segelctl init`, read by the filter" },
+	{ .name = "registry.timeout", .type = SETTING_DURATION, AT(registry.timeout), .fallback = "2s",
+	  .least = 1, .most = 60000, .help = "how long to wait for a locked registry before mail is deferred" },
+
+	{ .name = "submission.socket", .type = SETTING_TEXT, AT(submission.socket),
+	  .fallback = "/run/segel/submission/milter.sock",
+	  .help = "UNIX socket for the MTA. Whoever can open it can have mail sealed, so its folder must be\n"
+		  "closed to everybody but the MTA's group (mode 0750)" },
+	{ .name = "submission.socket_group", .type = SETTING_TEXT, AT(submission.socket_group), .fallback = "postfix",
+	  .help = "the MTA's group, by name or number" },
+	{ .name = "submission.user", .type = SETTING_TEXT, AT(submission.user), .fallback = "segel-submission",
+	  .help = "the user to run as, by name or number, when started by root" },
+	{ .name = "submission.audit_dir", .type = SETTING_TEXT, AT(submission.audit_dir),
+	  .fallback = "/var/lib/segel/audit-submission",
+	  .help = "folder of this role's hash-chained records; not writable = all mail is deferred" },
+	{ .name = "submission.auth_types", .type = SETTING_TEXTS, AT(submission.auth_types),
+	  .fallback = "PLAIN LOGIN SCRAM-SHA-1 SCRAM-SHA-256 GSSAPI XOAUTH2 OAUTHBEARER",
+	  .help = "login mechanisms that count; XCLIENT never does" },
+	{ .name = "submission.drain", .type = SETTING_DURATION, AT(submission.drain), .fallback = "60s",
+	  .least = 0, .most = 600000, .help = "how long messages in hand may take after SIGTERM" },
+	{ .name = "submission.timeout", .type = SETTING_DURATION, AT(submission.timeout), .fallback = "10m",
+	  .least = 10000, .most = DAY, .help = "how long the MTA may be silent on a connection" },
+
+	{ .name = "keyd.socket", .type = SETTING_TEXT, AT(keyd.socket), .fallback = "/run/segel/keyd/keyd.sock",
+	  .help = "UNIX socket of the key agent; its folder must be closed to others (mode 0750)" },
+	{ .name = "keyd.socket_group", .type = SETTING_TEXT, AT(keyd.socket_group), .fallback = "segel-submission",
+	  .help = "group that may open the socket, by name or number" },
+	{ .name = "keyd.user", .type = SETTING_TEXT, AT(keyd.user), .fallback = "segel-keyd",
+	  .help = "the user the key agent runs as, by name or number, when started by root" },
+	{ .name = "keyd.signers", .type = SETTING_TEXTS, AT(keyd.signers), .fallback = "segel-submission",
+	  .help = "users, by name or number, whose processes may ask for a signature; all others are refused" },
+	{ .name = "keyd.audit_dir", .type = SETTING_TEXT, AT(keyd.audit_dir), .fallback = "/var/lib/segel/audit-keyd",
+	  .help = "folder of the key agent's own records; every signature is on record here before it is made" },
+	{ .name = "keyd.timeout", .type = SETTING_DURATION, AT(keyd.timeout), .fallback = "10s",
+	  .least = 100, .most = 120000, .help = "how long the filter waits for a signature before mail is deferred" },
+	{ .name = "keyd.max_connections", .type = SETTING_NUMBER, AT(keyd.max_connections), .fallback = "64",
+	  .least = 1, .most = 1024, .help = "most connections to the key agent at a time" },
+	{ .name = "keyd.keys", .type = SETTING_ROWS, AT(keyd.keys), .fallback = "", .row = key_row,
+	  .row_size = sizeof(struct keyd_key_setting), .help = "the sealing keys" },
+
+	{ .name = "seal.form", .type = SETTING_CHOICE, AT(seal.form), .fallback = "clear", .choices = seal_forms, .least = 1,
+	  .help = "clear (multipart/signed, readable everywhere) or opaque (application/pkcs7-mime)" },
+	{ .name = "seal.chain_dir", .type = SETTING_TEXT, AT(seal.chain_dir), .fallback = "/etc/segel/chain",
+	  .help = "folder with the certificates (*.pem, *.crt) of the authorities that issued the sealing\n"
+		  "certificates; those between certificate and root go into every seal" },
+
+	{ .name = "tls.minimum", .type = SETTING_CHOICE, AT(tls.minimum), .fallback = "TLSv1.2", .choices = tls_versions,
+	  .least = 3, .help = "the oldest TLS version that counts as TLS: TLSv1.2 or TLSv1.3" },
+
+	{ .name = "limits.message_size", .type = SETTING_SIZE, AT(limits.message_size), .fallback = "35MiB",
+	  .least = 1024, .most = LIMIT_MESSAGE_BYTES,
+	  .help = "largest message; the MTA's own limit should be 1.5 times as large, because seals grow mail" },
+	{ .name = "limits.recipients", .type = SETTING_NUMBER, AT(limits.recipients), .fallback = "100",
+	  .least = 1, .most = LIMIT_RECIPIENTS, .help = "most recipients of one message" },
+
+	{ .name = "policy", .type = SETTING_ROWS, AT(policy), .fallback = "", .row = policy_row,
+	  .row_size = sizeof(struct policy_setting),
+	  .help = "cells of the action table (`segelctl policy show`) that differ here" },
+	{ .name = NULL },
+};
+
+struct unit {
+	const char *name;
+	long factor;
+};
+
+static const struct unit size_units[] = {
+	{ "KiB", 1024 }, { "MiB", 1024 * 1024 }, { "GiB", 1024 * 1024 * 1024 }, { "B", 1 }, { NULL, 0 },
+};
+
+static const struct unit duration_units[] = {
+	{ "ms", 1 }, { "s", 1000 }, { "m", 60 * 1000 }, { "h", 60 * 60 * 1000 }, { "d", DAY }, { NULL, 0 },
+};
+
+static int
+number_with_unit(const char *text, const struct unit *units, long *ret)
+{
+	char *end;
+	long value;
+
+	if (*text < '0' || *text > '9')
+		return -1;
+	errno = 0;
+	value = strtol(text, &end, 10);
+	if (errno)
+		return -1;
+	while (*end == ' ')
+		end++;
+	for (; units->name; units++) {
+		if (strcmp(units->name, end) != 0)
+			continue;
+		if (value > LONG_MAX / units->factor)
+			return -1;
+		*ret = value * units->factor;
+		return 0;
+	}
+	return -1;
+}
+
+int
+setting_size(const char *text, long *ret)
+{
+	return number_with_unit(text, size_units, ret);
+}
+
+int
+setting_duration(const char *text, long *ret)
+{
+	return number_with_unit(text, duration_units, ret);
+}
+
+long
+setting_choice(const char *const *choices, const char *word)
+{
+	for (long i = 0; choices[i]; i++)
+		if (strcmp(choices[i], word) == 0)
+			return i;
+	return -1;
+}
+
+static void
+allowed_choices(const struct setting *setting, struct buf *ret)
+{
+	buf_add_text(ret, "one of");
+	for (long i = setting->least; setting->choices[i]; i++)
+		buf_printf(ret, "%s \"%s\"", i > setting->least ? "," : "", setting->choices[i]);
+}
+
+void
+setting_allowed(const struct setting *setting, struct buf *ret)
+{
+	switch (setting->type) {
+	case SETTING_TEXT:
+		buf_add_text(ret, "a text in quotes");
+		return;
+	case SETTING_BOOL:
+		buf_add_text(ret, "true or false");
+		return;
+	case SETTING_NUMBER:
+		buf_printf(ret, "a number from %ld to %ld", setting->least, setting->most);
+		return;
+	case SETTING_SIZE:
+		buf_printf(ret, "a size in quotes such as \"35MiB\", from %ld to %ld bytes", setting->least, setting->most);
+		return;
+	case SETTING_DURATION:
+		buf_printf(ret, "a duration in quotes such as \"10s\", from %ld to %ld ms", setting->least, setting->most);
+		return;
+	case SETTING_CHOICE:
+		allowed_choices(setting, ret);
+		return;
+	case SETTING_TEXTS:
+		buf_add_text(ret, "a list of texts such as [ \"one\", \"two\" ]");
+		return;
+	case SETTING_ROWS:
+		buf_add_text(ret, "a list of groups such as ( { ... }, { ... } )");
+		return;
+	}
+}
+
+static size_t
+least_of(size_t a, size_t b, size_t c)
+{
+	size_t least = a < b ? a : b;
+
+	return least < c ? least : c;
+}
+
+/* Levenshtein's distance, for names of up to 63 characters. */
+static size_t
+distance(const char *a, const char *b)
+{
+	size_t row[64], len = strlen(b);
+
+	if (len >= N_ELEMENTS(row))
+		return SIZE_MAX;
+	for (size_t j = 0; j <= len; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1]; i++) {
+		size_t corner = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= len; j++) {
+			size_t above = row[j];
+
+			row[j] = least_of(above + 1, row[j - 1] + 1, corner + (a[i - 1] != b[j - 1]));
+			corner = above;
+		}
+	}
+	return row[len];
+}
+
+const char *
+setting_nearest(const struct setting *table, const char *name)
+{
+	const char *nearest = NULL;
+	size_t best = strlen(name) / 2 + 1;
+
+	for (; table->name; table++) {
+		size_t d = distance(name, table->name);
+
+		if (d < best) {
+			best = d;
+			nearest = table->name;
+		}
+	}
+	return nearest;
+}
+
+/* The fallback of a list is its words, split by blanks. */
+static void
+sample_texts(const char *words, struct buf *ret)
+{
+	const char *comma = "";
+
+	buf_add_text(ret, "[");
+	while (*words) {
+		size_t len = strcspn(words, " ");
+
+		buf_printf(ret, "%s \"%.*s\"", comma, (int)len, words);
+		comma = ",";
+		words += len + strspn(words + len, " ");
+	}
+	buf_add_text(ret, " ]");
+}
+
+static void
+sample_rows(const struct setting *setting, struct buf *ret)
+{
+	buf_add_text(ret, "(\n");
+	for (const struct setting *row = setting->row; row->name; row++)
+		buf_printf(ret, "#\t  %s: %s\n", row->name, row->help);
+	buf_add_text(ret, "\t)");
+}
+
+static void
+sample_value(const struct setting *setting, struct buf *ret)
+{
+	switch (setting->type) {
+	case SETTING_BOOL:
+	case SETTING_NUMBER:
+		buf_add_text(ret, setting->fallback);
+		return;
+	case SETTING_TEXT:
+	case SETTING_SIZE:
+	case SETTING_DURATION:
+	case SETTING_CHOICE:
+		buf_printf(ret, "\"%s\"", setting->fallback);
+		return;
+	case SETTING_TEXTS:
+		sample_texts(setting->fallback, ret);
+		return;
+	case SETTING_ROWS:
+		sample_rows(setting, ret);
+		return;
+	}
+}
+
+static void
+sample_help(const char *help, const char *indent, struct buf *ret)
+{
+	while (*help) {
+		size_t len = strcspn(help, "\n");
+
+		buf_printf(ret, "%s# %.*s\n", indent, (int)len, help);
+		help += len + (help[len] == '\n');
+	}
+}
+
+static void
+sample_setting(const struct setting *setting, struct buf *ret)
+{
+	const char *dot = strchr(setting->name, '.');
+	const char *indent = dot ? "\t" : "";
+
+	sample_help(setting->help, indent, ret);
+	buf_printf(ret, "%s%s = ", indent, dot ? dot + 1 : setting->name);
+	sample_value(setting, ret);
+	buf_add_text(ret, ";\n");
+}
+
+static size_t
+group_len(const char *name)
+{
+	const char *dot = strchr(name, '.');
+
+	return dot ? (size_t)(dot - name) : 0;
+}
+
+void
+setting_sample(struct buf *ret)
+{
+	const char *group = "";
+
+	buf_add_text(ret, "# Settings of Segel, with their defaults. Made from the program's own table\n"
+			  "# (`segelctl config sample`); check a changed file with `segelctl config check`.\n");
+	for (const struct setting *setting = settings; setting->name; setting++) {
+		size_t len = group_len(setting->name);
+
+		if (len != group_len(group) || strncmp(setting->name, group, len) != 0) {
+			if (group_len(group))
+				buf_add_text(ret, "};\n");
+			if (len)
+				buf_printf(ret, "\n%.*s: {\n", (int)len, setting->name);
+		}
+		if (!len)
+			buf_add_text(ret, "\n");
+		group = setting->name;
+		sample_setting(setting, ret);
+	}
+	if (group_len(group))
+		buf_add_text(ret, "};\n");
+}
