@@ -490,8 +490,6 @@ dump_group(const void *base, const struct setting *table, const char *indent, st
 		dump_value((const char *)base + table->offset, table, ret);
 		buf_add_text(ret, ";\n");
 	}
-	if (*group)
-		buf_add_text(ret, "};\n");
 }
 
 void

@@ -1,0 +1,313 @@
+#include "policy/check.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+enum tls_version
+tls_version_from(const char *name)
+{
+	static const struct {
+		const char *name;
+		enum tls_version version;
+	} versions[] = {
+		{ "TLSv1", TLS_VERSION_1_0 },
+		{ "TLSv1.0", TLS_VERSION_1_0 },
+		{ "TLSv1.1", TLS_VERSION_1_1 },
+		{ "TLSv1.2", TLS_VERSION_1_2 },
+		{ "TLSv1.3", TLS_VERSION_1_3 },
+	};
+
+	for (size_t i = 0; i < N_ELEMENTS(versions); i++)
+		if (strcmp(versions[i].name, name) == 0)
+			return versions[i].version;
+	return TLS_VERSION_UNKNOWN;
+}
+
+/* Local parts octet for octet, domains without case (RFC 5280 7.5). */
+static bool
+same_address(const char *a, const char *b)
+{
+	const char *at_a = strrchr(a, '@'), *at_b = strrchr(b, '@');
+
+	if (!at_a || !at_b || at_a - a != at_b - b)
+		return false;
+	return memcmp(a, b, (size_t)(at_a - a)) == 0 && strcasecmp(at_a, at_b) == 0;
+}
+
+const char *
+seal_sender(const struct cert_facts *cert, const char *from)
+{
+	if (cert->n_addresses == 0)
+		return NULL;
+	for (size_t i = 0; i < cert->n_addresses; i++)
+		if (same_address(cert->addresses[i], from))
+			return NULL;
+	return cert->addresses[0];
+}
+
+static void
+check_tls(const struct policy_input *input, struct findings *findings)
+{
+	const struct transport_facts *transport = input->transport;
+
+	if (!transport->tls)
+		finding_add(findings, REASON_TLS_MISSING, "client=%s", transport->client);
+	else if ((long)tls_version_from(transport->tls_version) < input->config->tls.minimum)
+		finding_add(findings, REASON_TLS_WEAK, "version=%s", transport->tls_version);
+}
+
+static bool
+auth_type_counts(const struct config *config, const char *type)
+{
+	for (size_t i = 0; i < config->submission.auth_types.n; i++)
+		if (strcasecmp(config->submission.auth_types.at[i], type) == 0)
+			return true;
+	return false;
+}
+
+static void
+check_login(const struct policy_input *input, struct findings *findings)
+{
+	const struct transport_facts *transport = input->transport;
+
+	if (!*transport->login)
+		finding_add(findings, REASON_LOGIN_MISSING, "client=%s", transport->client);
+	else if (!auth_type_counts(input->config, transport->auth_type))
+		finding_add(findings, REASON_LOGIN_MISSING, "auth_type=%s", transport->auth_type);
+}
+
+static void
+check_limits(const struct policy_input *input, struct findings *findings)
+{
+	const struct message_facts *message = input->message;
+
+	if (*message->limit)
+		finding_add(findings, REASON_PARSE_LIMIT, "limit=%s", message->limit);
+	else if (message->size > (size_t)input->config->limits.message_size)
+		finding_add(findings, REASON_PARSE_LIMIT, "limit=limits.message_size bytes=%zu", message->size);
+	else if (input->envelope->sender_too_long)
+		finding_add(findings, REASON_PARSE_LIMIT, "limit=address_bytes");
+}
+
+static void
+check_mime(const struct policy_input *input, struct findings *findings)
+{
+	const struct message_facts *message = input->message;
+
+	if (*message->limit)
+		return; /* nobody read on; PARSE_LIMIT speaks for it */
+	if (message->mime == MIME_AMBIGUOUS)
+		finding_add(findings, REASON_MIME_AMBIGUOUS, "%s", message->mime_why);
+	else if (message->mime != MIME_CLEAR || message->outer == LAYER_UNKNOWN || message->form == BODY_UNKNOWN)
+		finding_add(findings, REASON_INTERNAL, "mime=%s layer=%s form=%s", mime_state_name(message->mime),
+		    layer_name(message->outer), body_form_name(message->form));
+	else if (message->outer == LAYER_OTHER)
+		finding_add(findings, REASON_SIG_UNSUPPORTED, "layer=other");
+}
+
+static void
+check_from(const struct policy_input *input, struct findings *findings)
+{
+	const struct message_facts *message = input->message;
+
+	if (*message->limit)
+		return;
+	if (message->from.state == MAILBOX_NONE)
+		finding_add(findings, REASON_FROM_AMBIGUOUS, "no From field");
+	else if (message->from.state != MAILBOX_ONE)
+		finding_add(findings, REASON_FROM_AMBIGUOUS, "From: %s", message->from.why);
+	else if (message->sender.state != MAILBOX_ONE && message->sender.state != MAILBOX_NONE)
+		finding_add(findings, REASON_FROM_AMBIGUOUS, "Sender: %s", message->sender.why);
+}
+
+/* One address the message claims, against the login. */
+static bool
+login_finding(enum login_answer answer, const char *login, const char *what, const char *address,
+    struct findings *findings)
+{
+	switch (answer) {
+	case LOGIN_OWNS:
+		return false;
+	case LOGIN_UNKNOWN:
+		finding_add(findings, REASON_LOGIN_MISMATCH, "login=%s is not registered", login);
+		return true;
+	case LOGIN_OTHER:
+		finding_add(findings, REASON_LOGIN_MISMATCH, "login=%s %s=%s", login, what, address);
+		return true;
+	case LOGIN_UNAVAILABLE:
+		finding_add(findings, REASON_REG_UNAVAILABLE, "login=%s", login);
+		return true;
+	}
+	finding_add(findings, REASON_INTERNAL, "login=%s", login);
+	return true;
+}
+
+static void
+check_ownership(const struct policy_input *input, struct findings *findings)
+{
+	const struct registry_facts *registry = input->registry;
+	const struct message_facts *message = input->message;
+	const char *login = input->transport->login;
+
+	if (message->from.state != MAILBOX_ONE || !*login)
+		return;
+	if (login_finding(registry->owns_from, login, "from", message->from.address, findings))
+		return;
+	if (login_finding(registry->owns_envelope, login, "envelope", input->envelope->sender, findings))
+		return;
+	if (message->sender.state == MAILBOX_ONE)
+		(void)login_finding(registry->owns_sender, login, "sender", message->sender.address, findings);
+}
+
+/* Mail that its author signed or encrypted goes through as it is; only other mail needs our certificate. */
+static bool
+needs_seal(const struct policy_input *input)
+{
+	return input->message->outer == LAYER_NONE && input->message->from.state == MAILBOX_ONE;
+}
+
+static enum reason
+reason_of_unusable(enum unusable unusable)
+{
+	switch (unusable) {
+	case UNUSABLE_HELD:
+		return REASON_REG_HELD;
+	case UNUSABLE_REVOKED:
+		return REASON_CERT_REVOKED;
+	case UNUSABLE_RETIRED:
+		return REASON_REG_RETIRED;
+	case UNUSABLE_ENDED:
+		return REASON_REG_ENDED;
+	case UNUSABLE_EXPIRED:
+		return REASON_CERT_EXPIRED;
+	case UNUSABLE_NOT_YET:
+		return REASON_CERT_NOT_YET;
+	case UNUSABLE_UNKNOWN:
+		return REASON_INTERNAL;
+	}
+	return REASON_INTERNAL;
+}
+
+static void
+check_registry(const struct policy_input *input, struct findings *findings)
+{
+	const struct registry_found *seal = &input->registry->seal;
+	const char *from = input->message->from.address;
+
+	if (!needs_seal(input))
+		return;
+	switch (seal->answer) {
+	case REGISTRY_FOUND:
+		return;
+	case REGISTRY_UNAVAILABLE:
+		finding_add(findings, REASON_REG_UNAVAILABLE, "%s", seal->why);
+		return;
+	case REGISTRY_NONE:
+		if (!seal->known)
+			finding_add(findings, REASON_REG_UNKNOWN, "address=%s", from);
+		else
+			finding_add(findings, REASON_SEAL_UNAVAILABLE, "address=%s", from);
+		return;
+	case REGISTRY_UNUSABLE:
+		finding_add(findings, reason_of_unusable(seal->unusable), "address=%s%s%s", from,
+		    *seal->cert.reason ? " reason=" : "", seal->cert.reason);
+		return;
+	}
+	finding_add(findings, REASON_INTERNAL, "registry answer %d", (int)seal->answer);
+}
+
+static const char *
+unfit_for_sealing(const struct cert_facts *cert)
+{
+	if (cert->is_ca)
+		return "is a CA's";
+	if (!cert->may_sign)
+		return "is not for signing mail";
+	if (cert->weak_signature)
+		return "is signed with a broken digest";
+	if (cert->odd_address)
+		return "names an address that is none";
+	if (cert->key == KEY_RSA && (cert->key_bits < 2048 || cert->key_bits > 4096))
+		return "has an RSA key outside 2048 to 4096 bits";
+	if (cert->key != KEY_RSA && cert->key != KEY_P256 && cert->key != KEY_P384)
+		return "has a key that cannot seal";
+	return NULL;
+}
+
+/* The registry said yes; the certificate itself has a say too. */
+static void
+check_certificate(const struct policy_input *input, struct findings *findings)
+{
+	const struct registry_facts *registry = input->registry;
+	const char *unfit;
+
+	if (!needs_seal(input) || registry->seal.answer != REGISTRY_FOUND)
+		return;
+	if (!registry->cert_read) {
+		finding_add(findings, REASON_REG_UNAVAILABLE, "the certificate in the registry does not agree with its row");
+		return;
+	}
+	unfit = unfit_for_sealing(&registry->cert);
+	if (unfit) {
+		finding_add(findings, REASON_SEAL_UNAVAILABLE, "the certificate %s", unfit);
+		return;
+	}
+	switch (cert_time_at(&registry->cert, input->now)) {
+	case CERT_TIME_VALID:
+		return;
+	case CERT_TIME_PAST:
+		finding_add(findings, REASON_CERT_EXPIRED, "address=%s", input->message->from.address);
+		return;
+	case CERT_TIME_NOT_YET:
+		finding_add(findings, REASON_CERT_NOT_YET, "address=%s", input->message->from.address);
+		return;
+	case CERT_TIME_UNKNOWN:
+		finding_add(findings, REASON_INTERNAL, "certificate dates");
+		return;
+	}
+}
+
+/* Sender will name the certificate's address, and readers will see it: the OP must know it. */
+static void
+check_sender(const struct policy_input *input, struct findings *findings)
+{
+	const struct registry_facts *registry = input->registry;
+
+	if (!needs_seal(input) || registry->seal.answer != REGISTRY_FOUND || !*registry->sender)
+		return;
+	if (registry->sender_known == 0)
+		finding_add(findings, REASON_REG_ADDRESS_MISMATCH, "certificate=%s", registry->sender);
+	else if (registry->sender_known != 1)
+		finding_add(findings, REASON_REG_UNAVAILABLE, "address=%s", registry->sender);
+}
+
+#define SUBMISSION CLASS_BIT(CLASS_SUBMISSION)
+
+const struct check checks[] = {
+	{ "tls", STAGE_MAIL | STAGE_MESSAGE, SUBMISSION, check_tls, { REASON_TLS_MISSING, REASON_TLS_WEAK } },
+	{ "login", STAGE_MAIL | STAGE_MESSAGE, SUBMISSION, check_login, { REASON_LOGIN_MISSING } },
+	{ "limits", STAGE_MESSAGE, SUBMISSION, check_limits, { REASON_PARSE_LIMIT } },
+	{ "mime", STAGE_MESSAGE, SUBMISSION, check_mime,
+	  { REASON_MIME_AMBIGUOUS, REASON_SIG_UNSUPPORTED, REASON_INTERNAL } },
+	{ "from", STAGE_MESSAGE, SUBMISSION, check_from, { REASON_FROM_AMBIGUOUS } },
+	{ "ownership", STAGE_MESSAGE, SUBMISSION, check_ownership,
+	  { REASON_LOGIN_MISMATCH, REASON_REG_UNAVAILABLE, REASON_INTERNAL } },
+	{ "registry", STAGE_MESSAGE, SUBMISSION, check_registry,
+	  { REASON_REG_UNAVAILABLE, REASON_REG_UNKNOWN, REASON_SEAL_UNAVAILABLE, REASON_REG_HELD, REASON_CERT_REVOKED,
+	    REASON_REG_RETIRED, REASON_REG_ENDED, REASON_CERT_EXPIRED, REASON_CERT_NOT_YET } },
+	{ "certificate", STAGE_MESSAGE, SUBMISSION, check_certificate,
+	  { REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE, REASON_CERT_EXPIRED, REASON_CERT_NOT_YET, REASON_INTERNAL } },
+	{ "sender", STAGE_MESSAGE, SUBMISSION, check_sender,
+	  { REASON_REG_ADDRESS_MISMATCH, REASON_REG_UNAVAILABLE } },
+	{ .name = NULL },
+};
+
+void
+check_all(const struct policy_input *input, enum stage stage, struct findings *ret)
+{
+	*ret = (struct findings){ 0 };
+	for (const struct check *check = checks; check->name; check++)
+		if ((check->stages & stage) && (check->classes & CLASS_BIT(input->class)))
+			check->run(input, ret);
+}
