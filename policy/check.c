@@ -111,7 +111,7 @@ check_from(const struct policy_input *input, struct findings *findings)
 {
 	const struct message_facts *message = input->message;
 
-	if (*message->limit)
+	if (*message->limit || (message->mime == MIME_AMBIGUOUS && message->from.state == MAILBOX_UNKNOWN))
 		return;
 	if (message->from.state == MAILBOX_NONE)
 		finding_add(findings, REASON_FROM_AMBIGUOUS, "no From field");

@@ -351,6 +351,11 @@ apply_policy_row(struct action_table *table, const struct policy_setting *row, c
 		    row->class);
 		return;
 	}
+	if (class == CLASS_SUBMISSION && (action == ACTION_HOLD || action == ACTION_REJECT_HOLD)) {
+		buf_printf(problems, "%s: policy: %s cannot be held in class submission, which has no quarantine; "
+		    "wanted reject or defer\n", file, row->finding);
+		return;
+	}
 	cell->action = action;
 }
 

@@ -25,8 +25,8 @@ enum action {
 	ACTION_HOLD,        /* into the quarantine, may be released */
 	ACTION_REJECT,      /* 5xx */
 	ACTION_REJECT_HOLD, /* 5xx, with a copy that may be viewed and exported, not released */
-	N_ACTIONS,
 };
+enum { N_ACTIONS = ACTION_REJECT_HOLD + 1 };
 
 struct cell {
 	bool reachable; /* false: this finding cannot arise in this class */

@@ -1,0 +1,42 @@
+/*
+ * edit: what to change in a message, planned before anything is changed. Pure.
+ * Order: deletions from the highest ordinal down (each moves the ones behind it), then changes,
+ * then insertions, then the body.
+ */
+#ifndef FILTER_EDIT_H
+#define FILTER_EDIT_H
+
+#include "smime/head.h"
+#include "smime/seal.h"
+
+/* Fields of this prefix are ours alone; from outside they are forged. */
+#define OUR_PREFIX "X-Segel-"
+
+enum edit_kind {
+	EDIT_DELETE, /* the ordinal-th field of this name, from 1 */
+	EDIT_CHANGE,
+	EDIT_ADD,
+};
+
+struct edit {
+	enum edit_kind kind;
+	char *name;
+	unsigned ordinal;
+	char *value; /* without the leading blank; NULL for EDIT_DELETE */
+};
+
+struct edit_plan {
+	struct edit *edits;
+	size_t n;
+	struct sealed *sealed; /* owns the new body; NULL = body stays */
+};
+
+/*
+ * `sealed` NULL: only forged fields go. `sender` NULL: Sender stays as it is; otherwise an
+ * existing one is changed and a missing one added. Takes `sealed`.
+ */
+struct edit_plan *edit_plan_new(const struct head *head, struct sealed **sealed, const char *sender);
+void edit_plan_free(struct edit_plan *plan);
+AUTO_DEFINE(struct edit_plan, edit_plan_free);
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * filter: what one segel-milter process has: its role's class, its snapshot, its audit log and
+ * its counters. Made by main before the threads start; shared by all sessions.
+ */
+#ifndef FILTER_FILTER_H
+#define FILTER_FILTER_H
+
+#include <stdatomic.h>
+
+#include "milter/audit/audit.h"
+#include "milter/filter/snapshot.h"
+
+struct filter {
+	enum class class;
+	struct snapshot_box *box;
+	struct audit *audit;
+	bool pretend;           /* --pretend: whatever the settings say */
+	atomic_uint sessions;   /* connections of the MTA */
+	atomic_uint messages;   /* between MAIL and their end */
+	atomic_bool draining;   /* after SIGTERM: no new message begins */
+};
+
+#endif

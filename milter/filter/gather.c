@@ -1,0 +1,67 @@
+#include "milter/filter/gather.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "smime/cert.h"
+#include "smime/inspect.h"
+
+/* May this login speak for these addresses? The null sender speaks for nobody. */
+static void
+ask_login(struct registry *registry, const char *login, const struct message_facts *message,
+    const struct envelope_facts *envelope, time_t now, struct registry_facts *ret)
+{
+	ret->owns_from = registry_login(registry, login, message->from.address, now);
+	ret->owns_envelope = *envelope->sender ? registry_login(registry, login, envelope->sender, now) : LOGIN_OWNS;
+	if (message->sender.state == MAILBOX_ONE)
+		ret->owns_sender = registry_login(registry, login, message->sender.address, now);
+}
+
+/* The row's hashes must be those of the certificate it holds. */
+static bool
+read_certificate(const struct registry_cert *row, struct cert_facts *ret)
+{
+	if (!row->der || cert_inspect((struct slice){ row->der, row->der_len }, ret, NULL) == -1)
+		return false;
+	return memcmp(ret->sha256, row->sha256, sizeof(ret->sha256)) == 0
+	    && memcmp(ret->spki, row->spki, sizeof(ret->spki)) == 0;
+}
+
+static void
+ask_certificate(struct registry *registry, const char *from, time_t now, struct registry_facts *ret)
+{
+	const char *sender;
+
+	registry_lookup(registry, from, PURPOSE_SEAL, now, &ret->seal);
+	if (ret->seal.answer != REGISTRY_FOUND)
+		return;
+	ret->cert_read = read_certificate(&ret->seal.cert, &ret->cert);
+	sender = ret->cert_read ? seal_sender(&ret->cert, from) : NULL;
+	if (!sender)
+		return;
+	snprintf(ret->sender, sizeof(ret->sender), "%s", sender);
+	ret->sender_known = registry_address_known(registry, sender, now);
+}
+
+int
+gather(struct registry *registry, struct slice bytes, const struct transport_facts *transport,
+    const struct envelope_facts *envelope, time_t now, struct gathered *ret, struct err *err)
+{
+	*ret = (struct gathered){ .registry.sender_known = -1 };
+	if (smime_inspect(bytes, &ret->message, err) == -1) {
+		ret->message = (struct message_facts){ 0 };
+		return -1;
+	}
+	if (ret->message.from.state != MAILBOX_ONE)
+		return 0;
+	ask_login(registry, transport->login, &ret->message, envelope, now, &ret->registry);
+	if (ret->message.outer == LAYER_NONE)
+		ask_certificate(registry, ret->message.from.address, now, &ret->registry);
+	return 0;
+}
+
+void
+gathered_done(struct gathered *gathered)
+{
+	registry_found_done(&gathered->registry.seal);
+}

@@ -1,0 +1,26 @@
+/*
+ * gather: the facts of one message in one place: what the bytes say, what the registry says.
+ * Decides nothing. What could not be found out is a fact of its own ("unavailable").
+ * Used by the pipeline and by `segelctl explain`.
+ */
+#ifndef FILTER_GATHER_H
+#define FILTER_GATHER_H
+
+#include "policy/input.h"
+#include "smime/buf.h"
+#include "smime/err.h"
+
+struct gathered {
+	struct message_facts message;
+	struct registry_facts registry;
+};
+
+/* -1: our surroundings failed while reading the message; the facts say "unknown" then. */
+int gather(struct registry *registry, struct slice bytes, const struct transport_facts *transport,
+    const struct envelope_facts *envelope, time_t now, struct gathered *ret, struct err *err) MUST_USE;
+void gathered_done(struct gathered *gathered);
+
+static inline __attribute__((unused)) void auto_gathered_done(struct gathered *g) { gathered_done(g); }
+#define AUTO_GATHERED __attribute__((cleanup(auto_gathered_done)))
+
+#endif

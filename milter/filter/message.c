@@ -1,0 +1,92 @@
+#include "milter/filter/message.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct message *
+message_new(struct snapshot_box *box, uint64_t session, unsigned number)
+{
+	struct message *message = xcalloc(1, sizeof(*message));
+
+	message->box = box;
+	message->snapshot = snapshot_ref(box);
+	snprintf(message->id, sizeof(message->id), "%012" PRIx64 ".%u", session & 0xffffffffffff, number);
+	clock_gettime(CLOCK_MONOTONIC, &message->began);
+	/* One byte more than allowed, so that what is too large is seen to be. */
+	buf_init(&message->bytes, (size_t)message->snapshot->config->limits.message_size + 1);
+	return message;
+}
+
+void
+message_free(struct message *message)
+{
+	if (!message)
+		return;
+	snapshot_unref(message->box, message->snapshot);
+	buf_done(&message->bytes);
+	free(message);
+}
+
+void
+message_set_sender(struct message *message, const char *path)
+{
+	struct envelope_facts *envelope = &message->envelope;
+	size_t len = strlen(path);
+
+	if (len >= 2 && path[0] == '<' && path[len - 1] == '>') {
+		path++;
+		len -= 2;
+	}
+	if (len > LIMIT_ADDRESS_BYTES) {
+		envelope->sender_too_long = true;
+		len = LIMIT_ADDRESS_BYTES;
+	}
+	memcpy(envelope->sender, path, len);
+	envelope->sender[len] = '\0';
+}
+
+static void
+add(struct message *message, const void *bytes, size_t len)
+{
+	message->seen += len;
+	buf_add(&message->bytes, bytes, len);
+}
+
+void
+message_add_field(struct message *message, const char *name, const char *value, bool exact)
+{
+	add(message, name, strlen(name));
+	add(message, exact ? ":" : ": ", exact ? 1 : 2);
+	while (*value) {
+		size_t len = strcspn(value, "\n");
+
+		add(message, value, len);
+		value += len;
+		if (*value == '\n') {
+			bool has_cr = len > 0 && value[-1] == '\r';
+
+			add(message, has_cr ? "\n" : "\r\n", has_cr ? 1 : 2);
+			value++;
+		}
+	}
+	add(message, "\r\n", 2);
+	message->header_bytes = message->bytes.len;
+}
+
+void
+message_end_header(struct message *message)
+{
+	if (message->in_body)
+		return;
+	message->in_body = true;
+	add(message, "\r\n", 2);
+}
+
+void
+message_add_body(struct message *message, const void *bytes, size_t len)
+{
+	message_end_header(message);
+	add(message, bytes, len);
+}

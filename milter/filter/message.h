@@ -1,0 +1,38 @@
+/*
+ * message: everything that lives from MAIL to the end of one message, and the one function that
+ * ends it. The bytes are spooled in memory, never in a file.
+ */
+#ifndef FILTER_MESSAGE_H
+#define FILTER_MESSAGE_H
+
+#include <time.h>
+
+#include "milter/filter/snapshot.h"
+#include "policy/input.h"
+
+struct message {
+	const struct snapshot *snapshot; /* referenced; given back by message_free */
+	struct snapshot_box *box;
+	char id[24];                     /* our own name for it, in every line about it */
+	struct timespec began;           /* CLOCK_MONOTONIC */
+	struct transport_facts transport;
+	struct envelope_facts envelope;
+	struct buf bytes;                /* header block, empty line, body; capped by limits.message_size */
+	size_t header_bytes;             /* of that, the header block */
+	bool in_body;                    /* the empty line is written */
+	size_t seen;                     /* bytes offered, also those beyond the cap */
+};
+
+struct message *message_new(struct snapshot_box *box, uint64_t session, unsigned number);
+void message_free(struct message *message);
+AUTO_DEFINE(struct message, message_free);
+
+/* MAIL's argument, with or without angle brackets. */
+void message_set_sender(struct message *message, const char *path);
+/* One field as the MTA passes it: folds are LF; the value's leading blank is kept when `exact`. */
+void message_add_field(struct message *message, const char *name, const char *value, bool exact);
+void message_add_body(struct message *message, const void *bytes, size_t len);
+/* No more fields: writes the empty line if nothing has. */
+void message_end_header(struct message *message);
+
+#endif

@@ -1,0 +1,245 @@
+/*
+ * The story of a message.
+ *
+ *     facts      what the bytes say, what the registry says          gather()
+ *     findings   each check, what stands against it                  check_all()
+ *     verdict    the strictest action                                policy_decide()
+ *     transform  the sealed form; every signature is on record at
+ *                the key agent before it is made                     smime_seal()
+ *     record     decision and evidence on disk before any answer     record()
+ *     answer     refuse, or accept with a plan of edits              answer()
+ *
+ * Whatever goes wrong on the way becomes a finding, so that it is decided and recorded like any other.
+ */
+#include "milter/filter/pipeline.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "milter/filter/gather.h"
+#include "milter/filter/record.h"
+#include "policy/check.h"
+
+/* A message on its way through this file. */
+struct passage {
+	struct filter *filter;
+	struct message *message;
+	const struct config *config;
+	const char *queue_id;
+	time_t now;
+	struct gathered gathered;
+	struct err trouble; /* why facts are missing; ERR_NONE = none are */
+	struct findings findings;
+	struct verdict verdict;
+	struct sealed *sealed;
+};
+
+static void
+decide(struct passage *passage)
+{
+	passage->verdict = policy_decide(passage->filter->class, &passage->findings, &passage->config->table);
+}
+
+static bool
+pretends(const struct passage *passage)
+{
+	return passage->filter->pretend || passage->config->pretend;
+}
+
+static void
+learn(struct passage *passage)
+{
+	struct message *message = passage->message;
+
+	if (buf_full(&message->bytes)) {
+		passage->gathered.registry.sender_known = -1;
+		snprintf(passage->gathered.message.limit, sizeof(passage->gathered.message.limit), "message_size");
+		passage->gathered.message.size = message->seen;
+		return;
+	}
+	if (gather(message->snapshot->registry, buf_slice(&message->bytes), &message->transport, &message->envelope,
+		passage->now, &passage->gathered, &passage->trouble) == -1
+	    && passage->trouble.kind == ERR_NONE)
+		passage->trouble.kind = ERR_BUG;
+}
+
+static void
+check(struct passage *passage, enum stage stage)
+{
+	const struct policy_input input = {
+		.class = passage->filter->class,
+		.config = passage->config,
+		.transport = &passage->message->transport,
+		.envelope = &passage->message->envelope,
+		.message = stage == STAGE_MESSAGE ? &passage->gathered.message : NULL,
+		.registry = stage == STAGE_MESSAGE ? &passage->gathered.registry : NULL,
+		.now = passage->now,
+	};
+
+	check_all(&input, stage, &passage->findings);
+	if (passage->trouble.kind != ERR_NONE)
+		finding_add(&passage->findings, REASON_INTERNAL, "%s", passage->trouble.text);
+	decide(passage);
+}
+
+/* Asks for the signature and builds the sealed form; a failure is one more finding. */
+static void
+seal(struct passage *passage)
+{
+	const struct snapshot *snapshot = passage->message->snapshot;
+	const struct registry_cert *cert = &passage->gathered.registry.seal.cert;
+	const struct sign_context context = {
+		.login = passage->message->transport.login,
+		.from = passage->gathered.message.from.address,
+		.queue_id = passage->queue_id,
+		.session = passage->message->id,
+	};
+	struct keyd_signer signer = { snapshot->keyd, &context };
+	struct slice leaf = { cert->der, cert->der_len }, chain[LIMIT_CHAIN_CERTS];
+	const struct seal_request request = {
+		.message = buf_slice(&passage->message->bytes),
+		.facts = &passage->gathered.message,
+		.cert = leaf,
+		.chain = chain,
+		.n_chain = issuers_above(snapshot->issuers, leaf, chain),
+		.signer = keyd_signer_of(&signer),
+		.form = (enum seal_form)passage->config->seal.form,
+		.now = passage->now,
+	};
+	struct err err = { ERR_NONE, "" };
+
+	if (smime_seal(&request, &passage->sealed, &err) == 0)
+		return;
+	finding_add(&passage->findings, err.kind == ERR_BUG ? REASON_INTERNAL : REASON_KEY_UNAVAILABLE, "%s", err.text);
+	decide(passage);
+}
+
+static bool
+wants_seal(const struct passage *passage)
+{
+	return passage->gathered.message.outer == LAYER_NONE && !pretends(passage)
+	    && policy_may_seal(passage->filter->class, &passage->findings, &passage->verdict);
+}
+
+static void
+record(struct passage *passage)
+{
+	const struct record entry = {
+		.message = passage->message,
+		.facts = &passage->gathered.message,
+		.cert = passage->gathered.registry.seal.answer == REGISTRY_FOUND ? &passage->gathered.registry.seal.cert : NULL,
+		.findings = &passage->findings,
+		.verdict = &passage->verdict,
+		.sealed = passage->sealed,
+		.class = passage->filter->class,
+		.queue_id = passage->queue_id,
+		.pretend = pretends(passage),
+	};
+	struct err err = { ERR_NONE, "" };
+
+	if (record_write(passage->filter->audit, &entry, &err) == 0)
+		return;
+	finding_add(&passage->findings, REASON_STORE_UNAVAILABLE, "%s", err.text);
+	passage->verdict = (struct verdict){ ACTION_DEFER, REASON_STORE_UNAVAILABLE, NULL };
+	record_log_only(&entry, &err);
+}
+
+static void
+refuse(const struct passage *passage, enum answer_kind kind, struct answer *ret)
+{
+	const struct verdict *verdict = &passage->verdict;
+	/* A sender gets the evidence of what is definitely wrong with the message, not of our own troubles. */
+	const char *evidence = kind == ANSWER_REJECT && verdict->finding ? verdict->finding->evidence : "";
+
+	ret->kind = kind;
+	ret->reason = verdict->reason;
+	snprintf(ret->text, sizeof(ret->text), "%s: %s%s%s%s [%s]", reason_word(verdict->reason),
+	    reason_text(verdict->reason, (enum language)passage->config->language), *evidence ? " (" : "", evidence,
+	    *evidence ? ")" : "", passage->message->id);
+}
+
+static struct edit_plan *
+plan(struct passage *passage)
+{
+	AUTO_HEAD struct head head = { 0 };
+	const char *sender = passage->gathered.registry.sender;
+
+	head_scan(buf_slice(&passage->message->bytes), &head);
+	return edit_plan_new(&head, &passage->sealed, *sender ? sender : NULL);
+}
+
+/* The verdict as an answer; `go_on` is the answer that lets the message pass. */
+static void
+answer(struct passage *passage, enum answer_kind go_on, struct answer *ret)
+{
+	if (pretends(passage)) {
+		ret->kind = go_on;
+		return;
+	}
+	switch (passage->verdict.action) {
+	case ACTION_ACCEPT:
+	case ACTION_TAG:
+		ret->kind = go_on;
+		ret->plan = go_on == ANSWER_ACCEPT ? plan(passage) : NULL;
+		return;
+	case ACTION_REJECT:
+		refuse(passage, ANSWER_REJECT, ret);
+		return;
+	case ACTION_DEFER:
+	case ACTION_HOLD: /* this role has no quarantine; config_load refuses such a cell */
+	case ACTION_REJECT_HOLD:
+		refuse(passage, ANSWER_DEFER, ret);
+		return;
+	}
+	refuse(passage, ANSWER_DEFER, ret);
+}
+
+static void
+begin(struct passage *passage, struct filter *filter, struct message *message, time_t now, struct answer *ret)
+{
+	*passage = (struct passage){
+		.filter = filter,
+		.message = message,
+		.config = message->snapshot->config,
+		.now = now,
+	};
+	snprintf(ret->id, sizeof(ret->id), "%s", message->id);
+}
+
+void
+pipeline_mail(struct filter *filter, struct message *message, time_t now, struct answer *ret)
+{
+	struct passage passage;
+
+	begin(&passage, filter, message, now, ret);
+	check(&passage, STAGE_MAIL);
+	if (passage.findings.n > 0 && passage.verdict.action != ACTION_ACCEPT && !pretends(&passage))
+		record(&passage);
+	answer(&passage, ANSWER_CONTINUE, ret);
+}
+
+void
+pipeline_message(struct filter *filter, struct message *message, const char *queue_id, time_t now, struct answer *ret)
+{
+	struct passage passage;
+
+	begin(&passage, filter, message, now, ret);
+	passage.queue_id = queue_id;
+	snprintf(ret->queue_id, sizeof(ret->queue_id), "%s", queue_id);
+
+	learn(&passage);
+	check(&passage, STAGE_MESSAGE);
+	if (wants_seal(&passage))
+		seal(&passage);
+	record(&passage);
+	answer(&passage, ANSWER_ACCEPT, ret);
+
+	seal_free(passage.sealed);
+	gathered_done(&passage.gathered);
+}
+
+void
+pipeline_not_applied(struct filter *filter, const struct answer *answer_given, const char *why)
+{
+	record_not_applied(filter->audit, answer_given->queue_id, answer_given->id, why);
+}

@@ -1,0 +1,179 @@
+#include "milter/filter/record.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "milter/log.h"
+#include "smime/cert.h"
+
+enum { MAX_PAIRS = 24 };
+
+/* The pairs of one record; numbers and joined words live in `text`. */
+struct pairs {
+	struct audit_pair at[MAX_PAIRS];
+	size_t n;
+	char size[24], ms[24], recipients[24], reasons[256], cert[65], digest[65];
+};
+
+static void
+add(struct pairs *pairs, const char *key, const char *value)
+{
+	if (pairs->n < MAX_PAIRS)
+		pairs->at[pairs->n++] = (struct audit_pair){ key, value };
+}
+
+static void
+add_if(struct pairs *pairs, const char *key, const char *value)
+{
+	if (value && *value)
+		add(pairs, key, value);
+}
+
+static const char *
+join_reasons(const struct findings *findings, char *ret, size_t room)
+{
+	size_t len = 0;
+
+	*ret = '\0';
+	for (size_t i = 0; i < findings->n && len < room; i++)
+		len += (size_t)snprintf(ret + len, room - len, "%s%s", i ? "," : "", reason_word(findings->at[i].reason));
+	return ret;
+}
+
+/* What became of the body. */
+static const char *
+seal_word(const struct record *record)
+{
+	if (record->sealed)
+		return record->sealed->form == SEAL_OPAQUE ? "opaque" : "clear";
+	switch (record->facts->outer) {
+	case LAYER_SIGNED:
+		return "none:already-signed";
+	case LAYER_ENCRYPTED:
+		return "none:already-encrypted";
+	case LAYER_UNKNOWN:
+	case LAYER_NONE:
+	case LAYER_OTHER:
+		return "none";
+	}
+	return "none";
+}
+
+static long
+milliseconds_since(const struct timespec *began)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - began->tv_sec) * 1000 + (now.tv_nsec - began->tv_nsec) / 1000000;
+}
+
+static void
+add_numbers(struct pairs *pairs, const struct record *record)
+{
+	snprintf(pairs->recipients, sizeof(pairs->recipients), "%zu", record->message->envelope.n_recipients);
+	snprintf(pairs->size, sizeof(pairs->size), "%zu", record->message->seen);
+	snprintf(pairs->ms, sizeof(pairs->ms), "%ld", milliseconds_since(&record->message->began));
+	add(pairs, "rcpts", pairs->recipients);
+	add(pairs, "size", pairs->size);
+	add(pairs, "ms", pairs->ms);
+}
+
+static void
+add_certificate(struct pairs *pairs, const struct record *record)
+{
+	if (record->cert) {
+		sha256_hex(record->cert->sha256, pairs->cert);
+		add(pairs, "cert", pairs->cert);
+	}
+	if (record->sealed) {
+		sha256_hex(record->sealed->digest, pairs->digest);
+		add(pairs, "entity", pairs->digest);
+	}
+}
+
+static void
+collect(const struct record *record, struct pairs *ret)
+{
+	const struct transport_facts *transport = &record->message->transport;
+	const struct verdict *verdict = record->verdict;
+
+	ret->n = 0;
+	add(ret, "action", action_name(verdict->action));
+	if (record->findings->n)
+		add(ret, "reason", join_reasons(record->findings, ret->reasons, sizeof(ret->reasons)));
+	add(ret, "class", class_name(record->class));
+	add(ret, "seal", seal_word(record));
+	if (record->pretend)
+		add(ret, "pretend", "yes");
+	add(ret, "login", transport->login);
+	add_if(ret, "from", record->facts->from.address);
+	add(ret, "envelope", record->message->envelope.sender);
+	add_if(ret, "msgid", record->facts->message_id);
+	add_if(ret, "client", transport->client);
+	add(ret, "tls", transport->tls ? transport->tls_version : "none");
+	add_if(ret, "auth", transport->auth_type);
+	add_certificate(ret, record);
+	add_numbers(ret, record);
+	if (verdict->finding)
+		add_if(ret, "evidence", verdict->finding->evidence);
+	add(ret, "id", record->message->id);
+}
+
+static void
+log_pairs(enum log_level level, const char *queue_id, const struct pairs *pairs, const char *more)
+{
+	AUTO_BUF struct buf line;
+
+	buf_init(&line, 8192);
+	log_escape(&line, queue_id ? queue_id : "NOQUEUE");
+	buf_add_text(&line, ":");
+	for (size_t i = 0; i < pairs->n; i++) {
+		buf_printf(&line, " %s=", pairs->at[i].key);
+		log_escape(&line, pairs->at[i].value);
+	}
+	if (more) {
+		buf_add_text(&line, " error=");
+		log_escape(&line, more);
+	}
+	log_line(level, "%s", buf_text(&line));
+}
+
+int
+record_write(struct audit *audit, const struct record *record, struct err *err)
+{
+	struct audit_pair full[MAX_PAIRS + 1];
+	struct pairs pairs;
+	const bool deferred = record->verdict->action == ACTION_DEFER;
+
+	collect(record, &pairs);
+	full[0] = (struct audit_pair){ "qid", record->queue_id ? record->queue_id : "NOQUEUE" };
+	memcpy(full + 1, pairs.at, pairs.n * sizeof(*full));
+	if (audit_append(audit, "message", full, pairs.n + 1, NULL, err) == -1)
+		return -1;
+	log_pairs(deferred ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, record->queue_id, &pairs,
+	    deferred ? reason_row(record->verdict->reason)->hint : NULL);
+	return 0;
+}
+
+void
+record_log_only(const struct record *record, const struct err *err)
+{
+	struct pairs pairs;
+
+	collect(record, &pairs);
+	log_pairs(LOG_LEVEL_ERROR, record->queue_id, &pairs, err->text);
+}
+
+void
+record_not_applied(struct audit *audit, const char *queue_id, const char *id, const char *why)
+{
+	const struct audit_pair pairs[] = { { "qid", queue_id }, { "id", id }, { "action", "defer" }, { "why", why } };
+	struct err err = { ERR_NONE, "" };
+
+	if (audit_append(audit, "not-applied", pairs, N_ELEMENTS(pairs), NULL, &err) == -1)
+		log_line(LOG_LEVEL_ERROR, "%s: audit: %s", queue_id, err.text);
+	log_line(LOG_LEVEL_ERROR, "%s: action=defer id=%s the MTA did not take the edits (%s); it still has the message "
+	    "and its client is told to try again", queue_id, id, why);
+}

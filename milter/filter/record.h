@@ -1,0 +1,32 @@
+/*
+ * record: one line in the log and one record in the audit file for every message judged.
+ * Words come from the tables; bytes from outside are escaped. No subject, no body, no key.
+ */
+#ifndef FILTER_RECORD_H
+#define FILTER_RECORD_H
+
+#include "milter/audit/audit.h"
+#include "milter/filter/message.h"
+#include "policy/decide.h"
+#include "smime/seal.h"
+
+struct record {
+	const struct message *message;
+	const struct message_facts *facts;
+	const struct registry_cert *cert; /* NULL = none found */
+	const struct findings *findings;
+	const struct verdict *verdict;
+	const struct sealed *sealed;      /* NULL = not sealed */
+	enum class class;
+	const char *queue_id;             /* NULL before there is one */
+	bool pretend;
+};
+
+/* The audit record, on disk when this returns 0, and the log line. */
+int record_write(struct audit *audit, const struct record *record, struct err *err) MUST_USE;
+/* When the audit file cannot be written: the log says that the message is deferred, and why. */
+void record_log_only(const struct record *record, const struct err *err);
+/* A plan of edits that the MTA did not take. */
+void record_not_applied(struct audit *audit, const char *queue_id, const char *id, const char *why);
+
+#endif

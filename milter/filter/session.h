@@ -1,0 +1,57 @@
+/*
+ * session: one connection of the MTA, and the steps its messages go through.
+ * libmilter's callbacks become events; a table of (state, event) says what runs. A pair without
+ * a row defers and warns. Nothing here knows libmilter, so tests drive it directly.
+ *
+ * A session is used by one thread at a time (not always the same one).
+ */
+#ifndef FILTER_SESSION_H
+#define FILTER_SESSION_H
+
+#include <time.h>
+
+#include "milter/filter/edit.h"
+#include "milter/filter/filter.h"
+#include "milter/filter/message.h"
+#include "policy/decide.h"
+
+enum event_kind { EV_MAIL, EV_RCPT, EV_HEADER, EV_BODY, EV_EOM, EV_ABORT, N_EVENTS };
+
+struct event {
+	enum event_kind kind;
+	const char *text;   /* MAIL and RCPT argument, field name */
+	const char *value;  /* field value */
+	const void *bytes;  /* body chunk */
+	size_t len;
+	const struct transport_facts *transport; /* MAIL */
+	const char *queue_id;                    /* EOM */
+	time_t now;                              /* MAIL, EOM */
+};
+
+enum answer_kind {
+	ANSWER_DEFER,
+	ANSWER_CONTINUE,
+	ANSWER_ACCEPT, /* end of message: carry out the plan, then accept */
+	ANSWER_REJECT,
+};
+
+struct answer {
+	enum answer_kind kind;
+	enum reason reason;      /* of a refusal: which reply */
+	char text[480];          /* of a refusal: ASCII, without CR, LF */
+	struct edit_plan *plan;  /* with ANSWER_ACCEPT; owned by the caller */
+	char id[24];             /* the message's, for what is said after it has ended */
+	char queue_id[64];
+};
+
+struct session;
+
+/* `exact`: the MTA passes field values with their leading blank (SMFIP_HDR_LEADSPC). */
+struct session *session_new(struct filter *filter, uint64_t id, const char *client, bool exact);
+void session_free(struct session *session); /* also ends a message in hand */
+AUTO_DEFINE(struct session, session_free);
+
+/* Always gives an answer. `ret->plan` is NULL unless the kind is ANSWER_ACCEPT. */
+void session_step(struct session *session, const struct event *event, struct answer *ret);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * snapshot: everything a message is judged with, as it was when the message began: settings,
+ * action table, registry, issuing authorities, key agent. Immutable and counted. A reload builds
+ * a new one beside the old; messages in hand keep the one they began with.
+ */
+#ifndef FILTER_SNAPSHOT_H
+#define FILTER_SNAPSHOT_H
+
+#include "milter/keyd/client.h"
+#include "policy/config.h"
+#include "policy/registry/registry.h"
+#include "smime/issuers.h"
+
+struct snapshot {
+	struct config *config;
+	struct registry *registry;
+	struct issuers *issuers;
+	struct keyd_client *keyd;
+	unsigned count; /* under the box's lock */
+};
+
+/* Holds the current snapshot; the only place where one replaces another. */
+struct snapshot_box;
+
+/* `problems` gets a line for each. The box is empty until its first snapshot_put. */
+int snapshot_load(const char *file, struct snapshot **ret, struct buf *problems) MUST_USE;
+void snapshot_free(struct snapshot *snapshot); /* one that never was in a box */
+AUTO_DEFINE(struct snapshot, snapshot_free);
+
+struct snapshot_box *snapshot_box_new(void);
+void snapshot_box_free(struct snapshot_box *box); /* no message may be in hand */
+void snapshot_put(struct snapshot_box *box, struct snapshot **snapshot); /* takes it */
+const struct snapshot *snapshot_ref(struct snapshot_box *box);           /* the current one */
+void snapshot_unref(struct snapshot_box *box, const struct snapshot *snapshot);
+
+#endif
