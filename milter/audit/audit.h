@@ -16,10 +16,14 @@
 
 #include "smime/base.h"
 #include "smime/err.h"
+#include "smime/limits.h"
 
 struct audit;
 
-/* One key and its value; the value is escaped on writing and cut at LIMIT_TOKEN_BYTES bytes. */
+/* The longest value: an address must be there whole, or the record does not name it. */
+enum { AUDIT_VALUE_BYTES = LIMIT_ADDRESS_BYTES };
+
+/* One key and its value; the value is escaped on writing and cut at AUDIT_VALUE_BYTES ("..." at its end then). */
 struct audit_pair {
 	const char *key;
 	const char *value;
@@ -32,8 +36,14 @@ int audit_append(struct audit *audit, const char *event, const struct audit_pair
     uint64_t *seq, struct err *err) MUST_USE;
 void audit_close(struct audit *audit);
 AUTO_DEFINE(struct audit, audit_close);
+/* How often the disk was asked so far: records that share a sync make it less than their number. */
+uint64_t audit_n_syncs(struct audit *audit);
 
-/* Reading, for segelctl audit: calls back per line, in order; stops when the callback returns false. */
+/*
+ * Reading, for segelctl audit: calls back per line, in order; stops when the callback returns
+ * false. Lines that a good "resume" record accounts for are not called back. The record lives
+ * until the callback returns. Only a file that cannot be read is an error.
+ */
 struct audit_record {
 	uint64_t seq;
 	const char *time;  /* RFC 3339, UTC, milliseconds */
