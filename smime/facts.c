@@ -1,0 +1,98 @@
+#include "smime/facts.h"
+
+const char *
+mailbox_state_name(enum mailbox_state state)
+{
+	switch (state) {
+	case MAILBOX_UNKNOWN:
+		return "unknown";
+	case MAILBOX_NONE:
+		return "none";
+	case MAILBOX_AMBIGUOUS:
+		return "ambiguous";
+	case MAILBOX_ONE:
+		return "one";
+	}
+	return "unknown";
+}
+
+const char *
+mime_state_name(enum mime_state state)
+{
+	switch (state) {
+	case MIME_UNKNOWN:
+		return "unknown";
+	case MIME_AMBIGUOUS:
+		return "ambiguous";
+	case MIME_CLEAR:
+		return "clear";
+	}
+	return "unknown";
+}
+
+const char *
+layer_name(enum layer layer)
+{
+	switch (layer) {
+	case LAYER_UNKNOWN:
+		return "unknown";
+	case LAYER_NONE:
+		return "none";
+	case LAYER_SIGNED:
+		return "signed";
+	case LAYER_ENCRYPTED:
+		return "encrypted";
+	case LAYER_OTHER:
+		return "other";
+	}
+	return "unknown";
+}
+
+const char *
+body_form_name(enum body_form form)
+{
+	switch (form) {
+	case BODY_UNKNOWN:
+		return "unknown";
+	case BODY_CLEAN:
+		return "clean";
+	case BODY_RECODE:
+		return "recode";
+	case BODY_OPAQUE:
+		return "opaque";
+	}
+	return "unknown";
+}
+
+const char *
+key_kind_name(enum key_kind kind)
+{
+	switch (kind) {
+	case KEY_UNKNOWN:
+		return "unknown";
+	case KEY_RSA:
+		return "rsa";
+	case KEY_P256:
+		return "p256";
+	case KEY_P384:
+		return "p384";
+	case KEY_P521:
+		return "p521";
+	case KEY_OTHER:
+		return "other";
+	}
+	return "unknown";
+}
+
+/* RFC 5280 4.1.2.5: both ends belong to the validity period. */
+enum cert_time
+cert_time_at(const struct cert_facts *cert, time_t now)
+{
+	if (cert->not_after < cert->not_before || (cert->not_before == 0 && cert->not_after == 0))
+		return CERT_TIME_UNKNOWN;
+	if (now < cert->not_before)
+		return CERT_TIME_NOT_YET;
+	if (now > cert->not_after)
+		return CERT_TIME_PAST;
+	return CERT_TIME_VALID;
+}
