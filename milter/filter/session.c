@@ -12,7 +12,7 @@ enum state {
 	ST_ENVELOPE, /* after MAIL */
 	ST_HEADER,   /* after the first field */
 	ST_BODY,     /* after the first piece of body */
-	N_STATES,
+	ST_ANSWERED, /* accepted; its edits are being carried out */
 };
 
 struct session {
@@ -177,6 +177,16 @@ session_step(struct session *session, const struct event *event, struct answer *
 	/* libmilter tells nobody about the end of a message that we refused. */
 	if (ret->kind == ANSWER_CONTINUE && step->to != ST_IDLE)
 		session->state = step->to;
+	else if (ret->kind == ANSWER_ACCEPT)
+		session->state = ST_ANSWERED; /* the plan borrows the message's bytes */
 	else
+		end_message(session);
+}
+
+void
+session_applied(struct session *session, struct answer *answer)
+{
+	edit_plan_free(TAKE(answer->plan));
+	if (session->state == ST_ANSWERED)
 		end_message(session);
 }

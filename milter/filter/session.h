@@ -39,7 +39,7 @@ struct answer {
 	enum answer_kind kind;
 	enum reason reason;      /* of a refusal: which reply */
 	char text[480];          /* of a refusal: ASCII, without CR, LF */
-	struct edit_plan *plan;  /* with ANSWER_ACCEPT; owned by the caller */
+	struct edit_plan *plan;  /* with ANSWER_ACCEPT, NULL = nothing to change; give back by session_applied */
 	char id[24];             /* the message's, for what is said after it has ended */
 	char queue_id[64];
 };
@@ -53,5 +53,8 @@ AUTO_DEFINE(struct session, session_free);
 
 /* Always gives an answer. `ret->plan` is NULL unless the kind is ANSWER_ACCEPT. */
 void session_step(struct session *session, const struct event *event, struct answer *ret);
+
+/* After EV_EOM, once the plan is carried out or has failed: ends the message and frees the plan, which borrows from it. */
+void session_applied(struct session *session, struct answer *answer);
 
 #endif

@@ -1,0 +1,294 @@
+/* segel-milter: the filter. One process serves one role on its own UNIX socket. */
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gmime/gmime.h>
+#include <libconfig.h>
+#include <openssl/crypto.h>
+#include <sqlite3.h>
+
+#include "milter/daemon.h"
+#include "milter/filter/mta.h"
+#include "milter/log.h"
+#include "milter/priv.h"
+
+struct options {
+	const char *file;
+	const char *role;
+	bool check, foreground, dump, pretend, version;
+};
+
+static const char usage_text[] =
+	"usage: segel-milter -r ROLE [-c FILE] [-n | -d | -f] [--pretend]\n"
+	"       segel-milter -V\n"
+	"\n"
+	"  -r ROLE     what this process serves: submission (authenticated users of our own)\n"
+	"  -c FILE     settings (" CONFIG_FILE ")\n"
+	"  -n          check settings, registry, folders and key agent, then exit: 0 good, 1 not\n"
+	"  -d          print the effective settings, defaults included, then exit\n"
+	"  -f          stay in the foreground\n"
+	"  --pretend   decide and log, but change and refuse nothing\n"
+	"  -V          print the version and those of its libraries\n"
+	"\n"
+	"Signals: HUP reloads everything (a faulty file keeps the old), TERM and INT finish the\n"
+	"messages in hand (submission.drain), then exit.\n"
+	"Exit status: 0 good, 1 not started or check failed, 2 wrong usage.\n";
+
+enum { EXIT_USAGE = 2 };
+
+static int
+parse_options(int argc, char **argv, struct options *ret)
+{
+	static const struct option longs[] = {
+		{ "pretend", no_argument, NULL, 'p' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	*ret = (struct options){ .file = CONFIG_FILE };
+	while ((c = getopt_long(argc, argv, "c:r:nfdVh", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c': ret->file = optarg; break;
+		case 'r': ret->role = optarg; break;
+		case 'n': ret->check = true; break;
+		case 'f': ret->foreground = true; break;
+		case 'd': ret->dump = true; break;
+		case 'p': ret->pretend = true; break;
+		case 'V': ret->version = true; break;
+		case 'h':
+			fputs(usage_text, stdout);
+			exit(EXIT_SUCCESS);
+		default:
+			return -1;
+		}
+	}
+	return optind == argc ? 0 : -1;
+}
+
+static int
+print_version(void)
+{
+	printf("segel-milter %s\n  OpenSSL %s\n  GMime %u.%u.%u\n  SQLite %s\n  libconfig %d.%d.%d\n", SEGEL_VERSION,
+	    OpenSSL_version(OPENSSL_VERSION_STRING), gmime_major_version, gmime_minor_version, gmime_micro_version,
+	    sqlite3_libversion(), LIBCONFIG_VER_MAJOR, LIBCONFIG_VER_MINOR, LIBCONFIG_VER_REVISION);
+	return EXIT_SUCCESS;
+}
+
+static int
+print_problems(const struct buf *problems)
+{
+	fputs(buf_text(problems), stderr);
+	return EXIT_FAILURE;
+}
+
+static int
+print_settings(const char *file)
+{
+	AUTO(config_free) struct config *config = NULL;
+	AUTO_BUF struct buf text;
+
+	buf_init(&text, 1024 * 1024);
+	if (config_load(file, &config, &text) == -1)
+		return print_problems(&text);
+	config_dump(config, &text);
+	fputs(buf_text(&text), stdout);
+	return EXIT_SUCCESS;
+}
+
+/* Everything a start would need, without touching anything. */
+static int
+check_only(const char *file)
+{
+	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
+	AUTO_BUF struct buf problems;
+	struct err err;
+
+	buf_init(&problems, 1024 * 1024);
+	if (snapshot_load(file, &snapshot, &problems) == -1)
+		return print_problems(&problems);
+	if (priv_socket_folder(snapshot->config->submission.socket, &err) == -1)
+		buf_printf(&problems, "submission.socket: %s\n", err.text);
+	if (access(snapshot->config->submission.audit_dir, W_OK | X_OK) == -1)
+		buf_printf(&problems, "submission.audit_dir: '%s': %s\n", snapshot->config->submission.audit_dir,
+		    strerror(errno));
+	if (keyd_ping(snapshot->keyd, &err) == -1)
+		buf_printf(&problems, "keyd.socket: %s\n", err.text);
+	if (problems.len)
+		return print_problems(&problems);
+	printf("%s: good\n", file);
+	return EXIT_SUCCESS;
+}
+
+/* The listening socket, made before root is given up: its folder need not be ours. */
+static int
+open_socket(const struct config *config, struct err *err)
+{
+	AUTO(xfree) char *address = xasprintf("unix:%s", config->submission.socket);
+	const char *path = config->submission.socket;
+	gid_t group;
+	int alive;
+
+	if (priv_socket_folder(path, err) == -1 || priv_group(config->submission.socket_group, &group, err) == -1)
+		return err_wrap(err, "submission.socket");
+	alive = priv_socket_alive(path, err);
+	if (alive == -1)
+		return err_wrap(err, "submission.socket");
+	if (alive)
+		return err_set(err, ERR_CONFIG, "submission.socket: another process serves '%s'; stop it first", path);
+	umask(0117);
+	if (smfi_setconn(address) != MI_SUCCESS || smfi_opensocket(true) != MI_SUCCESS)
+		return err_set(err, ERR_CONFIG, "submission.socket: cannot listen on '%s': %s", path, strerror(errno));
+	if (chown(path, (uid_t)-1, group) == -1)
+		return err_set(err, ERR_CONFIG, "submission.socket: cannot give '%s' to group '%s': %s", path,
+		    config->submission.socket_group, strerror(errno));
+	umask(0077);
+	return 0;
+}
+
+static int
+start(struct filter *filter, const char *file, struct err *err)
+{
+	AUTO(config_free) struct config *config = NULL;
+	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
+	AUTO_BUF struct buf problems;
+
+	buf_init(&problems, sizeof(err->text) - 1);
+	if (config_load(file, &config, &problems) == -1)
+		return err_set(err, ERR_CONFIG, "%s", buf_text(&problems));
+	log_open("segel-milter", (enum log_target)config->log.target, (enum log_level)config->log.level);
+	if (mta_register(filter, err) == -1 || open_socket(config, err) == -1)
+		return -1;
+	if (priv_drop(config->submission.user, err) == -1 || priv_harden(err) == -1)
+		return err_wrap(err, "submission.user");
+	if (snapshot_load(file, &snapshot, &problems) == -1)
+		return err_set(err, ERR_CONFIG, "%s", buf_text(&problems));
+	if (audit_open(config->submission.audit_dir, "segel-milter-submission", &filter->audit, err) == -1)
+		return err_wrap(err, "submission.audit_dir");
+	smfi_settimeout((int)(config->submission.timeout / 1000));
+	filter->box = snapshot_box_new();
+	snapshot_put(filter->box, &snapshot);
+	return 0;
+}
+
+/* A new snapshot beside the old; a faulty one is reported and changes nothing. */
+static void
+reload(struct filter *filter, const char *file)
+{
+	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
+	AUTO_BUF struct buf problems;
+
+	buf_init(&problems, 64 * 1024);
+	if (snapshot_load(file, &snapshot, &problems) == 0) {
+		snapshot_put(filter->box, &snapshot);
+		log_line(LOG_LEVEL_INFO, "reloaded %s; messages in hand keep the settings they began with", file);
+		return;
+	}
+	for (char *line = strtok((char *)problems.at, "\n"); line; line = strtok(NULL, "\n"))
+		log_line(LOG_LEVEL_WARNING, "reload: %s", line);
+	log_line(LOG_LEVEL_WARNING, "reload failed, using the old settings");
+}
+
+/* libmilter's loop. When it ends by itself, the main thread must hear of it. */
+static void *
+serve(void *unused)
+{
+	(void)unused;
+	if (smfi_main() != MI_SUCCESS)
+		log_line(LOG_LEVEL_FATAL, "libmilter gave up; the filter stops, mail is deferred until it is started again");
+	kill(getpid(), SIGTERM);
+	return NULL;
+}
+
+static void
+drain(struct filter *filter)
+{
+	const struct snapshot *snapshot = snapshot_ref(filter->box);
+	const long limit = snapshot->config->submission.drain;
+	const struct timespec tick = { .tv_nsec = 20000000 };
+	unsigned left;
+
+	snapshot_unref(filter->box, snapshot);
+	atomic_store(&filter->draining, true);
+	smfi_stop();
+	for (long waited = 0; atomic_load(&filter->messages) > 0 && waited < limit; waited += 20)
+		nanosleep(&tick, NULL);
+	left = atomic_load(&filter->messages);
+	if (left)
+		log_line(LOG_LEVEL_WARNING, "stopped with %u messages in hand; their clients are told to try again", left);
+	log_line(LOG_LEVEL_INFO, "stopped");
+}
+
+/* Signals belong to this thread; libmilter would take HUP for "stop". */
+static int
+run(struct filter *filter, const char *file)
+{
+	pthread_t server;
+	sigset_t signals;
+	int signal_number;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	if (pthread_create(&server, NULL, serve, NULL) != 0) {
+		log_line(LOG_LEVEL_FATAL, "cannot start a thread; the filter stops");
+		return EXIT_FAILURE;
+	}
+	daemon_ready();
+	log_line(LOG_LEVEL_INFO, "segel-milter %s serves role submission%s", SEGEL_VERSION,
+	    filter->pretend ? ", pretending" : "");
+	while (sigwait(&signals, &signal_number) == 0 && signal_number == SIGHUP)
+		reload(filter, file);
+	drain(filter);
+	return EXIT_SUCCESS;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct filter filter = { .class = CLASS_SUBMISSION };
+	AUTO(xfree) char *file = NULL;
+	struct options options;
+	struct err err;
+
+	if (parse_options(argc, argv, &options) == -1) {
+		fputs(usage_text, stderr);
+		return EXIT_USAGE;
+	}
+	if (options.version)
+		return print_version();
+	if (!options.role || strcmp(options.role, "submission") != 0) {
+		fprintf(stderr, "segel-milter: role '%s': wanted -r submission, the role this version has\n",
+		    options.role ? options.role : "(none)");
+		return EXIT_USAGE;
+	}
+	if (options.dump)
+		return print_settings(options.file);
+	if (options.check)
+		return check_only(options.file);
+	/* Bodies go back to the system when their message ends, and grow without being copied. */
+	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+	filter.pretend = options.pretend;
+	file = realpath(options.file, NULL); /* a reload must find it from "/" too */
+	if (!file) {
+		err_set(&err, ERR_CONFIG, "cannot read '%s': %s", options.file, strerror(errno));
+		return daemon_failed("segel-milter", &err);
+	}
+	if (!options.foreground && daemon_detach(&err) == -1)
+		return daemon_failed("segel-milter", &err);
+	if (start(&filter, file, &err) == -1)
+		return daemon_failed("segel-milter", &err);
+	return run(&filter, file);
+}
