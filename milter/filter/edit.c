@@ -82,6 +82,18 @@ plan_sealed_head(struct edit_plan *plan, const struct sealed *sealed)
 		plan_edit(plan, EDIT_ADD, "Content-Disposition", 0, sealed->content_disposition);
 }
 
+const struct edit *
+edit_of(const struct edit_plan *plan, const struct head *head, size_t i)
+{
+	const unsigned ordinal = ordinal_of(head, i);
+
+	for (size_t e = 0; e < plan->n; e++)
+		if (plan->edits[e].kind != EDIT_ADD && plan->edits[e].ordinal == ordinal
+		    && slice_equal_nocase(head->fields[i].name, plan->edits[e].name))
+			return &plan->edits[e];
+	return NULL;
+}
+
 struct edit_plan *
 edit_plan_new(const struct head *head, struct sealed **sealed, const char *sender)
 {

@@ -36,6 +36,8 @@ struct edit_plan {
  * existing one is changed and a missing one added. Takes `sealed`.
  */
 struct edit_plan *edit_plan_new(const struct head *head, struct sealed **sealed, const char *sender);
+/* What the plan does to the i-th field of this head; NULL = nothing. Borrowed. */
+const struct edit *edit_of(const struct edit_plan *plan, const struct head *head, size_t i);
 void edit_plan_free(struct edit_plan *plan);
 AUTO_DEFINE(struct edit_plan, edit_plan_free);
 

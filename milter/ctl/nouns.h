@@ -1,0 +1,12 @@
+/* nouns: the verb tables that main.c knows. */
+#ifndef CTL_NOUNS_H
+#define CTL_NOUNS_H
+
+#include "milter/ctl/ctl.h"
+
+extern const struct ctl_command ctl_config_commands[];
+extern const struct ctl_command ctl_explain_commands[];
+extern const struct ctl_command ctl_policy_commands[];
+extern const struct ctl_command ctl_seal_commands[];
+
+#endif
