@@ -1,7 +1,7 @@
 # Segel. Everything builds from Debian packages (contrib/packages).
 #   make            the programs, in build/release
 #   make check      every test, with ASan and UBSan; the session tests also with TSan
-#   make lint       include arrows, forbidden calls, compiler warnings
+#   make lint       include arrows, libraries in one place, forbidden calls
 #   make install DESTDIR= PREFIX=/usr/local
 
 MODE ?= release
@@ -66,9 +66,26 @@ $(TOOLS): $(OUT)/%: $(OUT)/%.o $(LIBRARY)
 tools: $(TOOLS)
 tests: $(TESTS) $(TOOLS)
 
+check:
+	$(MAKE) MODE=asan all tests
+	$(MAKE) MODE=tsan tsan-tests
+	SEGEL_BUILD=$(CURDIR)/build/asan SEGEL_BUILD_TSAN=$(CURDIR)/build/tsan tests/run
+
+# The tests that use threads, once more with the thread sanitizer.
+tsan-tests: $(filter $(OUT)/tests/milter/filter/% $(OUT)/tests/milter/audit/%,$(TESTS))
+
+lint:
+	tests/lint
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/segel
+	install -m 0755 $(OUT)/segel-milter $(OUT)/segel-keyd $(DESTDIR)$(PREFIX)/sbin
+	install -m 0755 $(OUT)/segelctl $(DESTDIR)$(PREFIX)/bin
+	install -m 0644 README.md LICENSE contrib/segel.conf.sample $(DESTDIR)$(PREFIX)/share/doc/segel
+
 clean:
 	rm -rf build
 
-.PHONY: all tools tests clean check lint install
+.PHONY: all tools tests tsan-tests clean check lint install
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

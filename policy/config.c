@@ -520,3 +520,9 @@ config_dump(const struct config *config, struct buf *ret)
 	if (*group)
 		buf_add_text(ret, "};\n");
 }
+
+void
+config_library(struct buf *ret)
+{
+	buf_printf(ret, "  libconfig %d.%d.%d\n", LIBCONFIG_VER_MAJOR, LIBCONFIG_VER_MINOR, LIBCONFIG_VER_REVISION);
+}

@@ -91,4 +91,7 @@ void config_dump(const struct config *config, struct buf *ret);
 
 const struct keyd_key_setting *config_keys(const struct config *config, size_t *n);
 
+/* One line: which libconfig this was built with. */
+void config_library(struct buf *ret);
+
 #endif

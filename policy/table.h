@@ -26,7 +26,7 @@ enum action {
 	ACTION_REJECT,      /* 5xx */
 	ACTION_REJECT_HOLD, /* 5xx, with a copy that may be viewed and exported, not released */
 };
-enum { N_ACTIONS = ACTION_REJECT_HOLD + 1 };
+#define N_ACTIONS (ACTION_REJECT_HOLD + 1)
 
 struct cell {
 	bool reachable; /* false: this finding cannot arise in this class */

@@ -11,15 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <gmime/gmime.h>
-#include <libconfig.h>
-#include <openssl/crypto.h>
-#include <sqlite3.h>
-
 #include "milter/daemon.h"
 #include "milter/filter/mta.h"
 #include "milter/log.h"
 #include "milter/priv.h"
+#include "smime/version.h"
 
 struct options {
 	const char *file;
@@ -78,9 +74,13 @@ parse_options(int argc, char **argv, struct options *ret)
 static int
 print_version(void)
 {
-	printf("segel-milter %s\n  OpenSSL %s\n  GMime %u.%u.%u\n  SQLite %s\n  libconfig %d.%d.%d\n", SEGEL_VERSION,
-	    OpenSSL_version(OPENSSL_VERSION_STRING), gmime_major_version, gmime_minor_version, gmime_micro_version,
-	    sqlite3_libversion(), LIBCONFIG_VER_MAJOR, LIBCONFIG_VER_MINOR, LIBCONFIG_VER_REVISION);
+	AUTO_BUF struct buf libraries;
+
+	buf_init(&libraries, 1024);
+	smime_libraries(&libraries);
+	config_library(&libraries);
+	registry_library(&libraries);
+	printf("segel-milter %s\n%s", SEGEL_VERSION, buf_text(&libraries));
 	return EXIT_SUCCESS;
 }
 
@@ -193,8 +193,8 @@ reload(struct filter *filter, const char *file)
 		log_line(LOG_LEVEL_INFO, "reloaded %s; messages in hand keep the settings they began with", file);
 		return;
 	}
-	for (char *line = strtok((char *)problems.at, "\n"); line; line = strtok(NULL, "\n"))
-		log_line(LOG_LEVEL_WARNING, "reload: %s", line);
+	for (const char *line = buf_text(&problems); *line; line += strcspn(line, "\n"), line += *line == '\n')
+		log_line(LOG_LEVEL_WARNING, "reload: %.*s", (int)strcspn(line, "\n"), line);
 	log_line(LOG_LEVEL_WARNING, "reload failed, using the old settings");
 }
 

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "smime/base.h"
+#include "smime/buf.h"
 #include "smime/err.h"
 #include "smime/limits.h"
 
@@ -113,6 +114,9 @@ const char *unusable_name(enum unusable unusable);
 enum purpose purpose_from(const char *name);
 enum cert_state cert_state_from(const char *name);
 enum cert_kind cert_kind_from(const char *name);
+
+/* One line: which SQLite this runs with. */
+void registry_library(struct buf *ret);
 
 static inline __attribute__((unused)) void auto_registry_found_done(struct registry_found *found) { registry_found_done(found); }
 #define AUTO_FOUND __attribute__((cleanup(auto_registry_found_done)))
