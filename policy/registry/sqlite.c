@@ -1,0 +1,435 @@
+/* registry.h's questions, asked of SQLite. Connections: pool.c. */
+#include "policy/registry/registry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/registry/db.h"
+#include "policy/registry/pool.h"
+#include "policy/registry/sha256.h"
+
+/* Was something registered, and is it current at the time asked about? */
+enum standing { STANDING_NONE, STANDING_ENDED, STANDING_CURRENT };
+
+/* Where an address stands. */
+struct place {
+	char norm[LIMIT_ADDRESS_BYTES + 1];
+	enum standing domain, address, unit;
+	int64_t domain_id, address_id, unit_id;
+	bool partner; /* another region's domain: its addresses need not be registered here */
+};
+
+struct question {
+	struct conn *conn;
+	const char *address;
+	enum purpose purpose;
+	int64_t at;
+};
+
+/* A certificate under consideration. UNUSABLE_UNKNOWN = nothing stands against it. */
+struct candidate {
+	int64_t id;
+	enum unusable unusable;
+	int64_t not_before;
+};
+
+static void
+escape(const char *from, char *to, size_t room)
+{
+	size_t at = 0;
+
+	for (const unsigned char *c = (const unsigned char *)from; *c && at + 4 <= room; c++) {
+		if (*c >= 0x20 && *c < 0x7f && *c != '%')
+			to[at++] = (char)*c;
+		else
+			at += (size_t)snprintf(to + at, room - at, "%%%02X", *c);
+	}
+	to[at] = '\0';
+}
+
+static enum standing
+standing_of(sqlite3_stmt *stmt, int column)
+{
+	return sqlite3_column_int(stmt, column) ? STANDING_CURRENT : STANDING_ENDED;
+}
+
+static int
+find_domain(const struct question *q, const char *name, bool *fold, struct place *place, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int row;
+
+	if (conn_query(q->conn, Q_DOMAIN, &stmt, err) == -1 || db_bindf(stmt, "it", q->at, name) == -1
+	    || (row = conn_step(q->conn, stmt, err)) == -1)
+		return -1;
+	if (row == 0)
+		return 0;
+	place->domain_id = sqlite3_column_int64(stmt, 0);
+	place->partner = strcmp(db_text(stmt, 1), "partner") == 0;
+	*fold = sqlite3_column_int(stmt, 2) != 0;
+	place->domain = standing_of(stmt, 3);
+	return 0;
+}
+
+static int
+find_address(const struct question *q, struct place *place, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int row;
+
+	if (conn_query(q->conn, Q_ADDRESS, &stmt, err) == -1 || db_bindf(stmt, "it", q->at, place->norm) == -1
+	    || (row = conn_step(q->conn, stmt, err)) == -1)
+		return -1;
+	if (row == 0)
+		return 0;
+	place->address_id = sqlite3_column_int64(stmt, 0);
+	place->address = standing_of(stmt, 1);
+	place->unit_id = sqlite3_column_int64(stmt, 2);
+	if (place->unit_id)
+		place->unit = standing_of(stmt, 3);
+	return 0;
+}
+
+/* An address that is not plain stands nowhere: it cannot have been registered. */
+static int
+find_place(const struct question *q, struct place *place, struct err *err)
+{
+	char form[LIMIT_ADDRESS_BYTES + 1];
+	bool fold = false;
+
+	*place = (struct place){ 0 };
+	if (!address_normalise(q->address, false, form))
+		return 0;
+	if (find_domain(q, strchr(form, '@') + 1, &fold, place, err) == -1)
+		return -1;
+	if (!address_normalise(q->address, fold, place->norm))
+		return 0;
+	return place->domain == STANDING_NONE ? 0 : find_address(q, place, err);
+}
+
+static bool
+place_is_known(const struct place *place)
+{
+	return place->domain == STANDING_CURRENT && place->address == STANDING_CURRENT;
+}
+
+/* Columns 2 to 5 of BINDINGS (pool.c). */
+static int
+judge(const struct question *q, sqlite3_stmt *stmt, enum unusable *ret, struct err *err)
+{
+	bool lapsed = sqlite3_column_type(stmt, 3) != SQLITE_NULL && q->at >= sqlite3_column_int64(stmt, 3);
+
+	switch (cert_state_from(db_text(stmt, 2))) {
+	case CERT_STATE_REVOKED:
+		*ret = UNUSABLE_REVOKED;
+		return 0;
+	case CERT_STATE_REPLACED:
+		*ret = UNUSABLE_RETIRED;
+		return 0;
+	case CERT_STATE_UNKNOWN:
+		return err_set(err, ERR_CONFIG, "registry '%s' is damaged: certificate %lld is in state '%.20s'; restore a backup",
+		    q->conn->file, sqlite3_column_int64(stmt, 1), db_text(stmt, 2));
+	case CERT_STATE_HELD:
+		if (!lapsed) {
+			*ret = UNUSABLE_HELD;
+			return 0;
+		}
+		break;
+	case CERT_STATE_ACTIVE:
+		break;
+	}
+	*ret = q->at < sqlite3_column_int64(stmt, 4) ? UNUSABLE_NOT_YET
+	    : q->at > sqlite3_column_int64(stmt, 5) ? UNUSABLE_EXPIRED : UNUSABLE_UNKNOWN;
+	return 0;
+}
+
+/* Usable before unusable; among those that are not, the graver reason speaks. */
+static int
+rank(enum unusable unusable)
+{
+	switch (unusable) {
+	case UNUSABLE_UNKNOWN:
+		return 6;
+	case UNUSABLE_REVOKED:
+		return 5;
+	case UNUSABLE_HELD:
+		return 4;
+	case UNUSABLE_RETIRED:
+		return 3;
+	case UNUSABLE_NOT_YET:
+		return 2;
+	case UNUSABLE_EXPIRED:
+		return 1;
+	case UNUSABLE_ENDED:
+		return 0;
+	}
+	return 0;
+}
+
+static bool
+is_better(const struct candidate *a, const struct candidate *b)
+{
+	if (b->id == 0 || rank(a->unusable) != rank(b->unusable))
+		return b->id == 0 || rank(a->unusable) > rank(b->unusable);
+	return a->not_before != b->not_before ? a->not_before > b->not_before : a->id > b->id;
+}
+
+/* The best certificate with a current binding to address, unit or domain `id`. */
+static int
+ask_level(const struct question *q, enum query query, int64_t id, enum standing *ret, struct candidate *best,
+    struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int row;
+
+	*ret = STANDING_NONE;
+	if (conn_query(q->conn, query, &stmt, err) == -1
+	    || db_bindf(stmt, "iit", q->at, id, purpose_name(q->purpose)) == -1)
+		return -1;
+	while ((row = conn_step(q->conn, stmt, err)) == 1) {
+		struct candidate one = { .id = sqlite3_column_int64(stmt, 1), .not_before = sqlite3_column_int64(stmt, 4) };
+
+		if (*ret == STANDING_NONE)
+			*ret = STANDING_ENDED;
+		if (!sqlite3_column_int(stmt, 0))
+			continue;
+		*ret = STANDING_CURRENT;
+		if (judge(q, stmt, &one.unusable, err) == -1)
+			return -1;
+		if (is_better(&one, best))
+			*best = one;
+	}
+	return row;
+}
+
+static void
+read_reason(sqlite3_stmt *stmt, struct registry_cert *cert)
+{
+	const char *code = db_text(stmt, 5), *reason = db_text(stmt, 6);
+	AUTO(xfree) char *text = xasprintf("%s%s%s", code, *code && *reason ? ": " : "", reason);
+
+	escape(text, cert->reason, sizeof(cert->reason));
+}
+
+static int
+read_bytes(sqlite3_stmt *stmt, struct registry_cert *cert)
+{
+	unsigned char hash[32];
+	const void *der = sqlite3_column_blob(stmt, 2);
+	size_t len = (size_t)sqlite3_column_bytes(stmt, 2);
+
+	if (sqlite3_column_bytes(stmt, 0) != 32 || sqlite3_column_bytes(stmt, 1) != 32 || len == 0
+	    || len > LIMIT_CERT_BYTES || !sha256_of(der, len, hash)
+	    || memcmp(hash, sqlite3_column_blob(stmt, 0), 32) != 0)
+		return -1;
+	memcpy(cert->sha256, hash, 32);
+	memcpy(cert->spki, sqlite3_column_blob(stmt, 1), 32);
+	cert->der = xcalloc(len, 1);
+	memcpy(cert->der, der, len);
+	cert->der_len = len;
+	return 0;
+}
+
+static int
+read_cert(const struct question *q, int64_t id, struct registry_cert *cert, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int row;
+
+	if (conn_query(q->conn, Q_CERT, &stmt, err) == -1 || db_bindf(stmt, "i", id) == -1
+	    || (row = conn_step(q->conn, stmt, err)) == -1)
+		return -1;
+	if (row == 0 || read_bytes(stmt, cert) == -1)
+		return err_set(err, ERR_CONFIG, "registry '%s' is damaged: the row of certificate %lld does not hash to its "
+		    "SHA-256; restore a backup", q->conn->file, (long long)id);
+	cert->id = id;
+	cert->kind = cert_kind_from(db_text(stmt, 3));
+	cert->state = cert_state_from(db_text(stmt, 4));
+	read_reason(stmt, cert);
+	return 0;
+}
+
+static const char *
+bound_phrase(enum bound_to bound)
+{
+	switch (bound) {
+	case BOUND_ADDRESS:
+		return "the address itself";
+	case BOUND_UNIT:
+		return "the address's unit";
+	case BOUND_DOMAIN:
+		return "the address's domain";
+	case BOUND_UNKNOWN:
+		break;
+	}
+	return "nothing";
+}
+
+static int
+answer_with(const struct question *q, const struct candidate *best, enum bound_to bound, struct registry_found *ret,
+    struct err *err)
+{
+	if (read_cert(q, best->id, &ret->cert, err) == -1)
+		return -1;
+	ret->cert.bound = bound;
+	ret->unusable = best->unusable;
+	ret->answer = best->unusable == UNUSABLE_UNKNOWN ? REGISTRY_FOUND : REGISTRY_UNUSABLE;
+	snprintf(ret->why, sizeof(ret->why), "certificate %lld (%02x%02x%02x%02x...), bound to %s for %s: %s%s%s",
+	    (long long)best->id, ret->cert.sha256[0], ret->cert.sha256[1], ret->cert.sha256[2], ret->cert.sha256[3],
+	    bound_phrase(bound), purpose_name(q->purpose),
+	    ret->answer == REGISTRY_FOUND ? "usable" : unusable_name(best->unusable),
+	    ret->cert.reason[0] ? ": " : "", ret->cert.reason);
+	return 0;
+}
+
+/* Levels in their order; a level without an id is passed over, one that has ended binds nobody. */
+static int
+ask_levels(const struct question *q, const struct place *place, struct registry_found *ret, bool *ended,
+    struct err *err)
+{
+	const struct {
+		enum query query;
+		enum bound_to bound;
+		enum standing standing;
+		int64_t id;
+	} levels[] = {
+		{ Q_BY_ADDRESS, BOUND_ADDRESS, place->address, place->address_id },
+		{ Q_BY_UNIT, BOUND_UNIT, place->unit, place->unit_id },
+		{ Q_BY_DOMAIN, BOUND_DOMAIN, place->domain, place->domain_id },
+	};
+
+	for (size_t i = 0; i < N_ELEMENTS(levels); i++) {
+		struct candidate best = { 0 };
+		enum standing found;
+
+		if (levels[i].standing == STANDING_NONE)
+			continue;
+		if (ask_level(q, levels[i].query, levels[i].id, &found, &best, err) == -1)
+			return -1;
+		if (found == STANDING_CURRENT && levels[i].standing == STANDING_CURRENT)
+			return answer_with(q, &best, levels[i].bound, ret, err);
+		*ended |= found != STANDING_NONE || levels[i].standing == STANDING_ENDED;
+	}
+	return 0;
+}
+
+static int
+answer_none(struct registry_found *ret, const char *why)
+{
+	ret->answer = REGISTRY_NONE;
+	snprintf(ret->why, sizeof(ret->why), "%s", why);
+	return 0;
+}
+
+static int
+answer_ended(struct registry_found *ret, const char *why)
+{
+	ret->answer = REGISTRY_UNUSABLE;
+	ret->unusable = UNUSABLE_ENDED;
+	snprintf(ret->why, sizeof(ret->why), "%s", why);
+	return 0;
+}
+
+static int
+answer(const struct question *q, struct registry_found *ret, struct err *err)
+{
+	struct place place;
+	bool ended = false;
+
+	if (find_place(q, &place, err) == -1)
+		return -1;
+	ret->known = place_is_known(&place);
+	if (place.domain == STANDING_NONE)
+		return answer_none(ret, "neither the address nor its domain is registered");
+	if (place.domain == STANDING_ENDED)
+		return answer_ended(ret, "the domain's registration has ended");
+	if (place.address == STANDING_ENDED)
+		return answer_ended(ret, "the address's registration has ended");
+	if (place.address == STANDING_NONE && !place.partner)
+		return answer_none(ret, "the domain is registered, the address is not");
+	if (ask_levels(q, &place, ret, &ended, err) == -1)
+		return -1;
+	if (ret->answer != REGISTRY_UNAVAILABLE)
+		return 0;
+	if (ended)
+		return answer_ended(ret, "every binding of address, unit and domain for this purpose has ended");
+	return answer_none(ret, ret->known ? "the address is registered, no certificate is bound to it, its unit or its domain"
+	    : "a partner's domain, without a certificate bound to it");
+}
+
+static void
+answer_unavailable(struct registry_found *ret, const struct err *err)
+{
+	registry_found_done(ret);
+	*ret = (struct registry_found){ .answer = REGISTRY_UNAVAILABLE };
+	escape(err->text, ret->why, sizeof(ret->why));
+}
+
+void
+registry_lookup(struct registry *registry, const char *address, enum purpose purpose, time_t at,
+    struct registry_found *ret)
+{
+	struct question q = { .address = address, .purpose = purpose, .at = at };
+	struct err err = { 0 };
+	bool good;
+
+	*ret = (struct registry_found){ 0 };
+	if (purpose == PURPOSE_UNKNOWN) {
+		(void)err_set(&err, ERR_BUG, "registry asked without a purpose");
+		answer_unavailable(ret, &err);
+		return;
+	}
+	if (conn_begin(registry, &q.conn, &err) == -1) {
+		answer_unavailable(ret, &err);
+		return;
+	}
+	good = answer(&q, ret, &err) == 0;
+	if (!good)
+		answer_unavailable(ret, &err);
+	conn_end(registry, q.conn, good);
+}
+
+static int
+ask_login(const struct question *q, const char *login, enum login_answer *ret)
+{
+	struct place place;
+	sqlite3_stmt *stmt;
+
+	if (find_place(q, &place, NULL) == -1 || conn_query(q->conn, Q_LOGIN, &stmt, NULL) == -1
+	    || db_bindf(stmt, "itt", q->at, login, place.norm) == -1 || conn_step(q->conn, stmt, NULL) != 1)
+		return -1;
+	if (sqlite3_column_int64(stmt, 0) == 0)
+		*ret = LOGIN_UNKNOWN;
+	else
+		*ret = sqlite3_column_int(stmt, 1) ? LOGIN_OWNS : LOGIN_OTHER;
+	return 0;
+}
+
+enum login_answer
+registry_login(struct registry *registry, const char *login, const char *address, time_t at)
+{
+	struct question q = { .address = address, .at = at };
+	enum login_answer ret = LOGIN_UNAVAILABLE;
+	bool good;
+
+	if (conn_begin(registry, &q.conn, NULL) == -1)
+		return LOGIN_UNAVAILABLE;
+	good = ask_login(&q, login, &ret) == 0;
+	conn_end(registry, q.conn, good);
+	return good ? ret : LOGIN_UNAVAILABLE;
+}
+
+int
+registry_address_known(struct registry *registry, const char *address, time_t at)
+{
+	struct question q = { .address = address, .at = at };
+	struct place place;
+	bool good;
+
+	if (conn_begin(registry, &q.conn, NULL) == -1)
+		return -1;
+	good = find_place(&q, &place, NULL) == 0;
+	conn_end(registry, q.conn, good);
+	return good ? place_is_known(&place) : -1;
+}
