@@ -1,0 +1,330 @@
+#include "milter/keyd/agent.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "milter/keyd/channel.h"
+#include "milter/keyd/limit.h"
+
+enum { LOG_LINES = 5, LOG_WINDOW_MS = 1000 };
+
+struct agent {
+	struct audit *audit; /* borrowed */
+	struct limiter *limiter;
+	atomic_bool audit_down;
+
+	pthread_mutex_t lock; /* guards all below */
+	struct store *store;
+	int64_t log_start; /* of the window in which lines are counted */
+	unsigned n_lines;
+	unsigned n_dropped;
+};
+
+struct agent *
+agent_new(struct audit *audit, struct store **store)
+{
+	struct agent *agent = xcalloc(1, sizeof(*agent));
+
+	agent->audit = audit;
+	agent->limiter = limiter_new();
+	atomic_init(&agent->audit_down, false);
+	pthread_mutex_init(&agent->lock, NULL);
+	agent->store = TAKE(*store);
+	return agent;
+}
+
+void
+agent_free(struct agent *agent)
+{
+	if (!agent)
+		return;
+	store_unref(agent->store);
+	limiter_free(agent->limiter);
+	pthread_mutex_destroy(&agent->lock);
+	free(agent);
+}
+
+void
+agent_replace_store(struct agent *agent, struct store **store)
+{
+	struct store *old;
+
+	pthread_mutex_lock(&agent->lock);
+	old = agent->store;
+	agent->store = TAKE(*store);
+	pthread_mutex_unlock(&agent->lock);
+	store_unref(old);
+}
+
+static struct store *
+current_store(struct agent *agent)
+{
+	struct store *store;
+
+	pthread_mutex_lock(&agent->lock);
+	store = store_ref(agent->store);
+	pthread_mutex_unlock(&agent->lock);
+	return store;
+}
+
+bool
+agent_may_sign(struct agent *agent, uid_t uid)
+{
+	AUTO(store_unref) struct store *store = current_store(agent);
+
+	return store_may_sign(store, uid);
+}
+
+/* `ret_dropped` lines were not written since the last one that was. */
+static bool
+may_log(struct agent *agent, unsigned *ret_dropped)
+{
+	int64_t now = channel_now();
+	bool may;
+
+	pthread_mutex_lock(&agent->lock);
+	if (now - agent->log_start >= LOG_WINDOW_MS) {
+		agent->log_start = now;
+		agent->n_lines = 0;
+	}
+	may = agent->n_lines < LOG_LINES;
+	if (may) {
+		agent->n_lines++;
+		*ret_dropped = agent->n_dropped;
+		agent->n_dropped = 0;
+	} else {
+		agent->n_dropped++;
+	}
+	pthread_mutex_unlock(&agent->lock);
+	return may;
+}
+
+void
+agent_log(struct agent *agent, enum log_level level, const struct peer *peer, const char *text)
+{
+	char more[64] = "";
+	unsigned dropped = 0;
+
+	if (!may_log(agent, &dropped))
+		return;
+	if (dropped)
+		snprintf(more, sizeof(more), " (and %u lines like this not shown)", dropped);
+	log_line(level, "uid=%lu pid=%ld: %s%s", (unsigned long)peer->uid, (long)peer->pid, text, more);
+}
+
+/* A SIGN request on its way through the steps. */
+struct work {
+	struct agent *agent;
+	const struct peer *peer;
+	const struct wire_request *request;
+	const struct store *store;
+	const struct store_key *key;
+	unsigned char sig[SIGNATURE_BYTES];
+	size_t sig_len;
+};
+
+static enum wire_status
+refuse(struct err *err, enum wire_status status, const char *text)
+{
+	err_set(err, ERR_CONFIG, "%s", text);
+	return status;
+}
+
+static enum wire_status
+check_peer(struct work *work, struct err *err)
+{
+	if (store_may_sign(work->store, work->peer->uid))
+		return WIRE_STATUS_OK;
+	err_set(err, ERR_CONFIG, "uid %lu is not in keyd.signers", (unsigned long)work->peer->uid);
+	return WIRE_STATUS_DENIED;
+}
+
+/* The promise is a record that names a login and its address: without them there is nothing to record. */
+static enum wire_status
+check_names(struct work *work, struct err *err)
+{
+	if (work->request->login.len == 0 || work->request->from.len == 0)
+		return refuse(err, WIRE_STATUS_BAD_REQUEST, "the request names no login or no From address");
+	return WIRE_STATUS_OK;
+}
+
+static enum wire_status
+find_key(struct work *work, struct err *err)
+{
+	char hex[2 * WIRE_SPKI_BYTES + 1];
+
+	work->key = store_find(work->store, work->request->spki.at);
+	if (work->key)
+		return WIRE_STATUS_OK;
+	intent_hex(work->request->spki, hex);
+	err_set(err, ERR_CONFIG, "no key with SPKI hash %s", hex);
+	return WIRE_STATUS_UNKNOWN_KEY;
+}
+
+/* A digest shorter than the curve weakens it; a longer one is cut by ECDSA. */
+static bool
+alg_fits(enum key_kind kind, enum digest alg)
+{
+	switch (kind) {
+	case KEY_RSA:
+		return alg == DIGEST_SHA256 || alg == DIGEST_SHA384;
+	case KEY_P256:
+		return alg == DIGEST_SHA256;
+	case KEY_P384:
+		return alg == DIGEST_SHA384;
+	case KEY_UNKNOWN:
+	case KEY_P521:
+	case KEY_OTHER:
+		return false;
+	}
+	return false;
+}
+
+static enum wire_status
+check_digest(struct work *work, struct err *err)
+{
+	const struct wire_request *request = work->request;
+	enum key_kind kind = key_kind_of(work->key->key);
+
+	if (request->digest.len != digest_len(request->alg)) {
+		err_set(err, ERR_CONFIG, "digest of %zu bytes, %s has %zu", request->digest.len, digest_name(request->alg),
+		    digest_len(request->alg));
+		return WIRE_STATUS_BAD_REQUEST;
+	}
+	if (alg_fits(kind, request->alg))
+		return WIRE_STATUS_OK;
+	err_set(err, ERR_CONFIG, "%s does not go with a key of kind %s", digest_name(request->alg), key_kind_name(kind));
+	return WIRE_STATUS_BAD_REQUEST;
+}
+
+static enum wire_status
+check_limit(struct work *work, struct err *err)
+{
+	unsigned limit = work->key->limit;
+
+	if (limiter_take(work->agent->limiter, work->request->spki.at, limit, channel_now()))
+		return WIRE_STATUS_OK;
+	err_set(err, ERR_TEMP, "this key has made %u signatures within a minute", limit);
+	return WIRE_STATUS_LIMIT;
+}
+
+static enum wire_status
+record(struct work *work, struct err *err)
+{
+	if (intent_record(work->agent->audit, work->request, work->peer, err) == 0)
+		return WIRE_STATUS_OK;
+	if (!atomic_exchange(&work->agent->audit_down, true))
+		log_line(LOG_LEVEL_ERROR, "nothing is signed from now on: %s", err->text);
+	return WIRE_STATUS_AUDIT_UNAVAILABLE;
+}
+
+static enum wire_status
+make_signature(struct work *work, struct err *err)
+{
+	const struct wire_request *request = work->request;
+
+	work->sig_len = sizeof(work->sig);
+	if (key_sign(work->key->key, request->alg, request->digest, work->sig, &work->sig_len, err) == 0)
+		return WIRE_STATUS_OK;
+	return WIRE_STATUS_INTERNAL;
+}
+
+static enum wire_status
+sign(struct work *work, struct err *err)
+{
+	static enum wire_status (*const steps[])(struct work *, struct err *) = {
+		check_peer, check_names, find_key, check_digest, check_limit, record, make_signature,
+	};
+
+	for (size_t i = 0; i < N_ELEMENTS(steps); i++) {
+		enum wire_status status = steps[i](work, err);
+
+		if (status != WIRE_STATUS_OK)
+			return status;
+	}
+	return WIRE_STATUS_OK;
+}
+
+static void
+log_refusal(struct agent *agent, const struct peer *peer, enum wire_status status, const char *text)
+{
+	AUTO(xfree) char *line = xasprintf("refused (%s): %s", wire_status_name(status), text);
+
+	agent_log(agent, LOG_LEVEL_WARNING, peer, line);
+}
+
+static void
+add_answer(const struct wire_request *request, enum wire_status status, struct slice payload, struct buf *ret)
+{
+	const struct wire_answer answer = {
+		.op = request->op ? request->op : WIRE_OP_PING, /* an operation we do not know cannot be repeated */
+		.number = request->number,
+		.status = status,
+		.payload = payload,
+	};
+
+	wire_answer_render(&answer, ret);
+}
+
+static void
+answer_sign(struct agent *agent, const struct peer *peer, const struct wire_request *request, struct buf *ret)
+{
+	AUTO(store_unref) struct store *store = current_store(agent);
+	struct work work = { .agent = agent, .peer = peer, .request = request, .store = store };
+	struct err err = { .kind = ERR_NONE };
+	enum wire_status status = sign(&work, &err);
+
+	if (status == WIRE_STATUS_OK) {
+		add_answer(request, status, (struct slice){ work.sig, work.sig_len }, ret);
+		return;
+	}
+	log_refusal(agent, peer, status, err.text);
+	add_answer(request, status, slice_of(err.text), ret);
+}
+
+static void
+answer_ping(struct agent *agent, const struct wire_request *request, struct buf *ret)
+{
+	AUTO(store_unref) struct store *store = current_store(agent);
+	AUTO(xfree) char *text = xasprintf("segel-keyd %s, %zu keys", SEGEL_VERSION, store_n_keys(store));
+
+	if (atomic_load(&agent->audit_down))
+		add_answer(request, WIRE_STATUS_AUDIT_UNAVAILABLE, slice_of("an intent could not be recorded"), ret);
+	else
+		add_answer(request, WIRE_STATUS_OK, slice_of(text), ret);
+}
+
+bool
+agent_answer(struct agent *agent, const struct peer *peer, struct slice frame, struct buf *ret)
+{
+	struct wire_request request;
+	struct err err = { .kind = ERR_NONE };
+
+	if (wire_request_parse(frame, &request, &err) == -1) {
+		log_refusal(agent, peer, WIRE_STATUS_BAD_REQUEST, err.text);
+		add_answer(&request, WIRE_STATUS_BAD_REQUEST, slice_of(err.text), ret);
+		return false;
+	}
+	switch (request.op) {
+	case WIRE_OP_PING:
+		answer_ping(agent, &request, ret);
+		return true;
+	case WIRE_OP_SIGN:
+		answer_sign(agent, peer, &request, ret);
+		return true;
+	case WIRE_OP_NONE:
+		break;
+	}
+	return false;
+}
+
+void
+agent_refuse(struct agent *agent, const struct peer *peer, const char *text, struct buf *ret)
+{
+	const struct wire_request nothing = { .op = WIRE_OP_NONE };
+
+	log_refusal(agent, peer, WIRE_STATUS_BAD_REQUEST, text);
+	add_answer(&nothing, WIRE_STATUS_BAD_REQUEST, slice_of(text), ret);
+}

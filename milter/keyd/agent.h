@@ -1,0 +1,36 @@
+/*
+ * agent: one request to one answer. Who asks, with which key, how often, on record, signed.
+ * Knows no sockets. Thread-safe.
+ *
+ * A request is answered in this order: is the caller a signer; is the key here; do digest and
+ * algorithm fit the key; is the limit kept; is the intent on disk; sign. Once an intent could
+ * not be recorded, nothing is signed until the agent is started anew.
+ */
+#ifndef KEYD_AGENT_H
+#define KEYD_AGENT_H
+
+#include "milter/audit/audit.h"
+#include "milter/keyd/intent.h"
+#include "milter/keyd/store.h"
+#include "milter/log.h"
+
+struct agent;
+
+/* Borrows the audit; takes over a count of the store. */
+struct agent *agent_new(struct audit *audit, struct store **store);
+void agent_free(struct agent *agent);
+AUTO_DEFINE(struct agent, agent_free);
+
+/* From now on this snapshot; requests at work keep theirs. Takes over the count. */
+void agent_replace_store(struct agent *agent, struct store **store);
+bool agent_may_sign(struct agent *agent, uid_t uid);
+
+/* Appends the answer's bytes. False: the connection is no use any more (bytes that are no request). */
+bool agent_answer(struct agent *agent, const struct peer *peer, struct slice frame, struct buf *ret);
+/* The refusal of bytes that are not even a frame. */
+void agent_refuse(struct agent *agent, const struct peer *peer, const char *text, struct buf *ret);
+
+/* A line about a peer. At most some a second: who sends garbage may not fill the disk with our log. */
+void agent_log(struct agent *agent, enum log_level level, const struct peer *peer, const char *text);
+
+#endif

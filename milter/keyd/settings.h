@@ -1,0 +1,28 @@
+/*
+ * settings: what segel-keyd needs to know, borrowed from whoever read it (main.c: policy/config.h;
+ * tests: literals). The modules here do not know where it came from.
+ */
+#ifndef KEYD_SETTINGS_H
+#define KEYD_SETTINGS_H
+
+#include "smime/base.h"
+
+struct keyd_key_settings {
+	const char *file;
+	const char *passphrase_file; /* "credential:NAME": $CREDENTIALS_DIRECTORY/NAME */
+	unsigned limit;              /* signatures a minute, at least 1 */
+};
+
+struct keyd_settings {
+	const char *socket;
+	const char *socket_group;
+	const char *user;
+	const char *audit_dir;
+	const char *const *signers; /* users by name or number */
+	size_t n_signers;
+	unsigned max_connections;
+	const struct keyd_key_settings *keys;
+	size_t n_keys;
+};
+
+#endif

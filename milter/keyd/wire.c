@@ -1,0 +1,292 @@
+#include "milter/keyd/wire.h"
+
+#include <string.h>
+
+/* The fields of a SIGN request, in order. */
+static const struct {
+	const char *name;
+	size_t offset; /* of a struct slice */
+	size_t least, most;
+	bool text;
+} sign_fields[] = {
+	{ "spki", offsetof(struct wire_request, spki), WIRE_SPKI_BYTES, WIRE_SPKI_BYTES, false },
+	{ "digest", offsetof(struct wire_request, digest), 1, 64, false },
+	{ "login", offsetof(struct wire_request, login), 0, WIRE_TEXT_BYTES, true },
+	{ "from", offsetof(struct wire_request, from), 0, WIRE_TEXT_BYTES, true },
+	{ "qid", offsetof(struct wire_request, queue_id), 0, WIRE_TEXT_BYTES, true },
+	{ "session", offsetof(struct wire_request, session), 0, WIRE_TEXT_BYTES, true },
+};
+
+const char *
+wire_op_name(enum wire_op op)
+{
+	switch (op) {
+	case WIRE_OP_NONE:
+		return "none";
+	case WIRE_OP_PING:
+		return "ping";
+	case WIRE_OP_SIGN:
+		return "sign";
+	}
+	return "none";
+}
+
+const char *
+wire_status_name(enum wire_status status)
+{
+	switch (status) {
+	case WIRE_STATUS_UNKNOWN:
+		return "unknown";
+	case WIRE_STATUS_OK:
+		return "ok";
+	case WIRE_STATUS_UNKNOWN_KEY:
+		return "unknown-key";
+	case WIRE_STATUS_DENIED:
+		return "denied";
+	case WIRE_STATUS_LIMIT:
+		return "limit";
+	case WIRE_STATUS_AUDIT_UNAVAILABLE:
+		return "audit-unavailable";
+	case WIRE_STATUS_BAD_REQUEST:
+		return "bad-request";
+	case WIRE_STATUS_INTERNAL:
+		return "internal";
+	}
+	return "unknown";
+}
+
+static void
+add_number(struct buf *ret, uint32_t value, size_t n_bytes)
+{
+	for (size_t i = n_bytes; i-- > 0;) {
+		unsigned char byte = (unsigned char)(value >> 8 * i);
+
+		buf_add(ret, &byte, 1);
+	}
+}
+
+static void
+add_field(struct buf *ret, struct slice field)
+{
+	add_number(ret, (uint32_t)field.len, 2);
+	buf_add_slice(ret, field);
+}
+
+static void
+add_head(struct buf *ret, enum wire_op op, uint32_t number)
+{
+	add_number(ret, WIRE_VERSION, 1);
+	add_number(ret, (uint32_t)op, 1);
+	add_number(ret, number, 4);
+}
+
+/* Field i of `request`. */
+static const struct slice *
+sign_field(const struct wire_request *request, size_t i)
+{
+	return (const struct slice *)(const void *)((const char *)request + sign_fields[i].offset);
+}
+
+static struct slice *
+sign_field_of(struct wire_request *request, size_t i)
+{
+	return (struct slice *)(void *)((char *)request + sign_fields[i].offset);
+}
+
+static int
+check_field(size_t i, struct slice field, enum err_kind kind, struct err *err)
+{
+	if (field.len < sign_fields[i].least || field.len > sign_fields[i].most)
+		return err_set(err, kind, "field '%s' has %zu bytes, allowed are %zu to %zu", sign_fields[i].name, field.len,
+		    sign_fields[i].least, sign_fields[i].most);
+	if (sign_fields[i].text && field.len && memchr(field.at, '\0', field.len))
+		return err_set(err, kind, "field '%s' holds a NUL byte", sign_fields[i].name);
+	return 0;
+}
+
+static int
+add_sign_fields(struct buf *frame, const struct wire_request *request, struct err *err)
+{
+	add_number(frame, (uint32_t)request->alg, 1);
+	for (size_t i = 0; i < N_ELEMENTS(sign_fields); i++) {
+		if (check_field(i, *sign_field(request, i), ERR_CONFIG, err) == -1)
+			return -1;
+		add_field(frame, *sign_field(request, i));
+	}
+	return 0;
+}
+
+static void
+add_frame(struct buf *ret, const struct buf *frame)
+{
+	add_number(ret, (uint32_t)frame->len, WIRE_LENGTH_BYTES);
+	buf_add_slice(ret, buf_slice(frame));
+}
+
+int
+wire_request_render(const struct wire_request *request, struct buf *ret, struct err *err)
+{
+	AUTO_BUF struct buf frame;
+
+	buf_init(&frame, WIRE_FRAME_BYTES);
+	add_head(&frame, request->op, request->number);
+	if (request->op == WIRE_OP_SIGN && add_sign_fields(&frame, request, err) == -1)
+		return -1;
+	add_frame(ret, &frame);
+	return 0;
+}
+
+void
+wire_answer_render(const struct wire_answer *answer, struct buf *ret)
+{
+	AUTO_BUF struct buf frame;
+	struct slice payload = answer->payload;
+
+	if (payload.len > WIRE_TEXT_BYTES)
+		payload.len = WIRE_TEXT_BYTES;
+	buf_init(&frame, WIRE_FRAME_BYTES);
+	add_head(&frame, answer->op, answer->number);
+	add_number(&frame, (uint32_t)answer->status, 1);
+	add_field(&frame, payload);
+	add_frame(ret, &frame);
+}
+
+static bool
+cut_number(struct slice *rest, size_t n_bytes, uint32_t *ret)
+{
+	uint32_t value = 0;
+
+	if (rest->len < n_bytes)
+		return false;
+	for (size_t i = 0; i < n_bytes; i++)
+		value = value << 8 | rest->at[i];
+	rest->at += n_bytes;
+	rest->len -= n_bytes;
+	*ret = value;
+	return true;
+}
+
+static bool
+cut_field(struct slice *rest, struct slice *ret)
+{
+	uint32_t len;
+
+	if (!cut_number(rest, 2, &len) || len > rest->len)
+		return false;
+	*ret = (struct slice){ rest->at, len };
+	rest->at += len;
+	rest->len -= len;
+	return true;
+}
+
+int
+wire_frame_len(const unsigned char head[WIRE_LENGTH_BYTES], size_t *ret, struct err *err)
+{
+	struct slice rest = { head, WIRE_LENGTH_BYTES };
+	uint32_t len = 0;
+
+	if (!cut_number(&rest, WIRE_LENGTH_BYTES, &len) || len == 0 || len > WIRE_FRAME_BYTES)
+		return err_set(err, ERR_TEMP, "frame of %lu bytes, allowed are 1 to %d", (unsigned long)len, WIRE_FRAME_BYTES);
+	*ret = len;
+	return 0;
+}
+
+static bool
+op_from(uint32_t byte, enum wire_op *ret)
+{
+	static const enum wire_op ops[] = { WIRE_OP_PING, WIRE_OP_SIGN };
+
+	for (size_t i = 0; i < N_ELEMENTS(ops); i++) {
+		if (byte == (uint32_t)ops[i]) {
+			*ret = ops[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+static int
+cut_head(struct slice *rest, enum wire_op *op, uint32_t *number, struct err *err)
+{
+	uint32_t version, byte;
+
+	if (!cut_number(rest, 1, &version) || !cut_number(rest, 1, &byte) || !cut_number(rest, 4, number))
+		return err_set(err, ERR_TEMP, "frame ends within its first 6 bytes");
+	if (version != WIRE_VERSION)
+		return err_set(err, ERR_TEMP, "protocol version %lu, we speak %d; are both programs of the same release?",
+		    (unsigned long)version, WIRE_VERSION);
+	if (!op_from(byte, op))
+		return err_set(err, ERR_TEMP, "unknown operation %lu", (unsigned long)byte);
+	return 0;
+}
+
+static int
+check_end(struct slice rest, struct err *err)
+{
+	if (rest.len)
+		return err_set(err, ERR_TEMP, "%zu bytes behind the last field", rest.len);
+	return 0;
+}
+
+static bool
+alg_from(uint32_t byte, enum digest *ret)
+{
+	static const enum digest algs[] = { DIGEST_SHA256, DIGEST_SHA384 };
+
+	for (size_t i = 0; i < N_ELEMENTS(algs); i++) {
+		if (byte == (uint32_t)algs[i]) {
+			*ret = algs[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+static int
+cut_sign_fields(struct slice *rest, struct wire_request *ret, struct err *err)
+{
+	uint32_t alg;
+
+	if (!cut_number(rest, 1, &alg))
+		return err_set(err, ERR_TEMP, "frame ends before the digest algorithm");
+	if (!alg_from(alg, &ret->alg))
+		return err_set(err, ERR_TEMP, "unknown digest algorithm %lu", (unsigned long)alg);
+	for (size_t i = 0; i < N_ELEMENTS(sign_fields); i++) {
+		struct slice *field = sign_field_of(ret, i);
+
+		if (!cut_field(rest, field))
+			return err_set(err, ERR_TEMP, "frame ends within field '%s'", sign_fields[i].name);
+		if (check_field(i, *field, ERR_TEMP, err) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+int
+wire_request_parse(struct slice frame, struct wire_request *ret, struct err *err)
+{
+	*ret = (struct wire_request){ .op = WIRE_OP_NONE };
+	if (cut_head(&frame, &ret->op, &ret->number, err) == -1)
+		return -1;
+	if (ret->op == WIRE_OP_SIGN && cut_sign_fields(&frame, ret, err) == -1)
+		return -1;
+	return check_end(frame, err);
+}
+
+int
+wire_answer_parse(struct slice frame, struct wire_answer *ret, struct err *err)
+{
+	uint32_t status;
+
+	*ret = (struct wire_answer){ .op = WIRE_OP_NONE };
+	if (cut_head(&frame, &ret->op, &ret->number, err) == -1)
+		return -1;
+	if (!cut_number(&frame, 1, &status))
+		return err_set(err, ERR_TEMP, "answer ends before its status");
+	if (status < WIRE_STATUS_OK || status > WIRE_STATUS_INTERNAL)
+		return err_set(err, ERR_TEMP, "unknown status %lu", (unsigned long)status);
+	if (!cut_field(&frame, &ret->payload))
+		return err_set(err, ERR_TEMP, "answer ends within its payload");
+	ret->status = (enum wire_status)status;
+	return check_end(frame, err);
+}

@@ -1,0 +1,88 @@
+/*
+ * wire: what goes over the key agent's socket. Pure: bytes to struct and back; no descriptor.
+ *
+ * A frame is its length (4 bytes, big endian, at most WIRE_FRAME_BYTES) and that many bytes:
+ *
+ *     version  1 byte   WIRE_VERSION
+ *     op       1 byte   what is asked; an answer repeats it
+ *     number   4 bytes  chosen by the asker; an answer repeats it
+ *     status   1 byte   in answers only
+ *     fields            each 2 bytes of length and its bytes, in the order of the tables in wire.c
+ *
+ * The parsers take exactly one frame, without its length. They check every length, that nothing
+ * follows the last field, that enums have a name, and that texts are free of NUL, so that they
+ * can become C strings. They do not check whether a request makes sense (agent.h).
+ * Parsed slices borrow from the frame.
+ */
+#ifndef KEYD_WIRE_H
+#define KEYD_WIRE_H
+
+#include "smime/buf.h"
+#include "smime/err.h"
+#include "smime/key.h"
+
+enum {
+	WIRE_VERSION = 1,
+	WIRE_LENGTH_BYTES = 4,
+	WIRE_FRAME_BYTES = 8 * 1024,
+	WIRE_TEXT_BYTES = 1024, /* one text of a request */
+	WIRE_SPKI_BYTES = 32,
+};
+
+/* The numbers are the protocol's. 3 and 4 are kept for unwrap and derive. */
+enum wire_op {
+	WIRE_OP_NONE = 0,
+	WIRE_OP_PING = 1, /* no fields; the answer's payload is a text */
+	WIRE_OP_SIGN = 2, /* the answer's payload is the signature */
+};
+
+enum wire_status {
+	WIRE_STATUS_UNKNOWN = 0,
+	WIRE_STATUS_OK = 1,
+	WIRE_STATUS_UNKNOWN_KEY = 2,
+	WIRE_STATUS_DENIED = 3,            /* this uid may not */
+	WIRE_STATUS_LIMIT = 4,             /* too many signatures with this key in a minute */
+	WIRE_STATUS_AUDIT_UNAVAILABLE = 5, /* what cannot be recorded is not signed */
+	WIRE_STATUS_BAD_REQUEST = 6,
+	WIRE_STATUS_INTERNAL = 7,
+};
+
+struct wire_request {
+	enum wire_op op;
+	uint32_t number;
+	/* WIRE_OP_SIGN */
+	struct slice spki; /* WIRE_SPKI_BYTES */
+	enum digest alg;
+	struct slice digest;
+	struct slice login;
+	struct slice from;
+	struct slice queue_id;
+	struct slice session;
+};
+
+struct wire_answer {
+	enum wire_op op;
+	uint32_t number;
+	enum wire_status status;
+	struct slice payload; /* the signature, or a text; empty text is possible */
+};
+
+/* Appends length and frame. A text over its cap, or holding NUL, is ERR_CONFIG and names the field. */
+int wire_request_render(const struct wire_request *request, struct buf *ret, struct err *err) MUST_USE;
+/* A text that is too long is cut. */
+void wire_answer_render(const struct wire_answer *answer, struct buf *ret);
+
+/*
+ * ERR_TEMP: the text says what is wrong with the bytes. op and number are filled in as far as
+ * they could be read, so that a refusal can name them.
+ */
+int wire_request_parse(struct slice frame, struct wire_request *ret, struct err *err) MUST_USE;
+int wire_answer_parse(struct slice frame, struct wire_answer *ret, struct err *err) MUST_USE;
+
+/* The frame's length from its first WIRE_LENGTH_BYTES bytes; over WIRE_FRAME_BYTES or 0: ERR_TEMP. */
+int wire_frame_len(const unsigned char head[WIRE_LENGTH_BYTES], size_t *ret, struct err *err) MUST_USE;
+
+const char *wire_op_name(enum wire_op op);             /* "ping", "sign" */
+const char *wire_status_name(enum wire_status status); /* "ok", "unknown-key", ... */
+
+#endif
