@@ -86,6 +86,9 @@ check_limits(const struct policy_input *input, struct findings *findings)
 		finding_add(findings, REASON_PARSE_LIMIT, "limit=%s", message->limit);
 	else if (message->size > (size_t)input->config->limits.message_size)
 		finding_add(findings, REASON_PARSE_LIMIT, "limit=limits.message_size bytes=%zu", message->size);
+	else if (input->envelope->n_recipients > (size_t)input->config->limits.recipients)
+		finding_add(findings, REASON_PARSE_LIMIT, "limit=limits.recipients recipients=%zu",
+		    input->envelope->n_recipients);
 	else if (input->envelope->sender_too_long)
 		finding_add(findings, REASON_PARSE_LIMIT, "limit=address_bytes");
 }

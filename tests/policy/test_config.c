@@ -1,0 +1,262 @@
+/* Settings: every problem of a file, with file, line and what is wanted; nothing is guessed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "policy/config.h"
+#include "policy/setting.h"
+
+static char *
+write_temporary(const char *text)
+{
+	char *path = strdup("/tmp/segel-test-XXXXXX");
+	int fd = mkstemp(path);
+
+	assert_true(fd != -1);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+	return path;
+}
+
+static struct config *
+load(const char *text, struct buf *problems)
+{
+	struct config *config = NULL;
+	char *path = write_temporary(text);
+
+	buf_init(problems, 65536);
+	if (config_load(path, &config, problems) == -1)
+		assert_null(config);
+	unlink(path);
+	free(path);
+	return config;
+}
+
+static void
+empty_file_gives_every_default(void **state)
+{
+	AUTO(config_free) struct config *config = NULL;
+	AUTO_BUF struct buf problems;
+
+	(void)state;
+	config = load("", &problems);
+	assert_non_null(config);
+	assert_int_equal(config->language, LANGUAGE_ID);
+	assert_false(config->pretend);
+	assert_int_equal(config->limits.message_size, 35 * 1024 * 1024);
+	assert_int_equal(config->registry.timeout, 2000);
+	assert_string_equal(config->keyd.socket, "/run/segel/keyd/keyd.sock");
+	assert_int_equal(config->submission.auth_types.n, 7);
+	assert_string_equal(config->submission.auth_types.at[6], "OAUTHBEARER");
+	assert_int_equal(config->keyd.keys.n, 0);
+	assert_true(config->table.cells[REASON_REG_HELD][CLASS_SUBMISSION].reachable);
+}
+
+static void
+values_are_taken(void **state)
+{
+	AUTO(config_free) struct config *config = NULL;
+	AUTO_BUF struct buf problems;
+	const struct keyd_key_setting *keys;
+	size_t n;
+
+	(void)state;
+	config = load("language = \"en\"; pretend = true;\n"
+		      "limits: { message_size = \"5000000000B\" ; recipients = 7; };\n", &problems);
+	assert_null(config); /* 5000000000 is over the ceiling, not 705032704 */
+	buf_done(&problems);
+	config = load("language = \"en\"; pretend = true;\n"
+		      "limits: { message_size = \"1MiB\"; recipients = 7; };\n"
+		      "registry: { timeout = \"1500ms\"; };\n"
+		      "keyd: { signers = [ \"a\", \"b\" ]; keys = ( { file = \"/k1\"; passphrase_file = \"/p1\"; },\n"
+		      "  { file = \"/k2\"; passphrase_file = \"/p2\"; limit = 5; } ); };\n"
+		      "policy = ( { finding = \"REG_HELD\"; class = \"submission\"; action = \"defer\"; } );\n",
+	    &problems);
+	assert_non_null(config);
+	assert_int_equal(config->language, LANGUAGE_EN);
+	assert_true(config->pretend);
+	assert_int_equal(config->limits.message_size, 1024 * 1024);
+	assert_int_equal(config->registry.timeout, 1500);
+	assert_int_equal(config->keyd.signers.n, 2);
+	keys = config_keys(config, &n);
+	assert_int_equal(n, 2);
+	assert_string_equal(keys[0].file, "/k1");
+	assert_int_equal(keys[0].limit, 600);
+	assert_int_equal(keys[1].limit, 5);
+	assert_int_equal(config->table.cells[REASON_REG_HELD][CLASS_SUBMISSION].action, ACTION_DEFER);
+}
+
+static void
+problems_are_named(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *want; /* must stand in the report */
+	} rows[] = {
+		{ "langauge = \"en\";", ":1: langauge: no such setting; did you mean 'language'?" },
+		{ "\n\nkeyd: { sokcet = \"/x\"; };", ":3: keyd.sokcet: no such setting; did you mean 'keyd.socket'?" },
+		{ "quarantine: { dir = \"/x\"; };", ":1: quarantine: no such setting" },
+		{ "limits: { message_size = 35; };", "limits.message_size: wanted a size in quotes such as \"35MiB\"" },
+		{ "limits: { message_size = \"35\"; };", "wanted a size in quotes" },
+		{ "limits: { message_size = \"35mb\"; };", "wanted a size in quotes" },
+		{ "limits: { message_size = \"-1MiB\"; };", "wanted a size in quotes" },
+		{ "limits: { message_size = \"65MiB\"; };", "wanted a size in quotes" },
+		{ "limits: { message_size = \"99999999999999999999GiB\"; };", "wanted a size in quotes" },
+		{ "limits: { recipients = 1001; };", "limits.recipients: wanted a number from 1 to 1000" },
+		{ "limits: { recipients = 0; };", "wanted a number from 1 to 1000" },
+		{ "limits: { recipients = 1.5; };", "wanted a number" },
+		{ "registry: { timeout = \"10\"; };", "registry.timeout: wanted a duration in quotes such as \"10s\"" },
+		{ "registry: { timeout = \"0s\"; };", "wanted a duration" },
+		{ "pretend = \"yes\";", "pretend: wanted true or false" },
+		{ "pretend = 1;", "pretend: wanted true or false" },
+		{ "language = \"fr\";", "language: wanted one of \"id\", \"en\"" },
+		{ "seal: { form = \"unknown\"; };", "seal.form: wanted one of \"clear\", \"opaque\"" },
+		{ "tls: { minimum = \"TLSv1.1\"; };", "tls.minimum: wanted one of \"TLSv1.2\", \"TLSv1.3\"" },
+		{ "submission: { auth_types = \"PLAIN\"; };", "submission.auth_types: wanted a list of texts" },
+		{ "submission: { auth_types = [ \"XCLIENT\" ]; };", "XCLIENT is a claim of another host" },
+		{ "keyd: { keys = ( { file = \"/k\"; } ); };", "passphrase_file: must be given" },
+		{ "keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; pin = \"1\"; } ); };", "pin: no such setting" },
+		{ "keyd = 5;", "keyd: no such setting" },
+		{ "policy = ( { finding = \"REG_HELT\"; class = \"submission\"; action = \"defer\"; } );", "no finding 'REG_HELT'" },
+		{ "policy = ( { finding = \"REG_HELD\"; class = \"outbound\"; action = \"defer\"; } );", "no class 'outbound'" },
+		{ "policy = ( { finding = \"REG_HELD\"; class = \"submission\"; action = \"drop\"; } );", "no action 'drop'" },
+		{ "policy = ( { finding = \"LOGIN_MISSING\"; class = \"egress\"; action = \"reject\"; } );",
+		  "LOGIN_MISSING cannot arise in class egress" },
+		{ "policy = ( { finding = \"REG_HELD\"; class = \"submission\"; action = \"hold\"; } );", "has no quarantine" },
+		{ "language = ", ":1: syntax error" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		AUTO(config_free) struct config *config = NULL;
+		AUTO_BUF struct buf problems;
+
+		config = load(rows[i].text, &problems);
+		if (config || !strstr(buf_text(&problems), rows[i].want))
+			fail_msg("%s\n  wanted: %s\n  found:  %s", rows[i].text, rows[i].want, buf_text(&problems));
+	}
+}
+
+static void
+all_problems_at_once(void **state)
+{
+	AUTO(config_free) struct config *config = NULL;
+	AUTO_BUF struct buf problems;
+
+	(void)state;
+	config = load("langauge = \"en\";\npretend = 3;\nlimits: { recipients = 0; };\n", &problems);
+	assert_null(config);
+	assert_non_null(strstr(buf_text(&problems), ":1: langauge"));
+	assert_non_null(strstr(buf_text(&problems), ":2: pretend"));
+	assert_non_null(strstr(buf_text(&problems), ":3: limits.recipients"));
+}
+
+static void
+missing_file_is_a_problem(void **state)
+{
+	AUTO_BUF struct buf problems;
+	struct config *config = NULL;
+
+	(void)state;
+	buf_init(&problems, 4096);
+	assert_int_equal(config_load("/nonexistent/segel.conf", &config, &problems), -1);
+	assert_non_null(strstr(buf_text(&problems), "/nonexistent/segel.conf: cannot be read: No such file"));
+}
+
+/* What dump prints is a settings file that means the same. */
+static void
+dump_reads_back(void **state)
+{
+	AUTO(config_free) struct config *config = NULL;
+	AUTO(config_free) struct config *again = NULL;
+	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf problems_again;
+	AUTO_BUF struct buf first;
+	AUTO_BUF struct buf second;
+
+	(void)state;
+	config = load("keyd: { keys = ( { file = \"/k\\\"1\"; passphrase_file = \"/p\\\\1\"; } ); };\n"
+		      "submission: { auth_types = [ ]; };\n"
+		      "policy = ( { finding = \"REG_HELD\"; class = \"submission\"; action = \"defer\"; } );\n", &problems);
+	assert_non_null(config);
+	buf_init(&first, 65536);
+	config_dump(config, &first);
+	again = load(buf_text(&first), &problems_again);
+	if (!again)
+		fail_msg("%s", buf_text(&problems_again));
+	buf_init(&second, 65536);
+	config_dump(again, &second);
+	assert_string_equal(buf_text(&first), buf_text(&second));
+	assert_int_equal(again->table.cells[REASON_REG_HELD][CLASS_SUBMISSION].action, ACTION_DEFER);
+}
+
+/* The sample, with its comments, is a file that gives the defaults. */
+static void
+sample_is_the_defaults(void **state)
+{
+	AUTO(config_free) struct config *config = NULL;
+	AUTO(config_free) struct config *defaults = NULL;
+	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf no_problems;
+	AUTO_BUF struct buf sample;
+	AUTO_BUF struct buf a;
+	AUTO_BUF struct buf b;
+
+	(void)state;
+	buf_init(&sample, 65536);
+	setting_sample(&sample);
+	config = load(buf_text(&sample), &problems);
+	if (!config)
+		fail_msg("%s", buf_text(&problems));
+	defaults = load("", &no_problems);
+	buf_init(&a, 65536);
+	buf_init(&b, 65536);
+	config_dump(config, &a);
+	config_dump(defaults, &b);
+	assert_string_equal(buf_text(&a), buf_text(&b));
+}
+
+static void
+settings_table_is_sound(void **state)
+{
+	(void)state;
+	for (const struct setting *setting = settings; setting->name; setting++) {
+		AUTO_BUF struct buf allowed;
+
+		assert_non_null(setting->help);
+		assert_non_null(setting->fallback);
+		assert_int_equal(setting->type == SETTING_CHOICE, setting->choices != NULL);
+		assert_int_equal(setting->type == SETTING_ROWS, setting->row != NULL);
+		buf_init(&allowed, 4096);
+		setting_allowed(setting, &allowed);
+		assert_true(allowed.len > 0);
+		for (const struct setting *other = settings; other != setting; other++) {
+			assert_string_not_equal(other->name, setting->name);
+			assert_int_not_equal(other->offset, setting->offset);
+		}
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(empty_file_gives_every_default),
+		cmocka_unit_test(values_are_taken),
+		cmocka_unit_test(problems_are_named),
+		cmocka_unit_test(all_problems_at_once),
+		cmocka_unit_test(missing_file_is_a_problem),
+		cmocka_unit_test(dump_reads_back),
+		cmocka_unit_test(sample_is_the_defaults),
+		cmocka_unit_test(settings_table_is_sound),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
