@@ -16,7 +16,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import traceback
 
 INSIDE = "SEGEL_PLACE"
 UNSHARE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -137,7 +136,3 @@ def write_with_names(source, target, lines):
     missing = [line for name, line in lines.items() if name not in there]
     with open(target, "w", encoding="utf-8", errors="surrogateescape") as private:
         private.write(text.rstrip("\n") + "\n" + "".join(line + "\n" for line in missing))
-
-
-def print_failure():
-    traceback.print_exc(limit=8)

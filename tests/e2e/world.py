@@ -1,7 +1,6 @@
-"""world: a mail server, Segel and everybody's certificates, for one test file or one demonstration.
+"""world: a mail server with its logins and mailboxes, for one test file or one demonstration.
 
-    world = World(place)            Postfix alone, or
-    world = World(place, segel=Segel.Settings(...))
+    world = World(place).start()    Postfix alone; gateway.Gateway adds Segel
 
 Owner of everything it starts: stop() ends all of it, also what failed to start.
 """
@@ -14,9 +13,7 @@ import socket
 
 import client
 import deadline
-import judge
 from mta import Mta
-from place import Place  # noqa: F401 (callers take it from here)
 
 OWN_DOMAIN = "kota.example"
 OTHER_DOMAIN = "penerima.example"
@@ -108,5 +105,3 @@ def letter(sender, recipient, subject="Surat", body="Isi surat.\r\n", extra="", 
     return (f"From: {sender}\r\nTo: {recipient}\r\nSubject: {subject}\r\nDate: Mon, 02 Nov 2026 08:00:00 +0700\r\n"
             f"Message-ID: <{token or 'surat'}.1@{OWN_DOMAIN}>\r\n{token_field}{extra}\r\n{body}").encode()
 
-
-JUDGES = judge.JUDGES

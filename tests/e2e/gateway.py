@@ -1,0 +1,268 @@
+"""gateway: a World with Segel in it: key agent, filter and registry, each under its own user id.
+
+    world = Gateway(place, [Account("budi"), Account("siti", key="rsa2048")])
+    world.start()
+
+The accounts are known to Postfix (login), to the OP's registry (address, certificate, binding)
+and, with their keys, to the key agent.
+"""
+
+import json as jsonlib
+import os
+import re
+import shutil
+import subprocess
+
+import deadline
+from authority import Authority
+from daemon import Daemon
+from place import KEYD_UID, MILTER_UID
+from world import OWN_DOMAIN, World
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+CONFIG = """\
+# Made for one world; see the commented sample of all settings for what they mean.
+language = "en";
+log: {{ target = "stderr"; level = "info"; }};
+registry: {{ file = "{registry}"; timeout = "2s"; }};
+submission: {{
+	socket = "{milter_socket}"; socket_group = "{mta_gid}"; user = "{milter_uid}";
+	audit_dir = "{audit_submission}"; auth_types = [ "PLAIN", "LOGIN" ]; drain = "10s";
+}};
+keyd: {{
+	socket = "{keyd_socket}"; socket_group = "{milter_uid}"; user = "{keyd_uid}"; signers = [ "{milter_uid}" ];
+	audit_dir = "{audit_keyd}"; timeout = "10s";
+	keys = ({keys});
+}};
+seal: {{ form = "{form}"; chain_dir = "{chain}"; }};
+tls: {{ minimum = "TLSv1.2"; }};
+limits: {{ message_size = "35MiB"; recipients = 100; }};
+"""
+
+
+class Account:
+    """Somebody who may send official mail: an address, its login and its certificate."""
+
+    def __init__(self, name, title=None, key="p256", start="-1d", end="+2y", address=None):
+        self.name = name
+        self.address = address or f"{name}@{OWN_DOMAIN}"
+        self.login = self.address
+        self.password = f"rahasia-{name}"
+        self.title = title or f"Kantor {name.capitalize()}"
+        self.key = key
+        self.start = start
+        self.end = end
+        self.issued = None  # an Issued, once the world is made
+
+    @property
+    def cert(self):
+        return self.issued.sha256
+
+
+class Answer:
+    """What segelctl said."""
+
+    def __init__(self, command, done, data):
+        self.command = command
+        self.code = done.returncode
+        self.out = done.stdout.decode("utf-8", "replace")
+        self.err = done.stderr.decode("utf-8", "replace")
+        self.data = data
+
+    def __str__(self):
+        return f"segelctl {' '.join(self.command)} ended with {self.code}: {(self.err or self.out).strip()}"
+
+
+def build_folder():
+    return os.path.join(TOP, os.environ.get("SEGEL_BUILD", "build/asan"))
+
+
+class Gateway(World):
+    """Owner of the daemons; stop() ends them whatever happened."""
+
+    def __init__(self, place, accounts, form="clear"):
+        self.build = build_folder()
+        must_be_built(self.build)
+        self.accounts = accounts
+        self.form = form
+        super().__init__(place, os.path.join(place.folder, "milter", "milter.sock"))
+        self.config = self.path("segel.conf")
+        self.authority = Authority(os.path.join(self.build, "tests/pki/mkpki"), self.path("pki"))
+        self.keyd = self.daemon("segel-keyd", KEYD_UID, [MILTER_UID])
+        self.milter = self.daemon("segel-milter", MILTER_UID, [self.mta.gid], "-r", "submission")
+
+    def daemon(self, program, uid, groups, *options, config=None, log=None):
+        """A program under its own user id; in the groups it hands its socket to."""
+        os.makedirs(self.path("log"), exist_ok=True)
+        command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", f"--groups={','.join(map(str, groups))}", "--",
+                   os.path.join(self.build, program), "-c", config or self.config, *options, "-f"]
+        return Daemon(program, command, log or self.path("log", program + ".log"))
+
+    def make(self):
+        """Folders, certificates, settings, registry, logins. Starts nothing."""
+        make_copy_reachable(self)
+        for name, owner, group in (("milter", MILTER_UID, self.mta.gid), ("keyd", KEYD_UID, MILTER_UID),
+                                   ("audit-submission", MILTER_UID, MILTER_UID), ("audit-keyd", KEYD_UID, KEYD_UID),
+                                   ("keys", KEYD_UID, KEYD_UID)):
+            self.make_folder(name, owner, group)
+        os.makedirs(self.path("registry"), exist_ok=True)
+        self.authority.make()
+        for account in self.accounts:
+            account.issued = self.issue(account)
+        self.write_config()
+        self.fill_registry()
+        for account in self.accounts:
+            self.add_user(account.login, account.password)
+        return self
+
+    def make_folder(self, name, owner, group):
+        os.makedirs(self.path(name), exist_ok=True)
+        os.chown(self.path(name), owner, group)
+        os.chmod(self.path(name), 0o2750)
+
+    def issue(self, account):
+        issued = self.authority.issue(account.name, account.title, [account.address], account.start, account.end,
+                                      account.key)
+        return self.hand_to_keyd(account.name, issued)
+
+    def hand_to_keyd(self, name, issued):
+        """The key moves to the agent's folder; only the certificate stays where others read."""
+        kept = self.path("keys", name + ".key")
+        os.rename(issued.key, kept)
+        passphrase = self.path("keys", "passphrase")
+        if not os.path.exists(passphrase):
+            shutil.copy(self.authority.passphrase_file, passphrase)
+        for path in (kept, passphrase):
+            os.chown(path, KEYD_UID, KEYD_UID)
+            os.chmod(path, 0o600)
+        issued.key = kept
+        return issued
+
+    def pki(self, name, *options):
+        return self.authority.pki(name, *options)
+
+    def settings(self):
+        keys = [f'{{ file = "{account.issued.key}"; passphrase_file = "{self.path("keys", "passphrase")}"; limit = 6000; }}'
+                for account in self.accounts]
+        return {"registry": self.registry, "milter_socket": self.mta.milter_socket, "mta_gid": self.mta.gid,
+                "milter_uid": MILTER_UID, "keyd_uid": KEYD_UID, "audit_submission": self.path("audit-submission"),
+                "audit_keyd": self.path("audit-keyd"), "keyd_socket": self.keyd_socket, "keys": ", ".join(keys),
+                "chain": self.authority.chain_folder, "form": self.form}
+
+    @property
+    def registry(self):
+        return self.path("registry", "registry.db")
+
+    @property
+    def keyd_socket(self):
+        return self.path("keyd", "keyd.sock")
+
+    def write_config(self, path=None, **changed):
+        with open(path or self.config, "w", encoding="utf-8") as out:
+            out.write(CONFIG.format(**{**self.settings(), **changed}))
+        return path or self.config
+
+    def fill_registry(self):
+        self.must("init", "--name", "Petugas Contoh", "--appointment", "SK-1/2026")
+        self.must("unit", "add", "UMUM", "Bagian Umum")
+        self.must("domain", "add", OWN_DOMAIN, "--kind", "own")
+        for account in self.accounts:
+            self.register(account)
+
+    def register(self, account):
+        domain = account.address.partition("@")[2]
+        if self.segelctl("domain", "add", domain, "--kind", "own").code not in (0, 1, 3):
+            raise RuntimeError(f"cannot register the domain {domain}")
+        self.must("address", "add", account.address, "--unit", "UMUM")
+        self.must("login", "add", account.login, "--address", account.address)
+        self.must("cert", "import", account.issued.cert, "--kind", "jabatan")
+        self.must("bind", "add", account.cert, "--purpose", "seal", "--address", account.address)
+
+    def segelctl(self, *args, json=False):
+        command = [os.path.join(self.build, "segelctl"), "-c", self.config, *args] + (["--json"] if json else [])
+        env = {name: value for name, value in os.environ.items() if not name.startswith("SUDO_")}
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, env=env)
+        data = jsonlib.loads(done.stdout) if json and done.returncode == 0 else None
+        return Answer(args, done, data)
+
+    def must(self, *args):
+        answer = self.segelctl(*args)
+        if answer.code != 0:
+            raise RuntimeError(str(answer))
+        return answer
+
+    def start(self):
+        self.start_keyd()
+        self.start_milter()
+        return super().start()
+
+    def start_keyd(self):
+        self.keyd.start(lambda: deadline.unix_socket_answers(self.keyd_socket))
+
+    def start_milter(self):
+        self.milter.start(lambda: deadline.unix_socket_answers(self.mta.milter_socket))
+
+    def stop(self):
+        """Ends everything; a daemon that did not end well, or that a sanitizer complained about, is a failure."""
+        super().stop()
+        troubles = [trouble for daemon in (self.milter, self.keyd) for trouble in ended_badly(daemon)]
+        if troubles:
+            raise RuntimeError("\n".join(troubles))
+
+    def ensure_running(self):
+        """After a test that stopped something on purpose."""
+        if not self.keyd.running():
+            self.start_keyd()
+        if not self.milter.running():
+            self.start_milter()
+        if not self.mta.daemon.running():
+            World.start(self)
+
+    def send_as(self, account, message, recipients, tls=True, sender=None):
+        return self.send(account.login, account.password, message, sender or account.address, recipients, tls)
+
+    def session_of(self, account):
+        return self.session(account.login, account.password)
+
+    def filter_log(self):
+        return self.milter.text()
+
+    def wait_filter_log(self, pattern, seconds=10):
+        return deadline.until(f"/{pattern}/ in the filter's log", lambda: re.search(pattern, self.filter_log()), seconds)
+
+    def as_user(self, uid, groups, *command, stdin=None):
+        """Runs a command as some other user of the machine."""
+        return subprocess.run(["setpriv", f"--reuid={uid}", f"--regid={uid}",
+                               f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups", "--", *command],
+                              stdin=stdin or subprocess.DEVNULL, capture_output=True, timeout=60, cwd="/")
+
+
+PROGRAMS = ("segel-milter", "segel-keyd", "segelctl", "tests/pki/mkpki")
+
+
+def must_be_built(build, programs=PROGRAMS):
+    for program in programs:
+        if not os.access(os.path.join(build, program), os.X_OK):
+            raise RuntimeError(f"{build}/{program} is missing; build it first: make MODE={os.path.basename(build)} all tools")
+
+
+def make_copy_reachable(gateway):
+    """The daemons' user ids may not be able to enter the checkout (/root): they run copies from the world."""
+    copies = gateway.path("bin")
+    os.makedirs(copies, exist_ok=True)
+    for daemon in (gateway.keyd, gateway.milter):
+        target = os.path.join(copies, daemon.name)
+        shutil.copy(os.path.join(gateway.build, daemon.name), target)
+        os.chmod(target, 0o755)
+        daemon.command[daemon.command.index(os.path.join(gateway.build, daemon.name))] = target
+
+
+def ended_badly(daemon):
+    if daemon.process is None:
+        return
+    status = daemon.stop()
+    if status != 0:
+        yield f"{daemon.name} ended with status {status}; its log ends:\n{daemon.last_words()}"
+    if re.search(r"ERROR: \w+Sanitizer|runtime error:", daemon.text()):
+        yield f"a sanitizer found something in {daemon.name}:\n{daemon.last_words(40)}"
