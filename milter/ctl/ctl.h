@@ -123,13 +123,14 @@ bool ctl_time_from(const char *text, time_t *ret);
 
 /*
  * A table: aligned columns for people, an array of objects with --json. Cells are text, numbers
- * or times (seconds; people see RFC 3339 UTC, JSON too). ctl_table_print frees it.
+ * or times (seconds; people see RFC 3339 UTC, JSON too). `columns` is borrowed.
  */
 enum ctl_cell_kind { CELL_NONE, CELL_TEXT, CELL_NUMBER, CELL_TIME, CELL_BOOL };
 struct ctl_cell {
 	enum ctl_cell_kind kind; /* CELL_NONE: "-" for people, null in JSON */
 	const char *text;        /* copied */
 	int64_t number;
+	size_t brief;      /* in a list, people see this many characters; 0 = all */
 };
 struct ctl_table;
 

@@ -1,0 +1,23 @@
+/* segelctl: everything an administrator or an officer of the OP does from a terminal. */
+#include "milter/ctl/op.h"
+
+static const struct ctl_noun nouns[] = {
+	{ "init", "make the registry", ctl_init_commands },
+	{ "unit", "agencies (Perangkat Daerah)", ctl_unit_commands },
+	{ "person", "people", ctl_person_commands },
+	{ "system", "programs and machines with a certificate (Sistem Elektronik)", ctl_system_commands },
+	{ "domain", "mail domains", ctl_domain_commands },
+	{ "address", "official mail addresses", ctl_address_commands },
+	{ "login", "which addresses a login of the mail server may write as", ctl_login_commands },
+	{ "officer", "who may write to the registry", ctl_officer_commands },
+	{ "cert", "certificates", ctl_cert_commands },
+	{ "bind", "for whom a certificate speaks, and for what", ctl_bind_commands },
+	{ "act", "the registry's history", ctl_act_commands },
+	{ 0 },
+};
+
+int
+main(int argc, char **argv)
+{
+	return (int)ctl_main(nouns, argc, argv, stdout, stderr);
+}
