@@ -1,0 +1,334 @@
+"""demo [MESSAGE.eml]: the gateway at work, step by step. Started by contrib/demo.
+
+Every step announces what will happen, does it through the real Postfix, and then compares: what
+the server answered, what lies in the mailbox, what a judge's exit code says. The exit status is
+0 only where everything was as announced.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+
+import client
+import judge
+import mail
+import place
+from gateway import Account, Gateway
+from world import OTHER_DOMAIN, parsed
+
+SITI = f"siti@{OTHER_DOMAIN}"
+BUDI = Account("budi", "Kepala Bagian Umum (Head of General Affairs)", key="rsa2048")
+DEWI = Account("dewi", "Bendahara (Treasurer)")
+LAMA = Account("lama", "Sekretaris (Secretary)", start="-2y", end="-1d")
+CABUT = Account("cabut", "Kepala Gudang (Storekeeper)")
+
+SHOWN_FIELDS = ("From", "Sender", "To", "Subject", "Date", "Content-Type")
+TRACE_FIELDS = rb"(?:Return-Path|X-Original-To|Delivered-To):[^\n]*\n(?:[ \t][^\n]*\n)*"
+RECEIVED_FIELD = rb"Received:[^\n]*\n(?:[ \t][^\n]*\n)*"
+
+
+class Story:
+    """What is printed, and how often it was not as announced."""
+
+    def __init__(self, n_steps):
+        self.n_steps = n_steps
+        self.step_number = 0
+        self.differences = 0
+        self.colours = sys.stdout.isatty()
+
+    def say(self, text="", indent=2):
+        print(textwrap.fill(text, 100, initial_indent=" " * indent, subsequent_indent=" " * indent), flush=True)
+
+    def paint(self, text, code):
+        return f"\033[{code}m{text}\033[0m" if self.colours else text
+
+    def step(self, title, what):
+        self.step_number += 1
+        print()
+        print(self.paint(f"Step {self.step_number} of {self.n_steps}: {title}", "1"), flush=True)
+        self.say(what)
+
+    def quote(self, text, most=12):
+        lines = printable(text).rstrip("\n").split("\n")
+        for line in lines[:most]:
+            print(f"    | {line}")
+        if len(lines) > most:
+            print(f"    | ... ({len(lines) - most} lines more)")
+        sys.stdout.flush()
+
+    def command(self, command):
+        print("    $ " + printable(command), flush=True)
+
+    def compare(self, announced, holds):
+        if holds:
+            print(self.paint("  -> as announced: ", "32") + announced, flush=True)
+        else:
+            self.differences += 1
+            print(self.paint("  -> NOT as announced: ", "1;31") + announced, flush=True)
+
+
+def printable(text):
+    """Nothing from outside reaches a terminal as a control character."""
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text.replace("\t", "    "))
+
+
+class Demo:
+    """The steps, in order; each a method that tells its part of the story."""
+
+    def __init__(self, world, story, own_message=None):
+        self.world = world
+        self.story = story
+        self.own_message = own_message
+
+    def play(self):
+        self.sealed()
+        self.other_from()
+        self.without_tls()
+        self.held()
+        self.expired()
+        self.revoked()
+        if self.own_message:
+            self.message_of_yours()
+
+    def send(self, account, message, tls=True):
+        outcome = self.world.send_as(account, message, [SITI], tls)
+        self.story.quote(f"server: {outcome.last}")
+        return outcome
+
+    def arrived(self, token):
+        """The message with this token in Siti's mailbox."""
+        [message] = self.world.wait_delivered(SITI, token.encode())
+        return message
+
+    def refused(self, outcome, token, code, enhanced, reason):
+        """Compares a refusal, and that nothing reached the mailbox."""
+        self.world.wait_idle()
+        self.story.compare(f"refused with {code} {enhanced}, reason {reason}",
+                           not outcome.accepted and outcome.last.says(str(code), enhanced, reason))
+        self.story.compare("nothing reached the recipient's mailbox", not self.world.mailbox(SITI, token.encode()))
+        logged = re.findall(rf".*reason=\S*{reason}.*", self.world.filter_log())
+        self.story.compare(f"the gateway's log holds the reason {reason}", bool(logged))
+
+    def judged(self, message, account):
+        """Verified by openssl, with nothing of ours between it and the message."""
+        path = judge.write(self.world.folder, "arrived.eml", message)
+        verdict = judge.openssl_verify(message, self.world.authority.root_file, message_file=path)
+        self.story.command(verdict.command)
+        self.story.quote(verdict.text)
+        self.story.compare("openssl finds the signature good, up to the demo's root certificate", verdict.ok)
+        self.story.compare(f"the signer is the certificate registered for {account.address}",
+                           verdict.signer == account.cert)
+        return verdict
+
+    def sealed(self):
+        self.story.step("An official letter is sealed", f"""Budi heads an office of a city. His mail program knows
+            nothing of certificates: it logs in over TLS as {BUDI.login} and sends an ordinary letter to {SITI}. The
+            gateway asks the registry which certificate seals for Budi's address, has the key agent sign, and replaces
+            the letter by its sealed form.""")
+        outcome = self.send(BUDI, mail.plain(BUDI.address, SITI, "letter-1"))
+        self.story.compare("accepted", outcome.accepted)
+        if not outcome.accepted:
+            return
+        message = self.arrived("letter-1")
+        self.story.say("What arrived in Siti's mailbox:")
+        self.story.quote(fields_of(message))
+        self.story.compare("it arrived as multipart/signed", parsed(message).get_content_type() == "multipart/signed")
+        self.judged(message, BUDI)
+        self.story.say("Would the judge notice a change? The same message with 09.00 made 10.00:")
+        changed = judge.openssl_verify(message.replace(b"09.00", b"10.00"), self.world.authority.root_file)
+        self.story.quote(changed.text.split("\n")[0])
+        self.story.compare("the changed message is no longer good", not changed.ok)
+
+    def other_from(self):
+        self.story.step("Somebody else's name is refused", f"""Budi logs in as himself, but his letter says
+            "From: {DEWI.address}". A seal of Dewi's office would be a forgery with a stamp on it.""")
+        outcome = self.send(BUDI, mail.plain(DEWI.address, SITI, "letter-2"))
+        self.refused(outcome, "letter-2", 550, "5.7.1", "LOGIN_MISMATCH")
+
+    def without_tls(self):
+        self.story.step("Without encryption nothing goes out", """Budi's mail program logs in without STARTTLS, so that
+            password and letter cross the network in the clear.""")
+        outcome = self.send(BUDI, mail.plain(BUDI.address, SITI, "letter-3"), tls=False)
+        self.refused(outcome, "letter-3", 530, "5.7.10", "TLS_MISSING")
+
+    def held(self):
+        self.story.step("A certificate on hold does not seal; released, it does again", """Dewi reports her office's
+            token lost. An officer of the registration authority puts the certificate on hold while Dewi is in the
+            middle of sending: her session is open, sender and recipient are already accepted.""")
+        with self.world.session_of(DEWI) as session:
+            session.mail(DEWI.address)
+            session.rcpt(SITI)
+            self.segelctl("cert", "hold", DEWI.cert, "--reason", "token reported lost")
+            outcome = client.Outcome([session.data(mail.plain(DEWI.address, SITI, "letter-4a"))])
+            self.story.quote(f"server: {outcome.last}")
+            self.refused(outcome, "letter-4a", 550, "5.7.1", "REG_HELD")
+            self.story.compare("the refusal gives the officer's reason", "token reported lost" in str(outcome.last))
+            self.story.say("The token turns up. The officer releases the certificate; Dewi sends again, on the same session:")
+            self.segelctl("cert", "unhold", DEWI.cert)
+            outcome = session.send(DEWI.address, [SITI], mail.plain(DEWI.address, SITI, "letter-4b"))
+            self.story.quote(f"server: {outcome.last}")
+        self.story.compare("accepted", outcome.accepted)
+        if outcome.accepted:
+            self.judged(self.arrived("letter-4b"), DEWI)
+
+    def expired(self):
+        self.story.step("An expired certificate does not seal", f"""The certificate of {LAMA.address} ended yesterday, and
+            nobody has renewed it.""")
+        outcome = self.send(LAMA, mail.plain(LAMA.address, SITI, "letter-5"))
+        self.refused(outcome, "letter-5", 550, "5.7.1", "CERT_EXPIRED")
+
+    def revoked(self):
+        self.story.step("A revoked certificate never seals again", f"""The key of {CABUT.address} has leaked. The officer
+            revokes its certificate; unlike a hold, that is final.""")
+        self.segelctl("cert", "revoke", CABUT.cert, "--reason", "KUNCI_BOCOR")
+        outcome = self.send(CABUT, mail.plain(CABUT.address, SITI, "letter-6"))
+        self.refused(outcome, "letter-6", 550, "5.7.1", "CERT_REVOKED")
+        self.story.say("And nobody can take that back:")
+        answer = self.segelctl("cert", "unhold", CABUT.cert, must=False)
+        self.story.compare("segelctl refuses to release a revoked certificate (exit code 3)", answer.code == 3)
+
+    def segelctl(self, *args, must=True):
+        self.story.command("segelctl " + " ".join(short(word) for word in args))
+        answer = self.world.must(*args) if must else self.world.segelctl(*args)
+        self.story.quote(answer.err.strip() or answer.out.strip() or "(done)", most=4)
+        return answer
+
+    def message_of_yours(self):
+        own = self.own_message
+        signed = own.already_signed
+        self.story.step("The message you gave", f"""{own.path}: the demo's registry knows its sender
+            {own.account.address} and has a certificate for that address. """ + (
+            "It is already signed or encrypted, so the gateway must let it pass untouched." if signed else
+            "It is sent like any other letter."))
+        outcome = self.send(own.account, own.content)
+        self.story.compare("accepted", outcome.accepted)
+        if not outcome.accepted:
+            return
+        [message] = self.world.wait_delivered(SITI, count=self.world_count(), seconds=60)[-1:]
+        self.story.quote(fields_of(message))
+        if signed:
+            self.story.compare("its body is the one you gave", body_of(message) == body_of(own.content))
+        else:
+            self.judged(message, own.account)
+        own.write_sealed(message)
+        self.story.say(f"Written to {own.sealed_path}")
+
+    def world_count(self):
+        """How many messages Siti has, with one that is on its way."""
+        self.world.wait_idle()
+        return len(self.world.mailbox(SITI))
+
+
+class OwnMessage:
+    """The file given on the command line."""
+
+    def __init__(self, path):
+        self.path = path
+        with open(path, "rb") as source:
+            self.raw = source.read()
+        self.content = client.with_crlf(re.sub(rb"\AFrom [^\n]*\n", b"", self.raw))
+        self.account = Account("pengirim", "Sender of your message", address=self.sender())
+
+    def sender(self):
+        """The one address in From."""
+        fields = parsed(self.content).get_all("From") or []
+        addresses = [address for field in fields for address in field.addresses]
+        if len(addresses) != 1 or not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+",
+                                                   addresses[0].addr_spec):
+            found = printable(", ".join(str(field) for field in fields)) or "none"
+            raise SystemExit(f"contrib/demo: {self.path} must name exactly one sender with a plain address in From; "
+                             f"found: {found}")
+        return addresses[0].addr_spec
+
+    @property
+    def already_signed(self):
+        return parsed(self.content).get_content_type() in (
+            "multipart/signed", "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
+
+    @property
+    def sealed_path(self):
+        return re.sub(r"\.eml\Z", "", self.path) + ".sealed.eml"
+
+    def write_sealed(self, message):
+        """Without the lines the demo's own delivery put on top; line ends and owner as in the original."""
+        message = re.sub(rb"\A(?:" + TRACE_FIELDS + rb")+(?:" + RECEIVED_FIELD + rb")?", b"", message)
+        if b"\r\n" in self.raw:
+            message = message.replace(b"\n", b"\r\n")
+        with open(self.sealed_path, "wb") as out:
+            out.write(message)
+        owner = os.stat(self.path)
+        os.chown(self.sealed_path, owner.st_uid, owner.st_gid)
+
+
+def short(word):
+    """A fingerprint of 64 digits fills a line and tells nobody more than its beginning."""
+    if re.fullmatch(r"[0-9a-f]{64}", word):
+        return word[:16] + "..."
+    return f'"{word}"' if " " in word else word
+
+
+def body_of(message):
+    return message.replace(b"\r\n", b"\n").split(b"\n\n", 1)[1].rstrip(b"\n")
+
+
+def fields_of(message):
+    """The fields a reader looks at, as they stand in the message."""
+    head = message.replace(b"\r\n", b"\n").split(b"\n\n", 1)[0].decode("utf-8", "replace")
+    fields = re.findall(r"^[^\s:]+:[^\n]*(?:\n[ \t][^\n]*)*", head, re.M)
+    return "\n".join(field for field in fields if field.split(":", 1)[0].title() in SHOWN_FIELDS)
+
+
+def introduce(story):
+    print(story.paint("Segel seals official mail without its users noticing.", "1"))
+    story.say("This demonstration runs a real Postfix, the gateway (segel-milter), its key agent (segel-keyd) and a "
+              "registry of its own, in a private network and a temporary folder. The mail server of this machine is "
+              "not touched, and nothing is left running.", 0)
+    story.say("", 0)
+
+
+def set_up(where, story, own):
+    accounts = [BUDI, DEWI, LAMA, CABUT] + ([own.account] if own else [])
+    story.say("Making a demo certification authority, accounts, certificates, registry ...", 0)
+    world = Gateway(where, accounts)
+    try:
+        world.make()
+        story.say("Starting the key agent, the filter and Postfix ...", 0)
+        return world.start()
+    except BaseException:
+        world.stop()
+        raise
+
+
+def run_story(where):
+    own = OwnMessage(sys.argv[1]) if sys.argv[1:] else None
+    story = Story(7 if own else 6)
+    introduce(story)
+    world = set_up(where, story, own)
+    try:
+        Demo(world, story, own).play()
+    finally:
+        world.stop()
+    return conclude(story)
+
+
+def conclude(story):
+    print()
+    if story.differences == 0:
+        print(story.paint("Everything was as announced. All programs have ended, the temporary folder is gone.", "1;32"))
+        return 0
+    print(story.paint(f"{story.differences} results were NOT as announced; they are marked above.", "1;31"))
+    return 1
+
+
+def main(where):
+    try:
+        return run_story(where)
+    except (RuntimeError, AssertionError, subprocess.SubprocessError) as failure:
+        print(f"\nThe demonstration could not go on: {failure}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(place.run(main))
