@@ -1,0 +1,107 @@
+/* Planned edits: deletions from the highest ordinal down, then changes, then insertions; forged fields of ours always go. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "milter/filter/edit.h"
+
+/* The plan as text: "-Name/2" deleted, "~Name/1=value" changed, "+Name=value" added. */
+static char *
+plan_text(const char *fields, bool sealing, const char *sender)
+{
+	struct sealed *sealed = sealing ? xcalloc(1, sizeof(*sealed)) : NULL;
+	AUTO(edit_plan_free) struct edit_plan *plan = NULL;
+	AUTO_HEAD struct head head = { 0 };
+	AUTO_BUF struct buf text;
+	char *block = xstrdup(fields); /* exactly sized: a read beyond it is seen */
+
+	if (sealing) {
+		sealed->form = SEAL_CLEAR;
+		sealed->content_type = xstrdup("multipart/signed");
+	}
+	head_scan((struct slice){ (unsigned char *)block, strlen(block) }, &head);
+	plan = edit_plan_new(&head, &sealed, sender);
+	assert_null(sealed);
+	buf_init(&text, 4096);
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct edit *edit = &plan->edits[i];
+
+		buf_printf(&text, "%s%c%s", i ? " " : "", "-~+"[edit->kind], edit->name);
+		if (edit->kind != EDIT_ADD)
+			buf_printf(&text, "/%u", edit->ordinal);
+		if (edit->value)
+			buf_printf(&text, "=%s", edit->value);
+	}
+	free(block);
+	return xstrdup(buf_text(&text));
+}
+
+static void
+plans(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *fields;
+		bool sealing;
+		const char *sender;
+		const char *want;
+	} rows[] = {
+		{ "nothing to do", "From: a@b\r\nSubject: x\r\n\r\n", false, NULL, "" },
+		{ "forged fields go, highest first", "X-Segel-A: 1\r\nFrom: a@b\r\nx-segel-a: 2\r\nX-SEGEL-B: 3\r\n\r\n", false, NULL,
+		  "-X-SEGEL-B/1 -x-segel-a/2 -X-Segel-A/1" },
+		{ "a name that only begins alike stays", "X-Segelan: 1\r\nX-Sege: 2\r\n\r\n", false, NULL, "" },
+		{ "untouched mail keeps Sender", "From: a@b\r\n\r\n", false, "c@b", "" },
+		{ "sealed", "From: a@b\r\n\r\n", true, NULL, "+MIME-Version=1.0 +Content-Type=multipart/signed" },
+		{ "sealed, its fields move inside",
+		  "MIME-Version: 1.0\r\ncontent-type: text/plain\r\nFrom: a@b\r\nContent-Transfer-Encoding: 7bit\r\n\r\n", true, NULL,
+		  "-Content-Transfer-Encoding/1 -content-type/1 -MIME-Version/1 +MIME-Version=1.0 +Content-Type=multipart/signed" },
+		{ "repeated fields", "Content-ID: <1>\r\nContent-ID: <2>\r\nContent-ID: <3>\r\n\r\n", true, NULL,
+		  "-Content-ID/3 -Content-ID/2 -Content-ID/1 +MIME-Version=1.0 +Content-Type=multipart/signed" },
+		{ "Sender added", "From: a@b\r\n\r\n", true, "c@b",
+		  "+Sender=c@b +MIME-Version=1.0 +Content-Type=multipart/signed" },
+		{ "Sender changed, not doubled", "From: a@b\r\nSENDER: a@b\r\n\r\n", true, "c@b",
+		  "~Sender/1=c@b +MIME-Version=1.0 +Content-Type=multipart/signed" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		char *found = plan_text(rows[i].fields, rows[i].sealing, rows[i].sender);
+
+		if (strcmp(found, rows[i].want) != 0)
+			fail_msg("%s:\n  wanted %s\n  found  %s", rows[i].name, rows[i].want, found);
+		free(found);
+	}
+}
+
+static void
+edit_of_finds_the_field(void **state)
+{
+	static const char fields[] = "X-Segel-A: 1\r\nFrom: a@b\r\nX-Segel-A: 2\r\n\r\n";
+	AUTO(edit_plan_free) struct edit_plan *plan = NULL;
+	AUTO_HEAD struct head head = { 0 };
+	struct sealed *none = NULL;
+
+	(void)state;
+	head_scan(slice_of(fields), &head);
+	plan = edit_plan_new(&head, &none, NULL);
+	assert_int_equal(edit_of(plan, &head, 0)->ordinal, 1);
+	assert_null(edit_of(plan, &head, 1));
+	assert_int_equal(edit_of(plan, &head, 2)->ordinal, 2);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(plans),
+		cmocka_unit_test(edit_of_finds_the_field),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
