@@ -1,0 +1,243 @@
+#include "smime/gm.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <strings.h>
+
+#include <gmime/gmime.h>
+
+enum { WRITE_BYTES = 16 * 1024 }; /* GMime's filters allocate thrice what they are given at once */
+
+static inline __attribute__((unused)) void
+auto_unref(void *owned)
+{
+	if (*(void **)owned)
+		g_object_unref(*(void **)owned);
+}
+
+#define AUTO_OBJECT __attribute__((cleanup(auto_unref)))
+
+static void
+init(void)
+{
+	g_mime_init();
+}
+
+static void
+init_once(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, init);
+}
+
+/* A walk through both trees at once. */
+struct walk {
+	const struct part_tree *tree;
+	size_t next;
+};
+
+static const char *
+compare_one(const struct part *part, GMimeObject *object, size_t depth)
+{
+	GMimeContentType *type = g_mime_object_get_content_type(object);
+	enum part_kind kind = PART_LEAF;
+
+	if (GMIME_IS_MULTIPART(object))
+		kind = PART_MULTIPART;
+	else if (GMIME_IS_MESSAGE_PART(object))
+		kind = PART_MESSAGE;
+	if (part->kind != kind || part->depth != depth)
+		return "two readers nest its parts differently";
+	if (!type || strcasecmp(g_mime_content_type_get_media_type(type), part->media.type) != 0
+	    || strcasecmp(g_mime_content_type_get_media_subtype(type), part->media.subtype) != 0)
+		return "two readers see different media types";
+	return NULL;
+}
+
+static const char *compare(struct walk *walk, GMimeObject *object, size_t depth);
+
+static const char *
+compare_children(struct walk *walk, GMimeMultipart *multipart, size_t depth)
+{
+	const char *why = NULL;
+
+	for (int i = 0; !why && i < g_mime_multipart_get_count(multipart); i++)
+		why = compare(walk, g_mime_multipart_get_part(multipart, i), depth + 1);
+	return why;
+}
+
+/* Recursion ends where our own tree does, and that is capped. */
+static const char *
+compare(struct walk *walk, GMimeObject *object, size_t depth)
+{
+	const char *why;
+
+	if (!object || walk->next == walk->tree->n_parts)
+		return "two readers count its parts differently";
+	why = compare_one(&walk->tree->parts[walk->next++], object, depth);
+	if (why)
+		return why;
+	if (GMIME_IS_MULTIPART(object))
+		return compare_children(walk, GMIME_MULTIPART(object), depth);
+	if (GMIME_IS_MESSAGE_PART(object)) {
+		GMimeMessage *inner = g_mime_message_part_get_message(GMIME_MESSAGE_PART(object));
+
+		return compare(walk, inner ? g_mime_message_get_mime_part(inner) : NULL, depth + 1);
+	}
+	return NULL;
+}
+
+static bool
+is_same_mailbox(InternetAddressList *list, const struct mailbox_facts *mailbox)
+{
+	InternetAddress *address;
+	const char *spec;
+
+	if (!list || internet_address_list_length(list) != 1)
+		return false;
+	address = internet_address_list_get_address(list, 0);
+	if (!INTERNET_ADDRESS_IS_MAILBOX(address))
+		return false;
+	spec = internet_address_mailbox_get_addr(INTERNET_ADDRESS_MAILBOX(address));
+	return spec && strcmp(spec, mailbox->address) == 0;
+}
+
+static GMimeMessage *
+parse(GByteArray *bytes)
+{
+	AUTO_OBJECT GMimeStream *stream = g_mime_stream_mem_new();
+	AUTO_OBJECT GMimeParser *parser = NULL;
+
+	g_mime_stream_mem_set_byte_array(GMIME_STREAM_MEM(stream), bytes);
+	parser = g_mime_parser_new_with_stream(stream);
+	g_mime_parser_set_format(parser, GMIME_FORMAT_MESSAGE);
+	g_mime_parser_set_persist_stream(parser, TRUE);
+	return g_mime_parser_construct_message(parser, NULL);
+}
+
+const char *
+gm_disagrees(struct slice message, const struct part_tree *tree, const struct mailbox_facts *from,
+    const struct mailbox_facts *sender)
+{
+	/* Only read, and only while this function runs: the stream does not own it. */
+	GByteArray bytes = { .data = (guint8 *)(uintptr_t)message.at, .len = (guint)message.len };
+	struct walk walk = { .tree = tree };
+	AUTO_OBJECT GMimeMessage *read = NULL;
+	const char *why;
+
+	init_once();
+	read = parse(&bytes);
+	if (!read)
+		return "GMime cannot read it";
+	why = compare(&walk, g_mime_message_get_mime_part(read), 1);
+	if (!why && walk.next != tree->n_parts)
+		why = "two readers count its parts differently";
+	if (!why && from->state == MAILBOX_ONE && !is_same_mailbox(g_mime_message_get_from(read), from))
+		why = "two readers see different From addresses";
+	if (!why && sender->state == MAILBOX_ONE && !is_same_mailbox(g_mime_message_get_sender(read), sender))
+		why = "two readers see different Sender addresses";
+	return why;
+}
+
+static void
+add_filter(GMimeStream *stream, GMimeFilter *filter)
+{
+	g_mime_stream_filter_add(GMIME_STREAM_FILTER(stream), filter);
+	g_object_unref(filter);
+}
+
+/* QP wants lines that end in LF, and gives such: CRLF comes back last. */
+static void
+add_filters(GMimeStream *stream, enum cte cte)
+{
+	if (cte == CTE_QP) {
+		add_filter(stream, g_mime_filter_dos2unix_new(FALSE));
+		add_filter(stream, g_mime_filter_basic_new(GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE, TRUE));
+		add_filter(stream, g_mime_filter_from_new(GMIME_FILTER_FROM_MODE_ARMOR));
+	} else {
+		add_filter(stream, g_mime_filter_basic_new(GMIME_CONTENT_ENCODING_BASE64, TRUE));
+	}
+	add_filter(stream, g_mime_filter_unix2dos_new(FALSE));
+}
+
+static void
+write_all(GMimeStream *stream, struct slice bytes)
+{
+	while (bytes.len) {
+		size_t len = bytes.len < WRITE_BYTES ? bytes.len : WRITE_BYTES;
+
+		g_mime_stream_write(stream, (const char *)bytes.at, len);
+		bytes.at += len;
+		bytes.len -= len;
+	}
+}
+
+static void *
+take_bytes(GByteArray *array, size_t *ret_len)
+{
+	*ret_len = array->len;
+	return g_byte_array_free(array, FALSE);
+}
+
+void *
+gm_encode(const struct slice *pieces, size_t n_pieces, enum cte cte, size_t *ret_len)
+{
+	AUTO_OBJECT GMimeStream *memory = NULL;
+	AUTO_OBJECT GMimeStream *stream = NULL;
+	GByteArray *array;
+	size_t len = 0;
+
+	init_once();
+	for (size_t i = 0; i < n_pieces; i++)
+		len += pieces[i].len;
+	array = g_byte_array_sized_new((guint)(len + len / 57 * 21 + 1024));
+	memory = g_mime_stream_mem_new();
+	g_mime_stream_mem_set_byte_array(GMIME_STREAM_MEM(memory), array);
+	stream = g_mime_stream_filter_new(memory);
+	add_filters(stream, cte);
+	for (size_t i = 0; i < n_pieces; i++)
+		write_all(stream, pieces[i]);
+	g_mime_stream_flush(stream);
+	return take_bytes(array, ret_len);
+}
+
+static GMimePart *
+signature_part(struct slice der)
+{
+	GMimePart *part = g_mime_part_new_with_type("application", "pkcs7-signature");
+	AUTO_OBJECT GMimeStream *stream = g_mime_stream_mem_new_with_buffer((const char *)der.at, der.len);
+	AUTO_OBJECT GMimeDataWrapper *content = g_mime_data_wrapper_new_with_stream(stream, GMIME_CONTENT_ENCODING_DEFAULT);
+
+	g_mime_part_set_content(part, content);
+	g_mime_object_set_content_type_parameter(GMIME_OBJECT(part), "name", "smime.p7s");
+	g_mime_object_set_disposition(GMIME_OBJECT(part), GMIME_DISPOSITION_ATTACHMENT);
+	g_mime_object_set_content_disposition_parameter(GMIME_OBJECT(part), "filename", "smime.p7s");
+	g_mime_part_set_content_encoding(part, GMIME_CONTENT_ENCODING_BASE64);
+	return part;
+}
+
+void *
+gm_signature_part(struct slice der, size_t *ret_len)
+{
+	AUTO_OBJECT GMimePart *part = NULL;
+	AUTO_OBJECT GMimeStream *memory = NULL;
+	GMimeFormatOptions *options;
+	GByteArray *array = g_byte_array_new();
+
+	init_once();
+	part = signature_part(der);
+	memory = g_mime_stream_mem_new();
+	g_mime_stream_mem_set_byte_array(GMIME_STREAM_MEM(memory), array);
+	options = g_mime_format_options_clone(g_mime_format_options_get_default());
+	g_mime_format_options_set_newline_format(options, GMIME_NEWLINE_FORMAT_DOS);
+	g_mime_object_write_to_stream(GMIME_OBJECT(part), options, memory);
+	g_mime_format_options_free(options);
+	return take_bytes(array, ret_len);
+}
+
+void
+gm_free(void *block)
+{
+	g_free(block);
+}

@@ -1,0 +1,33 @@
+/*
+ * gm: GMime as the second opinion on what our scanner read, and as the encoder of new parts.
+ * GMime never produces bytes that are signed or delivered out of a received entity: it drops
+ * header lines it cannot read when it writes a part back.
+ *
+ * Give it only messages whose part_scan() named no limit: it recurses. Initialised once, on
+ * first use, whatever the thread.
+ */
+#ifndef SMIME_GM_H
+#define SMIME_GM_H
+
+#include "smime/buf.h"
+#include "smime/facts.h"
+#include "smime/part.h"
+
+/*
+ * Does GMime see the same tree (kinds, types, nesting) and the same From and Sender, where those
+ * are MAILBOX_ONE? NULL if so; otherwise a static text. Copies no content.
+ */
+const char *gm_disagrees(struct slice message, const struct part_tree *tree, const struct mailbox_facts *from,
+    const struct mailbox_facts *sender);
+
+/*
+ * Encodes the bytes as CTE_QP (lines of text, CRLF; a line that would begin "From " is armored) or
+ * CTE_BASE64, with CRLF line ends. NULL with *ret_len 0 never happens: GLib ends the process when
+ * memory is out. Free with gm_free.
+ */
+void *gm_encode(const struct slice *pieces, size_t n_pieces, enum cte cte, size_t *ret_len) MUST_USE;
+/* A whole entity, head and body: the detached signature. */
+void *gm_signature_part(struct slice der, size_t *ret_len) MUST_USE;
+void gm_free(void *block);
+
+#endif
