@@ -3,6 +3,7 @@
 #   make check      every test, with ASan and UBSan; the session tests also with TSan
 #   make lint       include arrows, libraries in one place, forbidden calls
 #   make install DESTDIR= PREFIX=/usr/local
+# V=1 shows the commands.
 
 MODE ?= release
 PREFIX ?= /usr/local
@@ -10,6 +11,8 @@ DESTDIR ?=
 CC = gcc
 VERSION := 0.1.0
 OUT := build/$(MODE)
+Q := $(if $(V),,@)
+SAY = @printf '  %-5s %s\n'
 
 PKGS := gmime-3.0 libconfig sqlite3 libcrypto jansson
 CFLAGS_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-clash-protection -fcf-protection -ftrivial-auto-var-init=zero
@@ -46,23 +49,28 @@ all: $(PROGRAMS:%=$(OUT)/%)
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(SAY) CC $<
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
 $(LIBRARY): $(OBJECTS)
+	$(SAY) AR $@
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 define PROGRAM
 $(OUT)/$(1): $(OUT)/$(MAIN_$(1):.c=.o) $(LIBRARY)
-	$(CC) $(LDFLAGS) -o $$@ $$^ $(LDLIBS)
+	$(SAY) LD $$@
+	$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(LDLIBS)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call PROGRAM,$(p))))
 
 $(TESTS): $(OUT)/%: $(OUT)/%.o $(TEST_SUPPORT:%.c=$(OUT)/%.o) $(LIBRARY)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	$(SAY) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 $(TOOLS): $(OUT)/%: $(OUT)/%.o $(LIBRARY)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(SAY) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 tools: $(TOOLS)
 tests: $(TESTS) $(TOOLS)
@@ -73,7 +81,7 @@ check:
 	SEGEL_BUILD=$(CURDIR)/build/asan SEGEL_BUILD_TSAN=$(CURDIR)/build/tsan tests/run
 
 # The tests that use threads, once more with the thread sanitizer.
-tsan-tests: $(filter $(OUT)/tests/milter/filter/% $(OUT)/tests/milter/audit/%,$(TESTS))
+tsan-tests: $(filter $(OUT)/tests/milter/filter/% $(OUT)/tests/milter/audit/%,$(TESTS)) $(TOOLS)
 
 lint:
 	tests/lint
