@@ -230,11 +230,12 @@ give_up(const struct keyd_settings *settings, struct err *err)
 static int
 record(struct daemon *daemon, const char *event, size_t n_keys, struct err *err)
 {
-	char keys[24], pid[24];
-	const struct audit_pair pairs[] = { { "version", SEGEL_VERSION }, { "pid", pid }, { "keys", keys } };
+	char keys[24], pid[24], syncs[24];
+	const struct audit_pair pairs[] = { { "version", SEGEL_VERSION }, { "pid", pid }, { "keys", keys }, { "syncs", syncs } };
 
 	snprintf(keys, sizeof(keys), "%zu", n_keys);
 	snprintf(pid, sizeof(pid), "%ld", (long)getpid());
+	snprintf(syncs, sizeof(syncs), "%llu", (unsigned long long)audit_n_syncs(daemon->audit));
 	return audit_append(daemon->audit, event, pairs, N_ELEMENTS(pairs), NULL, err);
 }
 
