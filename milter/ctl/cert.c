@@ -55,7 +55,7 @@ struct loaded {
 static enum ctl_exit
 load(struct ctl *ctl, struct loaded *ret)
 {
-	AUTO_BUF struct buf file;
+	AUTO_BUF struct buf file = { 0 };
 	struct err err = { 0 };
 
 	if (ctl_read_file(ctl_arg(ctl, 0), FILE_BYTES, &file, &err) == -1)
@@ -87,7 +87,7 @@ print_facts(struct ctl *ctl, const struct loaded *loaded)
 {
 	const struct cert_facts *facts = &loaded->facts;
 	AUTO(ctl_table_free) struct ctl_table *table = ctl_table_new(fact_columns, N_ELEMENTS(fact_columns));
-	AUTO_BUF struct buf addresses;
+	AUTO_BUF struct buf addresses = { 0 };
 	char spki[65];
 
 	buf_init(&addresses, sizeof(facts->addresses) + LIMIT_CERT_ADDRESSES);

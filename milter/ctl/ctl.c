@@ -42,7 +42,7 @@ ctl_main(const struct ctl_noun *nouns, int argc, char **argv, FILE *out, FILE *e
 enum ctl_exit
 ctl_fail(struct ctl *ctl, enum ctl_exit code, const char *fmt, ...)
 {
-	AUTO_BUF struct buf text;
+	AUTO_BUF struct buf text = { 0 };
 	va_list args;
 	char *line = NULL;
 
@@ -107,7 +107,7 @@ ctl_escape(struct buf *out, const char *text)
 void
 ctl_print(struct ctl *ctl, const char *text)
 {
-	AUTO_BUF struct buf shown;
+	AUTO_BUF struct buf shown = { 0 };
 
 	buf_init(&shown, 4 * strlen(text) + 1);
 	ctl_escape(&shown, text);
@@ -119,7 +119,7 @@ char *
 ctl_registry_file(struct ctl *ctl)
 {
 	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf problems = { 0 };
 	const char *file = ctl->config_file ? ctl->config_file : CONFIG_FILE;
 
 	if (ctl->registry_file)

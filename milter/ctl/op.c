@@ -158,7 +158,7 @@ const char *
 op_word(struct ctl *ctl, const char *option, const char *const *words, const char *usual)
 {
 	const char *given = ctl_option(ctl, option);
-	AUTO_BUF struct buf allowed;
+	AUTO_BUF struct buf allowed = { 0 };
 
 	if (!given)
 		return usual;

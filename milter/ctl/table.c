@@ -104,7 +104,7 @@ enum { CELL_BYTES = 4096 };
 static char *
 shown(const struct ctl_cell *cell, bool brief)
 {
-	AUTO_BUF struct buf text;
+	AUTO_BUF struct buf text = { 0 };
 	char *copy;
 
 	buf_init(&text, CELL_BYTES);
@@ -163,7 +163,7 @@ static json_t *
 json_text(const char *text)
 {
 	json_t *json = json_string(text);
-	AUTO_BUF struct buf escaped;
+	AUTO_BUF struct buf escaped = { 0 };
 
 	if (json)
 		return json;
