@@ -1,0 +1,1149 @@
+/*
+ * segel-keyd as a process: started from a settings file, asked through its socket, judged by
+ * openssl(1), /proc and its audit log. Runs as root: the agent drops to a user of its own, and
+ * strangers ask as other users. Keys are made by openssl(1).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "milter/audit/audit.h"
+#include "milter/keyd/channel.h"
+#include "milter/keyd/client.h"
+#include "milter/keyd/wire.h"
+#include "smime/cert.h"
+
+enum {
+	AGENT_UID = 64101,   /* none of these numbers has an entry */
+	SIGNER_UID = 64102,
+	STRANGER_UID = 64103,
+	SOCKET_GID = 64100,
+	THREADS = 8,
+	EACH = 200,
+	FILE_CAP = 16 * 1024 * 1024,
+};
+
+static const struct kind {
+	const char *name;
+	const char *file;
+	enum digest alg;
+} kinds[] = {
+	{ "rsa", "rsa.pem", DIGEST_SHA256 },
+	{ "p256", "p256.pem", DIGEST_SHA256 },
+	{ "p384", "p384.p12", DIGEST_SHA384 },
+};
+
+struct world {
+	char dir[64]; /* keys/, run/, audit/, settings, log */
+	char socket[96];
+	char audit[96];
+	unsigned char spki[N_ELEMENTS(kinds)][32];
+	pid_t pid; /* of the agent; 0 = not running */
+};
+
+/* Runs in the world's keys folder. */
+static void
+shell(const struct world *world, const char *script)
+{
+	AUTO(xfree) char *command = xasprintf("cd '%s/keys' && exec 2>>../tools.log && set -e && %s", world->dir, script);
+
+	if (system(command) != 0)
+		fail_msg("failed: %s", command);
+}
+
+static void
+read_spki(const struct world *world, const char *name, unsigned char ret[32])
+{
+	AUTO(xfree) char *command = xasprintf("cd '%s/keys' && openssl pkey -pubin -in %s.pub -outform DER | "
+	    "sha256sum | cut -c1-64", world->dir, name);
+	char hex[65] = "";
+	FILE *out = popen(command, "re");
+
+	assert_non_null(out);
+	assert_int_equal(fread(hex, 1, 64, out), 64);
+	pclose(out);
+	assert_true(sha256_from_hex(hex, ret));
+}
+
+static void
+make_keys(struct world *world)
+{
+	shell(world,
+	    "umask 077; echo rahasia >pass; cp pass pass2; echo salah >wrong; echo 'no key' >no.pem; "
+	    "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -aes-256-cbc -pass file:pass -out rsa.pem; "
+	    "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes-256-cbc -pass file:pass -out p256.pem; "
+	    "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -aes-256-cbc -pass file:pass -out p384.pem; "
+	    "openssl pkey -in p256.pem -passin file:pass -out plain.pem; "
+	    "for k in rsa p256 p384; do "
+	    "  openssl req -x509 -new -key $k.pem -passin file:pass -subj /CN=$k -days 2 -out $k.crt; "
+	    "  openssl x509 -in $k.crt -noout -pubkey >$k.pub; "
+	    "done; "
+	    "openssl pkcs12 -export -inkey p384.pem -passin file:pass -in p384.crt -passout file:pass2 -out p384.p12; "
+	    "rm p384.pem; cp rsa.pem open.pem; chmod 644 open.pem; cp pass open.pass; chmod 640 open.pass; "
+	    "mkdir own; cp rsa.pem p256.pem pass own/; chown -R 64101 own");
+	for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
+		read_spki(world, kinds[i].name, world->spki[i]);
+}
+
+static void
+make_folder(const struct world *world, const char *name, uid_t uid, gid_t gid)
+{
+	AUTO(xfree) char *path = xasprintf("%s/%s", world->dir, name);
+
+	assert_int_equal(mkdir(path, 0750), 0);
+	assert_int_equal(chown(path, uid, gid), 0);
+	assert_int_equal(chmod(path, 0750), 0);
+}
+
+static int
+group_setup(void **state)
+{
+	struct world *world = xcalloc(1, sizeof(*world));
+
+	if (geteuid() != 0)
+		fail_msg("this test needs root: it asks the agent as several users");
+	snprintf(world->dir, sizeof(world->dir), "/tmp/segel-keyd-XXXXXX");
+	assert_non_null(mkdtemp(world->dir));
+	assert_int_equal(chmod(world->dir, 0711), 0);
+	snprintf(world->socket, sizeof(world->socket), "%s/run/keyd.sock", world->dir);
+	snprintf(world->audit, sizeof(world->audit), "%s/audit/segel-keyd.audit", world->dir);
+	make_folder(world, "keys", 0, 0);
+	assert_int_equal(system("command -v openssl >/dev/null"), 0);
+	make_keys(world);
+	*state = world;
+	return 0;
+}
+
+static int
+group_teardown(void **state)
+{
+	struct world *world = *state;
+	AUTO(xfree) char *command = xasprintf("rm -rf '%s'", world->dir);
+
+	if (system(command) != 0)
+		return -1;
+	free(world);
+	return 0;
+}
+
+static int
+setup(void **state)
+{
+	struct world *world = *state;
+
+	make_folder(world, "run", AGENT_UID, SOCKET_GID);
+	make_folder(world, "audit", AGENT_UID, AGENT_UID);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *world = *state;
+	AUTO(xfree) char *command = xasprintf("cd '%s' && rm -rf run audit settings log", world->dir);
+
+	if (world->pid) {
+		kill(world->pid, SIGKILL);
+		waitpid(world->pid, NULL, 0);
+		world->pid = 0;
+	}
+	return system(command) == 0 ? 0 : -1;
+}
+
+/* One entry of keyd.keys. */
+#define KEY_ENTRY(file, pass, limit) "{ file = \"@/keys/" file "\"; passphrase_file = \"" pass "\"; limit = " #limit "; }"
+#define PASS "@/keys/pass"
+#define ALL_KEYS KEY_ENTRY("rsa.pem", PASS, 100000) ", " KEY_ENTRY("p256.pem", PASS, 100000) ", " \
+	KEY_ENTRY("p384.p12", PASS, 100000)
+
+/* '@' stands for the world's folder. */
+static void
+add_expanded(FILE *out, const struct world *world, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '@')
+			fputs(world->dir, out);
+		else
+			fputc(*text, out);
+	}
+}
+
+static void
+write_settings(const struct world *world, const char *keys, const char *more)
+{
+	AUTO(xfree) char *file = xasprintf("%s/settings", world->dir);
+	FILE *out = fopen(file, "we");
+
+	assert_non_null(out);
+	fprintf(out, "log: { target = \"stderr\"; };\nkeyd: {\n\tsocket = \"%s\";\n\tsocket_group = \"%d\";\n"
+	    "\tuser = \"%d\";\n\tsigners = [ \"0\", \"%d\" ];\n\taudit_dir = \"%s/audit\";\n",
+	    world->socket, SOCKET_GID, AGENT_UID, SIGNER_UID, world->dir);
+	fputs("\tkeys = ( ", out);
+	add_expanded(out, world, keys);
+	fputs(" );\n", out);
+	add_expanded(out, world, more);
+	fputs("};\n", out);
+	assert_int_equal(fclose(out), 0);
+}
+
+/* What is special about a start. */
+struct how {
+	rlim_t file_bytes; /* largest file; 0 = no limit */
+	uid_t uid;         /* already this user, as under systemd; 0 = root, and drops by itself */
+};
+
+static const struct how plainly = { 0 };
+
+static void
+run_agent(const struct world *world, const char *option, const struct how *how)
+{
+	const char *build = getenv("SEGEL_BUILD");
+	AUTO(xfree) char *program = xasprintf("%s/segel-keyd", build ? build : "build/asan");
+	AUTO(xfree) char *settings = xasprintf("%s/settings", world->dir);
+	AUTO(xfree) char *log = xasprintf("%s/log", world->dir);
+	const struct rlimit most = { how->file_bytes, how->file_bytes };
+	const gid_t group = SOCKET_GID;
+	char *const args[] = { (char[]){ "segel-keyd" }, xstrdup(option), (char[]){ "-c" }, settings, NULL };
+	int binary = open(program, O_RDONLY | O_CLOEXEC); /* its folder may be closed to that user */
+	int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+
+	dup2(fd, STDERR_FILENO);
+	if (how->file_bytes)
+		setrlimit(RLIMIT_FSIZE, &most);
+	if (how->uid && (setgroups(1, &group) == -1 || setresgid(how->uid, how->uid, how->uid) == -1 ||
+	    setresuid(how->uid, how->uid, how->uid) == -1))
+		_exit(125);
+	fexecve(binary, args, environ);
+	fprintf(stderr, "'%s' cannot be run: %s\n", program, strerror(errno));
+	_exit(126);
+}
+
+static void
+spawn(struct world *world, const char *option, const struct how *how)
+{
+	world->pid = fork();
+	assert_true(world->pid != -1);
+	if (world->pid == 0)
+		run_agent(world, option, how);
+}
+
+static char *
+log_text(const struct world *world)
+{
+	AUTO(xfree) char *file = xasprintf("%s/log", world->dir);
+	char *text = xcalloc(1, 64 * 1024);
+	FILE *in = fopen(file, "re");
+
+	if (in) {
+		(void)!fread(text, 1, 64 * 1024 - 1, in);
+		fclose(in);
+	}
+	return text;
+}
+
+static void
+assert_logged(const struct world *world, const char *want)
+{
+	AUTO(xfree) char *text = log_text(world);
+
+	if (!strstr(text, want))
+		fail_msg("the log does not say '%s':\n%s", want, text);
+}
+
+static void
+pause_ms(long ms)
+{
+	const struct timespec pause = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&pause, NULL);
+}
+
+static int
+ended(struct world *world)
+{
+	int status = 0;
+
+	assert_int_equal(waitpid(world->pid, &status, 0), world->pid);
+	world->pid = 0;
+	return status;
+}
+
+/* Until it answers; a start that fails ends the test with its log. */
+static void
+start_as(struct world *world, const struct how *how)
+{
+	AUTO(keyd_client_free) struct keyd_client *client = keyd_client_new(world->socket, 2000);
+	struct err err;
+
+	spawn(world, "-f", how);
+	for (int i = 0; i < 1000; i++) {
+		AUTO(xfree) char *text = NULL;
+
+		if (keyd_ping(client, &err) == 0)
+			return;
+		if (waitpid(world->pid, NULL, WNOHANG) == 0) {
+			pause_ms(10);
+			continue;
+		}
+		world->pid = 0;
+		text = log_text(world);
+		fail_msg("segel-keyd did not start:\n%s", text);
+	}
+	fail_msg("segel-keyd does not answer: %s", err.text);
+}
+
+static void
+start(struct world *world, const char *keys, const char *more)
+{
+	write_settings(world, keys, more);
+	start_as(world, &plainly);
+}
+
+/* TERM; its sanitizers had nothing to say. */
+static void
+stop(struct world *world)
+{
+	int status;
+
+	kill(world->pid, SIGTERM);
+	status = ended(world);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+		AUTO(xfree) char *text = log_text(world);
+
+		fail_msg("segel-keyd ended with status %x:\n%s", (unsigned)status, text);
+	}
+	assert_int_equal(access(world->socket, F_OK), -1);
+}
+
+static const unsigned char some_digest[64] = "what is signed: forty-eight bytes of it, or fewer, no hash";
+
+static int
+sign_as(struct keyd_client *client, const unsigned char spki[32], enum digest alg, const char *qid,
+    unsigned char *sig, size_t *sig_len, struct err *err)
+{
+	const struct sign_context context = { "budi", "dinas kesehatan@prov.example.id", qid, "session 1" };
+
+	*sig_len = SIGNATURE_BYTES;
+	return keyd_sign(client, &context, spki, alg, (struct slice){ some_digest, digest_len(alg) }, sig, sig_len, err);
+}
+
+static int
+sign(struct keyd_client *client, const unsigned char spki[32], enum digest alg, struct err *err)
+{
+	unsigned char sig[SIGNATURE_BYTES];
+	size_t len;
+
+	return sign_as(client, spki, alg, "4c1bXr", sig, &len, err);
+}
+
+static void
+write_file(const struct world *world, const char *name, const void *bytes, size_t len)
+{
+	AUTO(xfree) char *file = xasprintf("%s/keys/%s", world->dir, name);
+	FILE *out = fopen(file, "we");
+
+	assert_non_null(out);
+	assert_int_equal(fwrite(bytes, 1, len, out), len);
+	assert_int_equal(fclose(out), 0);
+}
+
+/* --- signatures --- */
+
+static void
+check_by_openssl(struct world *world, struct keyd_client *client, size_t kind, enum digest alg)
+{
+	unsigned char sig[SIGNATURE_BYTES];
+	AUTO(xfree) char *good = xasprintf("openssl pkeyutl -verify -pubin -inkey %s.pub -in digest -sigfile sig "
+	    "-pkeyopt digest:%s >/dev/null", kinds[kind].name, digest_name(alg));
+	AUTO(xfree) char *other = xasprintf("! %s", good);
+	struct err err;
+	size_t len;
+
+	if (sign_as(client, world->spki[kind], alg, "4c1bXr", sig, &len, &err) == -1)
+		fail_msg("%s: %s", kinds[kind].name, err.text);
+	write_file(world, "digest", some_digest, digest_len(alg));
+	write_file(world, "sig", sig, len);
+	shell(world, good);
+	sig[len - 1] ^= 1;
+	write_file(world, "sig", sig, len);
+	shell(world, other);
+}
+
+static void
+test_signatures(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+
+	start(world, ALL_KEYS, "");
+	client = keyd_client_new(world->socket, 5000);
+	for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
+		check_by_openssl(world, client, i, kinds[i].alg);
+	check_by_openssl(world, client, 0, DIGEST_SHA384);
+	stop(world);
+}
+
+struct found {
+	size_t n;
+	size_t n_intents;
+	size_t n_bad;
+	char pairs[2048]; /* of the last intent */
+	char syncs[32];   /* of the stop record */
+};
+
+static bool
+count_intents(void *ctx, const struct audit_record *record)
+{
+	struct found *found = ctx;
+
+	found->n++;
+	found->n_bad += !record->good;
+	for (size_t i = 0; i < record->n_pairs && strcmp(record->event, "stop") == 0; i++) {
+		if (strcmp(record->pairs[i].key, "syncs") == 0)
+			snprintf(found->syncs, sizeof(found->syncs), "%s", record->pairs[i].value);
+	}
+	if (strcmp(record->event, "seal-intent") != 0)
+		return true;
+	found->n_intents++;
+	found->pairs[0] = '\0';
+	for (size_t i = 0; i < record->n_pairs; i++) {
+		size_t len = strlen(found->pairs);
+
+		snprintf(found->pairs + len, sizeof(found->pairs) - len, "%s=%s;", record->pairs[i].key, record->pairs[i].value);
+	}
+	return true;
+}
+
+static struct found
+audited(const struct world *world)
+{
+	struct found found = { 0 };
+	struct err err;
+
+	if (audit_read(world->audit, count_intents, &found, &err) == -1)
+		fail_msg("%s", err.text);
+	return found;
+}
+
+static void
+test_intent_is_there_before_the_signature(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	char key[65], want[1024];
+	struct found found;
+	struct err err;
+
+	start(world, ALL_KEYS, "");
+	client = keyd_client_new(world->socket, 5000);
+	assert_int_equal(audited(world).n_intents, 0);
+	for (size_t i = 1; i <= 5; i++) {
+		assert_int_equal(sign(client, world->spki[1], DIGEST_SHA256, &err), 0);
+		assert_int_equal(audited(world).n_intents, i);
+	}
+	sha256_hex(world->spki[1], key);
+	snprintf(want, sizeof(want), "login=budi;from=dinas kesehatan@prov.example.id;qid=4c1bXr;session=session 1;key=%s;"
+	    "alg=sha256;digest=", key);
+	found = audited(world);
+	assert_int_equal(found.n_bad, 0);
+	assert_memory_equal(found.pairs, want, strlen(want));
+	snprintf(want, sizeof(want), "uid=0;pid=%d;", (int)getpid());
+	assert_non_null(strstr(found.pairs, want));
+	stop(world);
+}
+
+/* --- refusals --- */
+
+struct question {
+	const char *name;
+	size_t key; /* of kinds; beyond = one the agent does not hold */
+	enum digest alg;
+	size_t digest_len;
+	const char *login, *from;
+	enum wire_status want;
+};
+
+static const struct question questions[] = {
+	{ "good", 0, DIGEST_SHA256, 32, "budi", "dinas@x.id", WIRE_STATUS_OK },
+	{ "unknown key", 9, DIGEST_SHA256, 32, "budi", "dinas@x.id", WIRE_STATUS_UNKNOWN_KEY },
+	{ "digest a byte short", 0, DIGEST_SHA256, 31, "budi", "dinas@x.id", WIRE_STATUS_BAD_REQUEST },
+	{ "digest a byte long", 0, DIGEST_SHA256, 33, "budi", "dinas@x.id", WIRE_STATUS_BAD_REQUEST },
+	{ "sha384 digest called sha256", 0, DIGEST_SHA256, 48, "budi", "dinas@x.id", WIRE_STATUS_BAD_REQUEST },
+	{ "no login", 0, DIGEST_SHA256, 32, "", "dinas@x.id", WIRE_STATUS_BAD_REQUEST },
+	{ "no From", 0, DIGEST_SHA256, 32, "budi", "", WIRE_STATUS_BAD_REQUEST },
+	{ "P-256 with SHA-256", 1, DIGEST_SHA256, 32, "budi", "dinas@x.id", WIRE_STATUS_OK },
+	{ "P-256 with SHA-384", 1, DIGEST_SHA384, 48, "budi", "dinas@x.id", WIRE_STATUS_BAD_REQUEST },
+	{ "P-384 with SHA-384", 2, DIGEST_SHA384, 48, "budi", "dinas@x.id", WIRE_STATUS_OK },
+	{ "P-384 with SHA-256", 2, DIGEST_SHA256, 32, "budi", "dinas@x.id", WIRE_STATUS_BAD_REQUEST },
+};
+
+static void
+test_refusals(void **state)
+{
+	static const unsigned char unknown[32] = "no such key";
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	size_t n_good = 0;
+
+	start(world, ALL_KEYS, "");
+	client = keyd_client_new(world->socket, 5000);
+	for (size_t i = 0; i < N_ELEMENTS(questions); i++) {
+		const struct question *row = &questions[i];
+		const struct sign_context context = { row->login, row->from, "4c1bXr", "s-1" };
+		const unsigned char *spki = row->key < N_ELEMENTS(kinds) ? world->spki[row->key] : unknown;
+		AUTO(xfree) unsigned char *digest = xcalloc(row->digest_len, 1);
+		unsigned char sig[SIGNATURE_BYTES];
+		size_t len = sizeof(sig);
+		struct err err = { .kind = ERR_NONE };
+		int result = keyd_sign(client, &context, spki, row->alg, (struct slice){ digest, row->digest_len }, sig, &len, &err);
+
+		n_good += result == 0;
+		if ((result == 0) != (row->want == WIRE_STATUS_OK) || (result && !strstr(err.text, wire_status_name(row->want))))
+			fail_msg("%s: '%s', wanted %s", row->name, err.text, wire_status_name(row->want));
+	}
+	assert_int_equal(audited(world).n_intents, n_good); /* what is refused before is no intent */
+	stop(world);
+}
+
+/* As another user: what came of a ping and of a signature, as bits. */
+enum { COULD_PING = 1, COULD_SIGN = 2, WAS_DENIED = 4 };
+
+static int
+ask_as(const struct world *world, uid_t uid, gid_t gid)
+{
+	pid_t child = fork();
+	int status = 0;
+
+	if (child == 0) {
+		struct keyd_client *client = keyd_client_new(world->socket, 5000);
+		struct err err;
+		int bits = 0;
+
+		if (setgroups(0, NULL) == -1 || setresgid(gid, gid, gid) == -1 || setresuid(uid, uid, uid) == -1)
+			_exit(100);
+		bits |= keyd_ping(client, &err) == 0 ? COULD_PING : 0;
+		if (sign(client, world->spki[0], DIGEST_SHA256, &err) == 0)
+			bits |= COULD_SIGN;
+		else if (strstr(err.text, "(denied: "))
+			bits |= WAS_DENIED;
+		_exit(bits);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void
+test_only_signers_sign(void **state)
+{
+	struct world *world = *state;
+
+	start(world, ALL_KEYS, "");
+	assert_int_equal(ask_as(world, SIGNER_UID, SOCKET_GID), COULD_PING | COULD_SIGN);
+	assert_int_equal(ask_as(world, STRANGER_UID, SOCKET_GID), COULD_PING | WAS_DENIED);
+	assert_int_equal(ask_as(world, AGENT_UID, SOCKET_GID), COULD_PING | WAS_DENIED);
+	assert_int_equal(ask_as(world, SIGNER_UID, STRANGER_UID), 0); /* not in the group: no socket for it */
+	assert_int_equal(ask_as(world, STRANGER_UID, STRANGER_UID), 0);
+	assert_int_equal(audited(world).n_intents, 1);
+	assert_logged(world, "uid=64103");
+	assert_logged(world, "refused (denied)");
+	stop(world);
+}
+
+struct bad_start {
+	const char *name;
+	const char *keys;
+	const char *before; /* shell, in keys/ */
+	const char *after;
+	const char *want[2];
+};
+
+static const struct bad_start bad_starts[] = {
+	{ "no keys", "", NULL, NULL, { "keyd.keys is empty" } },
+	{ "wrong passphrase", KEY_ENTRY("rsa.pem", "@/keys/wrong", 10), NULL, NULL, { "rsa.pem", "passphrase" } },
+	{ "wrong passphrase, PKCS#12", KEY_ENTRY("p384.p12", "@/keys/wrong", 10), NULL, NULL, { "p384.p12", "passphrase" } },
+	{ "key readable by others", KEY_ENTRY("open.pem", PASS, 10), NULL, NULL, { "open.pem", "chmod" } },
+	{ "passphrase readable by the group", KEY_ENTRY("rsa.pem", "@/keys/open.pass", 10), NULL, NULL, { "open.pass", "chmod" } },
+	{ "no key in the file", KEY_ENTRY("no.pem", PASS, 10), NULL, NULL, { "no.pem" } },
+	{ "no file", KEY_ENTRY("none.pem", PASS, 10), NULL, NULL, { "none.pem", "No such file" } },
+	{ "key not encrypted", KEY_ENTRY("plain.pem", PASS, 10), NULL, NULL, { "plain.pem" } },
+	{ "a key twice", KEY_ENTRY("rsa.pem", PASS, 10) ", " KEY_ENTRY("rsa.pem", PASS, 10), NULL, NULL, { "twice" } },
+	{ "no such credential", KEY_ENTRY("rsa.pem", "credential:pass", 10), NULL, NULL, { "credential", "systemd" } },
+	{ "limit 0", KEY_ENTRY("rsa.pem", PASS, 0), NULL, NULL, { "limit" } },
+	{ "socket folder open to others", ALL_KEYS, "chmod o+x ../run", NULL, { "run: chmod o= ", "/run" } },
+	{ "a file in the socket's place", ALL_KEYS, "echo >../run/keyd.sock", NULL, { "no socket" } },
+	{ "audit folder missing", ALL_KEYS, "mv ../audit ../audit2", "mv ../audit2 ../audit", { "audit_dir", "No such file" } },
+	{ "audit folder of somebody else", ALL_KEYS, "chown root ../audit", NULL, { "audit_dir", "Permission denied" } },
+	{ "audit folder open to all", ALL_KEYS, "chmod 777 ../audit", NULL, { "audit_dir", "chmod o-w" } },
+};
+
+static void
+check_bad_start(struct world *world, const struct bad_start *row)
+{
+	void *state = world;
+	AUTO(xfree) char *text = NULL;
+	int status;
+
+	if (row->before)
+		shell(world, row->before);
+	write_settings(world, row->keys, "");
+	spawn(world, "-f", &plainly);
+	status = ended(world);
+	text = log_text(world);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 1)
+		fail_msg("%s: status %x:\n%s", row->name, (unsigned)status, text);
+	for (size_t i = 0; i < N_ELEMENTS(row->want); i++) {
+		if (row->want[i] && !strstr(text, row->want[i]))
+			fail_msg("%s: does not say '%s':\n%s", row->name, row->want[i], text);
+	}
+	if (row->after)
+		shell(world, row->after);
+	assert_int_equal(teardown(&state), 0);
+	assert_int_equal(setup(&state), 0);
+}
+
+static void
+test_bad_starts(void **state)
+{
+	for (size_t i = 0; i < N_ELEMENTS(bad_starts); i++)
+		check_bad_start(*state, &bad_starts[i]);
+}
+
+static void
+test_check_only(void **state)
+{
+	struct world *world = *state;
+
+	write_settings(world, ALL_KEYS, "");
+	spawn(world, "-n", &plainly);
+	assert_int_equal(ended(world), 0);
+	assert_int_equal(access(world->socket, F_OK), -1);
+	assert_int_equal(access(world->audit, F_OK), -1);
+	write_settings(world, KEY_ENTRY("rsa.pem", "@/keys/wrong", 10), "");
+	spawn(world, "-n", &plainly);
+	assert_int_equal(WEXITSTATUS(ended(world)), 1);
+}
+
+static void
+test_credential(void **state)
+{
+	struct world *world = *state;
+	AUTO(xfree) char *folder = xasprintf("%s/keys", world->dir);
+
+	setenv("CREDENTIALS_DIRECTORY", folder, 1);
+	start(world, KEY_ENTRY("rsa.pem", "credential:pass", 10), "");
+	stop(world);
+	unsetenv("CREDENTIALS_DIRECTORY");
+}
+
+/* --- hostile peers --- */
+
+static int
+connected(const struct world *world)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", world->socket);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+/* Status of the answer, or 0 where the agent closed without one. Afterwards it must be closed. */
+static enum wire_status
+last_answer(int fd, int wait_ms)
+{
+	AUTO_BUF struct buf frame;
+	AUTO_BUF struct buf more;
+	struct wire_answer answer;
+	struct err err;
+	enum channel_end end;
+
+	buf_init(&frame, WIRE_FRAME_BYTES);
+	buf_init(&more, WIRE_FRAME_BYTES);
+	end = channel_read(fd, -1, channel_now() + wait_ms, 1000, &frame, NULL, &err);
+	if (end == CHANNEL_CLOSED)
+		return WIRE_STATUS_UNKNOWN;
+	assert_int_equal(end, CHANNEL_FRAME);
+	assert_int_equal(wire_answer_parse(buf_slice(&frame), &answer, &err), 0);
+	assert_int_equal(channel_read(fd, -1, channel_now() + wait_ms, 1000, &more, NULL, &err), CHANNEL_CLOSED);
+	return answer.status;
+}
+
+static const struct garbage {
+	const char *name;
+	const char *bytes;
+	size_t len;
+} garbage[] = {
+	{ "HTTP", "GET / HTTP/1.0\r\n\r\n", 18 },
+	{ "length 0", "\0\0\0\0", 4 },
+	{ "length a byte over the cap", "\0\0\x20\x01", 4 },
+	{ "huge length", "\xff\xff\xff\xff", 4 },
+	{ "version 2", "\0\0\0\6\2\1\0\0\0\1", 10 },
+	{ "unknown operation", "\0\0\0\6\1\3\0\0\0\1", 10 },
+	{ "ping with a tail", "\0\0\0\7\1\1\0\0\0\1x", 11 },
+	{ "sign without fields", "\0\0\0\6\1\2\0\0\0\1", 10 },
+	{ "one byte", "\0\0\0\1\1", 5 },
+};
+
+static void
+test_garbage(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	struct err err;
+
+	start(world, ALL_KEYS, "");
+	for (size_t i = 0; i < N_ELEMENTS(garbage); i++) {
+		AUTO_FD int fd = connected(world);
+
+		assert_int_equal(send(fd, garbage[i].bytes, garbage[i].len, MSG_NOSIGNAL), garbage[i].len);
+		if (last_answer(fd, 2000) != WIRE_STATUS_BAD_REQUEST)
+			fail_msg("%s: was not refused", garbage[i].name);
+	}
+	client = keyd_client_new(world->socket, 5000);
+	assert_int_equal(sign(client, world->spki[0], DIGEST_SHA256, &err), 0);
+	assert_logged(world, "refused (bad-request)");
+	stop(world);
+}
+
+/* Half a frame then silence, a byte every half second, and one who never reads: all at once. */
+static void
+test_slow_peers(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	AUTO_FD int half = -1;
+	AUTO_FD int drip = -1;
+	AUTO_FD int silent = -1;
+	static const char ping[] = "\0\0\0\6\1\1\0\0\0\1";
+	bool half_gone = false, drip_gone = false;
+	int64_t begin;
+	struct err err;
+
+	start(world, ALL_KEYS, "");
+	half = connected(world);
+	drip = connected(world);
+	silent = connected(world);
+	begin = channel_now();
+	assert_int_equal(send(half, "\0\0\0\6\1", 5, MSG_NOSIGNAL), 5);
+	for (int i = 0; channel_now() - begin < 12000 && !(half_gone && drip_gone); i++) {
+		char byte;
+
+		if (i < 3)
+			(void)!send(drip, "\0", 1, MSG_NOSIGNAL); /* never gets beyond its length */
+		pause_ms(500);
+		half_gone |= recv(half, &byte, 1, MSG_DONTWAIT) == 0;
+		drip_gone |= recv(drip, &byte, 1, MSG_DONTWAIT) == 0;
+	}
+	assert_in_range(channel_now() - begin, 4000, 8000);
+	client = keyd_client_new(world->socket, 5000);
+	assert_int_equal(sign(client, world->spki[0], DIGEST_SHA256, &err), 0);
+	/* A signer may be silent; it is served when it speaks. */
+	assert_int_equal(send(silent, ping, 10, MSG_NOSIGNAL), 10);
+	shutdown(silent, SHUT_WR);
+	assert_int_equal(last_answer(silent, 2000), WIRE_STATUS_OK);
+	assert_logged(world, "timeout within a frame");
+	stop(world);
+}
+
+static void
+test_connections_have_a_cap(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	int fds[6];
+	struct err err;
+
+	start(world, ALL_KEYS, "\tmax_connections = 4;\n");
+	pause_ms(50); /* the start's own ping is gone */
+	for (size_t i = 0; i < N_ELEMENTS(fds); i++)
+		fds[i] = connected(world);
+	client = keyd_client_new(world->socket, 1000);
+	assert_int_equal(keyd_ping(client, &err), -1);
+	assert_logged(world, "max_connections");
+	for (size_t i = 0; i < N_ELEMENTS(fds); i++)
+		close(fds[i]);
+	pause_ms(100);
+	assert_int_equal(keyd_ping(client, &err), 0);
+	stop(world);
+}
+
+static void
+test_limit(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	struct err err;
+
+	start(world, KEY_ENTRY("rsa.pem", PASS, 5) ", " KEY_ENTRY("p256.pem", PASS, 6), "");
+	client = keyd_client_new(world->socket, 5000);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(sign(client, world->spki[0], DIGEST_SHA256, &err), 0);
+	assert_int_equal(sign(client, world->spki[0], DIGEST_SHA256, &err), -1);
+	assert_int_equal(err.kind, ERR_TEMP);
+	assert_non_null(strstr(err.text, "limit"));
+	assert_int_equal(sign(client, world->spki[1], DIGEST_SHA256, &err), 0); /* each key has its own */
+	assert_int_equal(audited(world).n_intents, 6);
+	stop(world);
+}
+
+/* --- the audit log fails --- */
+
+static void
+assert_nothing_is_signed(struct world *world, struct keyd_client *client)
+{
+	struct err err;
+
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(sign(client, world->spki[0], DIGEST_SHA256, &err), -1);
+		assert_non_null(strstr(err.text, "audit-unavailable"));
+	}
+	assert_int_equal(keyd_ping(client, &err), -1); /* segel-milter -n must see it */
+	assert_non_null(strstr(err.text, "audit-unavailable"));
+	assert_logged(world, "nothing is signed from now on");
+}
+
+static void
+test_audit_full(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	size_t n = 0;
+	struct err err;
+
+	write_settings(world, ALL_KEYS, "");
+	start_as(world, &(struct how){ .file_bytes = 3000 });
+	client = keyd_client_new(world->socket, 5000);
+	while (n < 20 && sign(client, world->spki[1], DIGEST_SHA256, &err) == 0)
+		n++;
+	assert_in_range(n, 1, 10);
+	assert_nothing_is_signed(world, client);
+	assert_true(audited(world).n_intents >= n);
+	stop(world);
+
+	/* Room again, and a new start: on it goes, with the torn record on record. */
+	start(world, ALL_KEYS, "");
+	assert_int_equal(sign(client, world->spki[1], DIGEST_SHA256, &err), 0);
+	assert_int_equal(audited(world).n_bad, 0);
+	stop(world);
+}
+
+static void
+test_audit_removed(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	struct err err;
+
+	start(world, ALL_KEYS, "");
+	client = keyd_client_new(world->socket, 5000);
+	assert_int_equal(sign(client, world->spki[0], DIGEST_SHA256, &err), 0);
+	assert_int_equal(unlink(world->audit), 0);
+	assert_nothing_is_signed(world, client);
+	stop(world);
+}
+
+/* --- load, and death under load --- */
+
+struct worker {
+	struct world *world;
+	struct keyd_client *client;
+	int n;            /* signatures to make */
+	atomic_uint *made;
+};
+
+static void *
+sign_many(void *arg)
+{
+	const struct worker *worker = arg;
+	struct err err;
+
+	for (int i = 0; i < worker->n; i++) {
+		if (sign(worker->client, worker->world->spki[1], DIGEST_SHA256, &err) == -1)
+			return (void *)1;
+		atomic_fetch_add(worker->made, 1);
+	}
+	return NULL;
+}
+
+static void
+test_throughput(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	pthread_t threads[THREADS];
+	struct worker worker;
+	atomic_uint made = 0;
+	struct found found;
+	int64_t begin, took;
+
+	start(world, ALL_KEYS, "");
+	client = keyd_client_new(world->socket, 10000);
+	worker = (struct worker){ world, client, EACH, &made };
+	begin = channel_now();
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, sign_many, &worker), 0);
+	for (int i = 0; i < THREADS; i++) {
+		void *result;
+
+		pthread_join(threads[i], &result);
+		assert_null(result);
+	}
+	took = channel_now() - begin;
+	stop(world);
+	found = audited(world);
+	print_message("%u signatures (P-256) in %d ms, %d a second, %s syncs\n", made, (int)took,
+	    (int)(made * 1000 / (unsigned)(took ? took : 1)), found.syncs);
+	assert_int_equal(found.n_intents, THREADS * EACH);
+	assert_int_equal(found.n_bad, 0);
+	assert_in_range(atoi(found.syncs), 1, THREADS * EACH - 1);
+}
+
+static void
+test_killed_under_load(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	pthread_t threads[THREADS];
+	struct worker worker;
+	atomic_uint made = 0;
+	struct err err;
+
+	start(world, ALL_KEYS, "");
+	client = keyd_client_new(world->socket, 10000);
+	worker = (struct worker){ world, client, 1000000, &made };
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, sign_many, &worker), 0);
+	while (atomic_load(&made) < 200)
+		pause_ms(1);
+	kill(world->pid, SIGKILL);
+	(void)ended(world);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	start(world, ALL_KEYS, ""); /* over the socket that was left behind */
+	assert_int_equal(audited(world).n_bad, 0);
+	assert_true(audited(world).n_intents >= atomic_load(&made));
+	assert_int_equal(sign(client, world->spki[0], DIGEST_SHA256, &err), 0);
+	stop(world);
+}
+
+static void
+test_only_one(void **state)
+{
+	struct world *world = *state;
+	pid_t first;
+
+	start(world, ALL_KEYS, "");
+	first = world->pid;
+	spawn(world, "-f", &plainly);
+	assert_int_equal(WEXITSTATUS(ended(world)), 1);
+	assert_logged(world, "is segel-keyd running already?");
+	world->pid = first;
+	assert_int_equal(ask_as(world, SIGNER_UID, SOCKET_GID), COULD_PING | COULD_SIGN);
+	stop(world);
+}
+
+static void
+test_background(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = keyd_client_new(world->socket, 5000);
+	struct ucred cred = { 0 };
+	socklen_t len = sizeof(cred);
+	AUTO_FD int fd = -1;
+	struct err err;
+
+	write_settings(world, ALL_KEYS, "");
+	spawn(world, "-cignored", &plainly); /* a later -c counts; without -f the start returns when it serves */
+	assert_int_equal(ended(world), 0);
+	assert_int_equal(keyd_ping(client, &err), 0);
+	fd = connected(world);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len), 0);
+	kill(cred.pid, SIGTERM);
+	for (int i = 0; i < 200 && access(world->socket, F_OK) == 0; i++)
+		pause_ms(20);
+	assert_int_equal(access(world->socket, F_OK), -1);
+}
+
+/* --- reload --- */
+
+static void
+await_log(const struct world *world, const char *want)
+{
+	for (int i = 0; i < 300; i++) {
+		AUTO(xfree) char *text = log_text(world);
+
+		if (strstr(text, want))
+			return;
+		pause_ms(10);
+	}
+	assert_logged(world, want);
+}
+
+/* Started by root: what only root may read cannot be read again; that is said, and the old keys stay. */
+static void
+test_reload_after_root(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	struct err err;
+
+	start(world, KEY_ENTRY("rsa.pem", PASS, 100), "");
+	client = keyd_client_new(world->socket, 5000);
+	write_settings(world, KEY_ENTRY("p256.pem", PASS, 100), "");
+	kill(world->pid, SIGHUP);
+	await_log(world, "reload failed, using the old keys");
+	assert_logged(world, "then restart");
+	assert_int_equal(sign(client, world->spki[0], DIGEST_SHA256, &err), 0);
+	assert_int_equal(sign(client, world->spki[1], DIGEST_SHA256, &err), -1);
+	stop(world);
+}
+
+/* Started as its own user, as systemd does. */
+static void
+test_reload(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = keyd_client_new(world->socket, 5000);
+	struct err err;
+
+	shell(world, "chmod 711 .");
+	write_settings(world, KEY_ENTRY("own/rsa.pem", "@/keys/own/pass", 2), "");
+	start_as(world, &(struct how){ .uid = AGENT_UID });
+	assert_int_equal(sign(client, world->spki[0], DIGEST_SHA256, &err), 0);
+	assert_int_equal(sign(client, world->spki[1], DIGEST_SHA256, &err), -1);
+
+	write_settings(world, KEY_ENTRY("own/rsa.pem", "@/keys/own/pass", 3) ", " KEY_ENTRY("own/p256.pem", "@/keys/own/pass", 3), "");
+	kill(world->pid, SIGHUP);
+	await_log(world, ": reloaded ");
+	assert_int_equal(sign(client, world->spki[1], DIGEST_SHA256, &err), 0);
+	assert_int_equal(sign(client, world->spki[0], DIGEST_SHA256, &err), 0);
+	assert_int_equal(sign(client, world->spki[0], DIGEST_SHA256, &err), 0);
+	assert_int_equal(sign(client, world->spki[0], DIGEST_SHA256, &err), -1); /* no fresh minute by a reload */
+
+	write_settings(world, "{ nonsense = 1; }", "");
+	kill(world->pid, SIGHUP);
+	await_log(world, "nonsense");
+	assert_int_equal(sign(client, world->spki[1], DIGEST_SHA256, &err), 0);
+	stop(world);
+	shell(world, "chmod 750 .");
+}
+
+/* --- what the kernel says about the process --- */
+
+static void
+proc_line(const struct world *world, const char *file, const char *key, char ret[256])
+{
+	AUTO(xfree) char *path = xasprintf("/proc/%d/%s", (int)world->pid, file);
+	FILE *in = fopen(path, "re");
+
+	assert_non_null(in);
+	while (fgets(ret, 256, in)) {
+		if (strncmp(ret, key, strlen(key)) == 0) {
+			fclose(in);
+			return;
+		}
+	}
+	fclose(in);
+	fail_msg("no '%s' in %s", key, path);
+}
+
+static bool
+has_sanitizer(const struct world *world)
+{
+	AUTO(xfree) char *command = xasprintf("grep -qE 'lib(a|t)san' /proc/%d/maps", (int)world->pid);
+
+	return system(command) == 0;
+}
+
+static void
+test_hardened(void **state)
+{
+	struct world *world = *state;
+	AUTO(xfree) char *proc = NULL;
+	char line[256];
+	struct stat st;
+	long locked;
+
+	start(world, ALL_KEYS, "");
+	proc_line(world, "status", "Uid:", line);
+	assert_string_equal(line, "Uid:\t64101\t64101\t64101\t64101\n");
+	proc_line(world, "status", "Gid:", line);
+	assert_string_equal(line, "Gid:\t64101\t64101\t64101\t64101\n");
+	proc_line(world, "status", "Groups:", line);
+	assert_string_equal(line, "Groups:\t \n");
+	proc_line(world, "status", "CapEff:", line);
+	assert_string_equal(line, "CapEff:\t0000000000000000\n");
+	proc_line(world, "status", "NoNewPrivs:", line);
+	assert_string_equal(line, "NoNewPrivs:\t1\n");
+	proc_line(world, "status", "Seccomp:", line);
+	assert_string_equal(line, "Seccomp:\t2\n");
+	proc_line(world, "limits", "Max core file size", line);
+	assert_non_null(strstr(line, " 0                    0 "));
+
+	/* What is not dumpable belongs to root, whoever runs it. */
+	proc = xasprintf("/proc/%d/environ", (int)world->pid);
+	assert_int_equal(stat(proc, &st), 0);
+	assert_int_equal(st.st_uid, 0);
+
+	/* Sanitizers switch mlockall off (their shadow would not fit); OpenSSL's heap is locked all the same. */
+	proc_line(world, "status", "VmLck:", line);
+	locked = strtol(line + strlen("VmLck:"), NULL, 10);
+	print_message("locked: %ld KiB%s\n", locked, has_sanitizer(world) ? " (sanitizer: only the secure heap)" : "");
+	assert_true(locked >= (has_sanitizer(world) ? 1024 : 4096));
+
+	assert_int_equal(stat(world->socket, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0660);
+	assert_int_equal(st.st_gid, SOCKET_GID);
+	assert_int_equal(st.st_uid, AGENT_UID);
+	stop(world);
+}
+
+#define WORLD_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WORLD_TEST(test_signatures),
+		WORLD_TEST(test_intent_is_there_before_the_signature),
+		WORLD_TEST(test_refusals),
+		WORLD_TEST(test_only_signers_sign),
+		WORLD_TEST(test_bad_starts),
+		WORLD_TEST(test_check_only),
+		WORLD_TEST(test_credential),
+		WORLD_TEST(test_garbage),
+		WORLD_TEST(test_slow_peers),
+		WORLD_TEST(test_connections_have_a_cap),
+		WORLD_TEST(test_limit),
+		WORLD_TEST(test_audit_full),
+		WORLD_TEST(test_audit_removed),
+		WORLD_TEST(test_throughput),
+		WORLD_TEST(test_killed_under_load),
+		WORLD_TEST(test_only_one),
+		WORLD_TEST(test_background),
+		WORLD_TEST(test_reload_after_root),
+		WORLD_TEST(test_reload),
+		WORLD_TEST(test_hardened),
+	};
+
+	return cmocka_run_group_tests_name("segel-keyd", tests, group_setup, group_teardown);
+}
