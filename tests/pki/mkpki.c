@@ -309,8 +309,10 @@ add_extensions(X509 *cert, X509 *issuer, const struct options *options)
 	if (eku && eku[0] == '?')
 		return fail("unknown extended usage; want email server client any none", options->eku);
 	if (add_extension(cert, issuer, NID_basic_constraints, options->ca ? "critical,CA:TRUE" : "critical,CA:FALSE") == -1
-	    || add_extension(cert, issuer, NID_subject_key_identifier, "hash") == -1
-	    || add_extension(cert, issuer, NID_authority_key_identifier, "keyid") == -1)
+	    || add_extension(cert, issuer, NID_subject_key_identifier, "hash") == -1)
+		return -1;
+	/* OpenSSL makes an empty one for a self-signed certificate, on which gpgsm chokes. */
+	if (issuer != cert && add_extension(cert, issuer, NID_authority_key_identifier, "keyid") == -1)
 		return -1;
 	if (usage && add_extension(cert, issuer, NID_key_usage, usage) == -1)
 		return -1;
@@ -339,9 +341,17 @@ fill_cert(X509 *cert, EVP_PKEY *key, const struct issuer *issuer, const struct o
 	return add_extensions(cert, above, options);
 }
 
-static int
-sign_cert(X509 *cert, EVP_PKEY *signing_key, const char *digest)
+/* gpgsm takes no SHA-256 from a P-384 key. */
+static const char *
+fitting_digest(const EVP_PKEY *signing_key)
 {
+	return EVP_PKEY_is_a(signing_key, "EC") && EVP_PKEY_get_bits(signing_key) > 256 ? "sha384" : "sha256";
+}
+
+static int
+sign_cert(X509 *cert, EVP_PKEY *signing_key, const char *asked)
+{
+	const char *digest = asked ? asked : fitting_digest(signing_key);
 	const EVP_MD *md = EVP_get_digestbyname(digest);
 
 	if (EVP_PKEY_is_a(signing_key, "ED25519"))
@@ -491,7 +501,7 @@ read_options(int argc, char **argv, struct options *options)
 int
 main(int argc, char **argv)
 {
-	struct options options = { .key = "rsa2048", .usage = "both", .digest = "sha256" };
+	struct options options = { .key = "rsa2048", .usage = "both" };
 	AUTO(X509_free) X509 *issuer_cert = NULL;
 	AUTO(EVP_PKEY_free) EVP_PKEY *issuer_key = NULL;
 	struct issuer issuer = { NULL, NULL };
