@@ -115,10 +115,10 @@ class Session:
         return self.note("RSET", self.smtp.rset())
 
     def begin_data(self, beginning):
-        """DATA and some bytes, without an end."""
+        """DATA and some bytes, without an end (a line of one dot is no end)."""
         self.smtp.putcmd("data")
         self.note("DATA", self.smtp.getreply())
-        self.smtp.sock.sendall(beginning)
+        self.smtp.sock.sendall(beginning.replace(b"\r\n.", b"\r\n.."))
 
     def vanish(self):
         """Cuts the connection as a crashed mail program does."""

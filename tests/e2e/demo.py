@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
 
 import client
 import judge
@@ -21,7 +22,7 @@ from world import OTHER_DOMAIN, parsed
 SITI = f"siti@{OTHER_DOMAIN}"
 BUDI = Account("budi", "Kepala Bagian Umum (Head of General Affairs)", key="rsa2048")
 DEWI = Account("dewi", "Bendahara (Treasurer)")
-LAMA = Account("lama", "Sekretaris (Secretary)", start="-2y", end="-1d")
+LAMA = Account("lama", "Sekretaris (Secretary)", start="-2y", end="+7s")
 CABUT = Account("cabut", "Kepala Gudang (Storekeeper)")
 
 SHOWN_FIELDS = ("From", "Sender", "To", "Subject", "Date", "Content-Type")
@@ -39,6 +40,7 @@ class Story:
         self.colours = sys.stdout.isatty()
 
     def say(self, text="", indent=2):
+        text = " ".join(text.split())
         print(textwrap.fill(text, 100, initial_indent=" " * indent, subsequent_indent=" " * indent), flush=True)
 
     def paint(self, text, code):
@@ -113,8 +115,7 @@ class Demo:
 
     def judged(self, message, account):
         """Verified by openssl, with nothing of ours between it and the message."""
-        path = judge.write(self.world.folder, "arrived.eml", message)
-        verdict = judge.openssl_verify(message, self.world.authority.root_file, message_file=path)
+        verdict = judge.openssl_verify(message, self.world.authority.root_file)
         self.story.command(verdict.command)
         self.story.quote(verdict.text)
         self.story.compare("openssl finds the signature good, up to the demo's root certificate", verdict.ok)
@@ -166,7 +167,7 @@ class Demo:
             self.refused(outcome, "letter-4a", 550, "5.7.1", "REG_HELD")
             self.story.compare("the refusal gives the officer's reason", "token reported lost" in str(outcome.last))
             self.story.say("The token turns up. The officer releases the certificate; Dewi sends again, on the same session:")
-            self.segelctl("cert", "unhold", DEWI.cert)
+            self.segelctl("cert", "unhold", DEWI.cert, "--reason", "token found")
             outcome = session.send(DEWI.address, [SITI], mail.plain(DEWI.address, SITI, "letter-4b"))
             self.story.quote(f"server: {outcome.last}")
         self.story.compare("accepted", outcome.accepted)
@@ -174,8 +175,11 @@ class Demo:
             self.judged(self.arrived("letter-4b"), DEWI)
 
     def expired(self):
-        self.story.step("An expired certificate does not seal", f"""The certificate of {LAMA.address} ended yesterday, and
-            nobody has renewed it.""")
+        self.story.step("An expired certificate does not seal", f"""The certificate of {LAMA.address} was good when it was
+            registered; nobody renews it, and its last second passes (this may take a moment).""")
+        self.world.wait_expired(LAMA)
+        self.story.say(f"Its last second was {self.world.end_date(LAMA)}; now it is "
+                       f"{time.strftime('%b %e %H:%M:%S %Y GMT', time.gmtime())}.")
         outcome = self.send(LAMA, mail.plain(LAMA.address, SITI, "letter-5"))
         self.refused(outcome, "letter-5", 550, "5.7.1", "CERT_EXPIRED")
 
@@ -186,7 +190,7 @@ class Demo:
         outcome = self.send(CABUT, mail.plain(CABUT.address, SITI, "letter-6"))
         self.refused(outcome, "letter-6", 550, "5.7.1", "CERT_REVOKED")
         self.story.say("And nobody can take that back:")
-        answer = self.segelctl("cert", "unhold", CABUT.cert, must=False)
+        answer = self.segelctl("cert", "unhold", CABUT.cert, "--reason", "a mistake", must=False)
         self.story.compare("segelctl refuses to release a revoked certificate (exit code 3)", answer.code == 3)
 
     def segelctl(self, *args, must=True):
@@ -210,10 +214,10 @@ class Demo:
         self.story.quote(fields_of(message))
         if signed:
             self.story.compare("its body is the one you gave", body_of(message) == body_of(own.content))
-        else:
-            self.judged(message, own.account)
-        own.write_sealed(message)
+        written = own.write_sealed(message)
         self.story.say(f"Written to {own.sealed_path}")
+        if not signed:
+            self.judged(written, own.account)
 
     def world_count(self):
         """How many messages Siti has, with one that is on its way."""
@@ -252,7 +256,7 @@ class OwnMessage:
         return re.sub(r"\.eml\Z", "", self.path) + ".sealed.eml"
 
     def write_sealed(self, message):
-        """Without the lines the demo's own delivery put on top; line ends and owner as in the original."""
+        """Without the lines the demo's own delivery put on top; line ends and owner as in the original. Returns it."""
         message = re.sub(rb"\A(?:" + TRACE_FIELDS + rb")+(?:" + RECEIVED_FIELD + rb")?", b"", message)
         if b"\r\n" in self.raw:
             message = message.replace(b"\n", b"\r\n")
@@ -260,6 +264,8 @@ class OwnMessage:
             out.write(message)
         owner = os.stat(self.path)
         os.chown(self.sealed_path, owner.st_uid, owner.st_gid)
+        with open(self.sealed_path, "rb") as written:
+            return written.read()
 
 
 def short(word):
@@ -285,7 +291,7 @@ def introduce(story):
     story.say("This demonstration runs a real Postfix, the gateway (segel-milter), its key agent (segel-keyd) and a "
               "registry of its own, in a private network and a temporary folder. The mail server of this machine is "
               "not touched, and nothing is left running.", 0)
-    story.say("", 0)
+    print()
 
 
 def set_up(where, story, own):
@@ -316,7 +322,7 @@ def run_story(where):
 def conclude(story):
     print()
     if story.differences == 0:
-        print(story.paint("Everything was as announced. All programs have ended, the temporary folder is gone.", "1;32"))
+        print(story.paint("Everything was as announced. The demonstration's programs have ended.", "1;32"))
         return 0
     print(story.paint(f"{story.differences} results were NOT as announced; they are marked above.", "1;31"))
     return 1

@@ -11,7 +11,9 @@ import json as jsonlib
 import os
 import re
 import shutil
+import ssl
 import subprocess
+import time
 
 import deadline
 from authority import Authority
@@ -39,6 +41,11 @@ seal: {{ form = "{form}"; chain_dir = "{chain}"; }};
 tls: {{ minimum = "TLSv1.2"; }};
 limits: {{ message_size = "35MiB"; recipients = 100; }};
 """
+
+
+# The registry binds no certificate that has expired, and none backwards in time: one that shall
+# have expired is bound while it lives, and lives for this long.
+SOON = "+10s"
 
 
 class Account:
@@ -104,17 +111,21 @@ class Gateway(World):
         make_copy_reachable(self)
         for name, owner, group in (("milter", MILTER_UID, self.mta.gid), ("keyd", KEYD_UID, MILTER_UID),
                                    ("audit-submission", MILTER_UID, MILTER_UID), ("audit-keyd", KEYD_UID, KEYD_UID),
-                                   ("keys", KEYD_UID, KEYD_UID)):
+                                   ("keys", KEYD_UID, KEYD_UID), ("registry", 0, MILTER_UID)):
             self.make_folder(name, owner, group)
-        os.makedirs(self.path("registry"), exist_ok=True)
         self.authority.make()
-        for account in self.accounts:
-            account.issued = self.issue(account)
         self.write_config()
-        self.fill_registry()
+        self.make_registry()
         for account in self.accounts:
-            self.add_user(account.login, account.password)
+            self.make_account(account)
+        self.write_config()
         return self
+
+    def make_account(self, account):
+        """Registered as soon as issued: one of them may live for seconds only (see SOON)."""
+        account.issued = self.issue(account)
+        self.register(account)
+        self.add_user(account.login, account.password)
 
     def make_folder(self, name, owner, group):
         os.makedirs(self.path(name), exist_ok=True)
@@ -139,12 +150,22 @@ class Gateway(World):
         issued.key = kept
         return issued
 
+    def end_date(self, account):
+        """The certificate's last second, as openssl prints it: it counts as valid still."""
+        shown = subprocess.run(["openssl", "x509", "-in", account.issued.cert, "-noout", "-enddate"], check=True,
+                               capture_output=True, stdin=subprocess.DEVNULL)
+        return shown.stdout.decode().strip().partition("=")[2]
+
+    def wait_expired(self, account):
+        over = ssl.cert_time_to_seconds(self.end_date(account)) + 1
+        deadline.until(f"the certificate of {account.address} to expire", lambda: time.time() >= over, seconds=60)
+
     def pki(self, name, *options):
         return self.authority.pki(name, *options)
 
     def settings(self):
         keys = [f'{{ file = "{account.issued.key}"; passphrase_file = "{self.path("keys", "passphrase")}"; limit = 6000; }}'
-                for account in self.accounts]
+                for account in self.accounts if account.issued]
         return {"registry": self.registry, "milter_socket": self.mta.milter_socket, "mta_gid": self.mta.gid,
                 "milter_uid": MILTER_UID, "keyd_uid": KEYD_UID, "audit_submission": self.path("audit-submission"),
                 "audit_keyd": self.path("audit-keyd"), "keyd_socket": self.keyd_socket, "keys": ", ".join(keys),
@@ -163,12 +184,10 @@ class Gateway(World):
             out.write(CONFIG.format(**{**self.settings(), **changed}))
         return path or self.config
 
-    def fill_registry(self):
+    def make_registry(self):
         self.must("init", "--name", "Petugas Contoh", "--appointment", "SK-1/2026")
         self.must("unit", "add", "UMUM", "Bagian Umum")
         self.must("domain", "add", OWN_DOMAIN, "--kind", "own")
-        for account in self.accounts:
-            self.register(account)
 
     def register(self, account):
         domain = account.address.partition("@")[2]

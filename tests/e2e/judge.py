@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import shlex
+import shutil
 import ssl
 import subprocess
 import tempfile
@@ -50,18 +51,15 @@ def first_pem(text):
     return re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.S).group(0) + "\n"
 
 
-def openssl_verify(message, root, message_file=None, at=None):
-    """`openssl cms -verify` with one root. `at`: as of this time (seconds since 1970)."""
+def openssl_verify(message, root):
+    """`openssl cms -verify` with one root and nothing else to trust."""
     with tempfile.TemporaryDirectory(prefix="segel-judge-") as folder:
-        source = message_file or write(folder, "message.eml", message)
-        signer = os.path.join(folder, "signer.pem")
-        command = ["openssl", "cms", "-verify", "-in", source, "-CAfile", root, "-purpose", "smimesign",
-                   "-signer", signer, "-out", os.path.join(folder, "content")]
-        if at is not None:
-            command += ["-attime", str(int(at))]
-        status, text = run(command)
-        shown = shlex.join(command[:-2] + ["-out", "/dev/null"]) if message_file else shlex.join(command)
-        return Verdict(status == 0, text, signer_of_file(signer), shown)
+        write(folder, "message.eml", message)
+        shutil.copy(root, os.path.join(folder, "root.crt"))
+        command = ["openssl", "cms", "-verify", "-in", "message.eml", "-CAfile", "root.crt", "-no-CAstore", "-no-CApath",
+                   "-purpose", "smimesign", "-signer", "signer.pem", "-out", "content.eml"]
+        status, text = run(command, cwd=folder)
+        return Verdict(status == 0, text, signer_of_file(os.path.join(folder, "signer.pem")), shlex.join(command))
 
 
 def signer_of_file(path):

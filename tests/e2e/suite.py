@@ -52,10 +52,9 @@ def run_all(where, make_world):
         passed = sum(run_one(world, name, function) for name, function in chosen)
     except Exception:  # the world could not be made: every test failed, and why is on the page
         traceback.print_exc()
-    finally:
-        stop(world)
-    print(f"{passed} passed, {len(chosen) - passed} failed", flush=True)
-    return 0 if passed == len(chosen) else 1
+    failed = len(chosen) - passed + (0 if stopped_well(world) else 1)
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 0 if failed == 0 else 1
 
 
 def run_one(world, name, function):
@@ -74,9 +73,15 @@ def indented(failure):
     return "\n".join("      " + line for line in text.rstrip().split("\n"))
 
 
-def stop(world):
+def stopped_well(world):
+    """Ends the world; that it ends well is one test more."""
     if world is None:
-        return
+        return True
     if os.environ.get("SEGEL_KEEP"):
         print(world.maillog())
-    world.stop()
+    try:
+        world.stop()
+    except Exception as failure:
+        print(f"FAIL  everything ends well\n{indented(failure)}", flush=True)
+        return False
+    return True

@@ -5,6 +5,7 @@ Whether a seal is good is said by openssl, gpgsm and cmsutil, never by our own c
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import deadline
 import judge
 import mail
 import suite
-from gateway import Account, Gateway
+from gateway import SOON, Account, Gateway
 from place import KEYD_UID, MILTER_UID, OTHER_UID
 from world import FAR_DOMAIN, OTHER_DOMAIN, letter, parsed
 
@@ -25,7 +26,7 @@ FAR = f"ani@{FAR_DOMAIN}"
 BUDI = Account("budi", "Kepala Bagian Umum", key="rsa2048")
 DEWI = Account("dewi", "Bendahara", key="p256")
 TONO = Account("tono", "Sekretaris", key="p384")
-LAMA = Account("lama", "Pejabat Lama", start="-2y", end="-1d")
+LAMA = Account("lama", "Pejabat Lama", start="-2y", end=SOON)
 BESOK = Account("besok", "Pejabat Baru", start="+1d", end="+2y")
 CABUT = Account("cabut", "Pejabat Diberhentikan")
 CROWD = [Account(f"orang{number:02}") for number in range(20)]
@@ -142,7 +143,7 @@ def _(world):
     line = world.wait_filter_log(r".*msgid=\S*tercatat.*").group(0)
     for word in ("action=accept", f"login={BUDI.login}", f"from={BUDI.address}", f"cert={BUDI.cert}", "seal=clear"):
         suite.check(word in line, f"'{word}' is missing in: {line}")
-    queue_id = line.split(":", 1)[0].split()[-1]
+    queue_id = re.search(r"(\S+): action=", line).group(1)
     intents = [text for text in audit_lines(world, "audit-keyd") if queue_id in text]
     suite.check(any(BUDI.login in text for text in intents), f"no intent for {queue_id} in the agent's record")
 
@@ -204,6 +205,7 @@ def _(world):
 
 @test("an expired certificate: 550 5.7.1, nothing delivered")
 def _(world):
+    world.wait_expired(LAMA)
     refused(send_letter(world, LAMA, "kedaluwarsa"), "550", "5.7.1", "CERT_EXPIRED")
     nothing_delivered(world, "kedaluwarsa")
 
@@ -224,7 +226,7 @@ def _(world):
         reply = session.data(mail.plain(DEWI.address, SITI, "ditahan"))
         suite.check(reply.says("550", "5.7.1", "REG_HELD"), reply)
         suite.check(time.monotonic() - began < 1, f"took {time.monotonic() - began:.2f} s")
-        world.must("cert", "unhold", DEWI.cert)
+        world.must("cert", "unhold", DEWI.cert, "--reason", "ditemukan")
         outcome = session.send(DEWI.address, [SITI], mail.plain(DEWI.address, SITI, "dilepas"))
         suite.check(outcome.accepted, outcome)
     judged_good(world, delivered(world, "dilepas"), DEWI)
@@ -237,7 +239,7 @@ def _(world):
     world.must("cert", "revoke", CABUT.cert, "--reason", "KUNCI_BOCOR")
     refused(send_letter(world, CABUT, "dicabut"), "550", "5.7.1", "CERT_REVOKED")
     nothing_delivered(world, "dicabut")
-    suite.equal(world.segelctl("cert", "unhold", CABUT.cert).code, 3, "exit code of unhold")
+    suite.equal(world.segelctl("cert", "unhold", CABUT.cert, "--reason", "keliru").code, 3, "exit code of unhold")
 
 
 @test("a message given up by RSET, another on the same connection: sealed for its own")
@@ -425,7 +427,8 @@ def _(world):
 def talk(world, number, round_number):
     """One connection: real messages with aborts between them. Yields what was accepted."""
     chance = random.Random(number * 1000 + round_number)
-    account = CROWD[(number + 7 * round_number) % len(CROWD)]
+    place_in_crowd = number + 7 * round_number
+    account, stranger = (CROWD[(place_in_crowd + next_one) % len(CROWD)] for next_one in (0, 1))
     to = f"ramai@{OTHER_DOMAIN}"
     with world.session_of(account) as session:
         for message_number in range(MESSAGES_A_ROUND):
@@ -435,7 +438,6 @@ def talk(world, number, round_number):
                 session.rcpt(to)
                 session.reset()
             if chance.random() < 0.2:
-                stranger = CROWD[(number + 1) % len(CROWD)]
                 refused(session.send(account.address, [to], letter(stranger.address, to, token="ditolak")), "550")
             outcome = session.send(account.address, [to], mail.plain(account.address, to, token))
             suite.check(outcome.accepted, outcome)
