@@ -11,6 +11,7 @@
 #include "milter/filter/snapshot.h"
 
 struct filter {
+	char *file;             /* of the settings, absolute */
 	enum class class;
 	struct snapshot_box *box;
 	struct audit *audit;

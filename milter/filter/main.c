@@ -156,21 +156,21 @@ open_socket(const struct config *config, struct err *err)
 }
 
 static int
-start(struct filter *filter, const char *file, struct err *err)
+start(struct filter *filter, struct err *err)
 {
 	AUTO(config_free) struct config *config = NULL;
 	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
 	AUTO_BUF struct buf problems;
 
 	buf_init(&problems, sizeof(err->text) - 1);
-	if (config_load(file, &config, &problems) == -1)
+	if (config_load(filter->file, &config, &problems) == -1)
 		return err_set(err, ERR_CONFIG, "%s", buf_text(&problems));
 	log_open("segel-milter", (enum log_target)config->log.target, (enum log_level)config->log.level);
 	if (mta_register(filter, err) == -1 || open_socket(config, err) == -1)
 		return -1;
 	if (priv_drop(config->submission.user, err) == -1 || priv_harden(err) == -1)
 		return err_wrap(err, "submission.user");
-	if (snapshot_load(file, &snapshot, &problems) == -1)
+	if (snapshot_load(filter->file, &snapshot, &problems) == -1)
 		return err_set(err, ERR_CONFIG, "%s", buf_text(&problems));
 	if (audit_open(config->submission.audit_dir, "segel-milter-submission", &filter->audit, err) == -1)
 		return err_wrap(err, "submission.audit_dir");
@@ -182,15 +182,16 @@ start(struct filter *filter, const char *file, struct err *err)
 
 /* A new snapshot beside the old; a faulty one is reported and changes nothing. */
 static void
-reload(struct filter *filter, const char *file)
+reload(struct filter *filter)
 {
 	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
 	AUTO_BUF struct buf problems;
 
 	buf_init(&problems, 64 * 1024);
-	if (snapshot_load(file, &snapshot, &problems) == 0) {
+	if (snapshot_load(filter->file, &snapshot, &problems) == 0) {
 		snapshot_put(filter->box, &snapshot);
-		log_line(LOG_LEVEL_INFO, "reloaded %s; messages in hand keep the settings they began with", file);
+		log_line(LOG_LEVEL_INFO, "reloaded %s; messages in hand keep the settings they began with",
+		    filter->file);
 		return;
 	}
 	for (const char *line = buf_text(&problems); *line; line += strcspn(line, "\n"), line += *line == '\n')
@@ -209,7 +210,8 @@ serve(void *unused)
 	return NULL;
 }
 
-static void
+/* True: no message is in hand any more. */
+static bool
 drain(struct filter *filter)
 {
 	const struct snapshot *snapshot = snapshot_ref(filter->box);
@@ -226,11 +228,12 @@ drain(struct filter *filter)
 	if (left)
 		log_line(LOG_LEVEL_WARNING, "stopped with %u messages in hand; their clients are told to try again", left);
 	log_line(LOG_LEVEL_INFO, "stopped");
+	return left == 0;
 }
 
 /* Signals belong to this thread; libmilter would take HUP for "stop". */
 static int
-run(struct filter *filter, const char *file)
+run(struct filter *filter)
 {
 	pthread_t server;
 	sigset_t signals;
@@ -250,16 +253,17 @@ run(struct filter *filter, const char *file)
 	log_line(LOG_LEVEL_INFO, "segel-milter %s serves role submission%s", SEGEL_VERSION,
 	    filter->pretend ? ", pretending" : "");
 	while (sigwait(&signals, &signal_number) == 0 && signal_number == SIGHUP)
-		reload(filter, file);
-	drain(filter);
+		reload(filter);
+	/* libmilter's threads live on until the process ends: what they may still touch is not freed. */
+	if (!drain(filter))
+		_exit(EXIT_SUCCESS);
 	return EXIT_SUCCESS;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct filter filter = { .class = CLASS_SUBMISSION };
-	AUTO(xfree) char *file = NULL;
+	struct filter *filter;
 	struct options options;
 	struct err err;
 
@@ -280,15 +284,17 @@ main(int argc, char **argv)
 		return check_only(options.file);
 	/* Bodies go back to the system when their message ends, and grow without being copied. */
 	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
-	filter.pretend = options.pretend;
-	file = realpath(options.file, NULL); /* a reload must find it from "/" too */
-	if (!file) {
+	filter = xcalloc(1, sizeof(*filter)); /* lives as long as the process */
+	filter->class = CLASS_SUBMISSION;
+	filter->pretend = options.pretend;
+	filter->file = realpath(options.file, NULL); /* a reload must find it from "/" too */
+	if (!filter->file) {
 		err_set(&err, ERR_CONFIG, "cannot read '%s': %s", options.file, strerror(errno));
 		return daemon_failed("segel-milter", &err);
 	}
 	if (!options.foreground && daemon_detach(&err) == -1)
 		return daemon_failed("segel-milter", &err);
-	if (start(&filter, file, &err) == -1)
+	if (start(filter, &err) == -1)
 		return daemon_failed("segel-milter", &err);
-	return run(&filter, file);
+	return run(filter);
 }
