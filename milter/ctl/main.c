@@ -1,4 +1,5 @@
 /* segelctl: everything an administrator or an officer of the OP does from a terminal. */
+#include "milter/ctl/nouns.h"
 #include "milter/ctl/op.h"
 
 static const struct ctl_noun nouns[] = {
@@ -13,6 +14,10 @@ static const struct ctl_noun nouns[] = {
 	{ "cert", "certificates", ctl_cert_commands },
 	{ "bind", "for whom a certificate speaks, and for what", ctl_bind_commands },
 	{ "act", "the registry's history", ctl_act_commands },
+	{ "config", "the settings file", ctl_config_commands },
+	{ "policy", "what is done about which finding", ctl_policy_commands },
+	{ "explain", "what would happen to a message, and why", ctl_explain_commands },
+	{ "seal", "the sealing transform alone, with a key of your own", ctl_seal_commands },
 	{ 0 },
 };
 
