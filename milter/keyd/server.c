@@ -1,6 +1,7 @@
 #include "milter/keyd/server.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -184,6 +185,8 @@ serve(void *arg)
 
 	while (serve_one(connection))
 		;
+	/* Here, not in the thread's destructors: those would still run while main already cleans up. */
+	OPENSSL_thread_stop();
 	end_connection(connection);
 	return NULL;
 }

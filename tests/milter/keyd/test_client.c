@@ -203,7 +203,7 @@ check_row(const struct row *row)
 	int result = -1;
 
 	agent_start(&agent, row->acts, row->n_acts);
-	client = keyd_client_new(agent.socket, 500);
+	client = keyd_client_new(agent.socket, 1500);
 	for (int i = 0; i < row->calls; i++) {
 		result = sign(client, &err);
 		nanosleep(&pause, NULL);

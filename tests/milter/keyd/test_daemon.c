@@ -773,7 +773,6 @@ test_connections_have_a_cap(void **state)
 	struct err err;
 
 	start(world, ALL_KEYS, "\tmax_connections = 4;\n");
-	pause_ms(50); /* the start's own ping is gone */
 	for (size_t i = 0; i < N_ELEMENTS(fds); i++)
 		fds[i] = connected(world);
 	client = keyd_client_new(world->socket, 1000);
@@ -781,7 +780,8 @@ test_connections_have_a_cap(void **state)
 	assert_logged(world, "max_connections");
 	for (size_t i = 0; i < N_ELEMENTS(fds); i++)
 		close(fds[i]);
-	pause_ms(100);
+	for (int i = 0; i < 100 && keyd_ping(client, &err) == -1; i++)
+		pause_ms(30);
 	assert_int_equal(keyd_ping(client, &err), 0);
 	stop(world);
 }
