@@ -1,5 +1,5 @@
-# Installs what contrib/packages lists, by name and only what is missing.
-# Sourced by contrib/demo and contrib/check:  install_packages build demo
+# What contrib/demo and contrib/check share: installing what contrib/packages lists, by name and
+# only what is missing, and building with signs of life.  install_packages build demo
 #
 # Nothing is asked of apt, and no network is needed, where everything is there. No service is
 # started by an installation made here. Where another mail server is installed (or with
@@ -156,4 +156,31 @@ install_packages() {
 	if packages_of "$@" | grep -qx postfix && wants_private_postfix; then
 		unpack_private_postfix
 	fi
+}
+
+# make's words are shown only where it fails; a dot for every file shows that it lives.
+build_with_dots() {
+	local log status
+	log=$(mktemp) || return
+	make -j2 "$@" </dev/null 2>&1 | tee "$log" | dots
+	status=${PIPESTATUS[0]}
+	if [ "$status" -ne 0 ]; then
+		tail -n 60 "$log" >&2
+		say "the build failed; its last words are above"
+	fi
+	rm -f "$log"
+	return "$status"
+}
+
+dots() {
+	local line seen=no
+	while IFS= read -r line; do
+		case $line in
+		'  '* | *' -c '*)
+			printf . >&2
+			seen=yes
+			;;
+		esac
+	done
+	[ "$seen" = no ] || printf '\n' >&2
 }
