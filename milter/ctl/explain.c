@@ -1,4 +1,5 @@
 /* segelctl explain: what would happen to this message, and why. Asks the registry; signs nothing, records nothing. */
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,8 +60,15 @@ print_facts(struct ctl *ctl, const struct question *question)
 	}
 }
 
-static enum ctl_exit
-judge(struct ctl *ctl, const struct question *question)
+/* The verdict on the gathered facts. */
+struct judgement {
+	struct findings findings;
+	struct verdict verdict;
+	bool seals;
+};
+
+static void
+judge(const struct question *question, time_t now, struct judgement *ret)
 {
 	const struct policy_input input = {
 		.class = CLASS_SUBMISSION,
@@ -69,22 +77,71 @@ judge(struct ctl *ctl, const struct question *question)
 		.envelope = &question->envelope,
 		.message = &question->gathered.message,
 		.registry = &question->gathered.registry,
-		.now = ctl->now,
+		.now = now,
 	};
-	struct findings findings;
-	struct verdict verdict;
-	AUTO_BUF struct buf text;
-	bool seals;
 
-	check_all(&input, STAGE_MESSAGE, &findings);
-	verdict = policy_decide(CLASS_SUBMISSION, &findings, &question->config->table);
-	seals = policy_may_seal(CLASS_SUBMISSION, &findings, &verdict) && question->gathered.message.outer == LAYER_NONE;
+	check_all(&input, STAGE_MESSAGE, &ret->findings);
+	ret->verdict = policy_decide(CLASS_SUBMISSION, &ret->findings, &question->config->table);
+	ret->seals = policy_may_seal(CLASS_SUBMISSION, &ret->findings, &ret->verdict)
+	    && question->gathered.message.outer == LAYER_NONE;
+}
+
+static void
+print_judgement(struct ctl *ctl, const struct question *question, const struct judgement *judgement)
+{
+	AUTO_BUF struct buf text;
+
 	buf_init(&text, 64 * 1024);
-	explain_verdict(CLASS_SUBMISSION, &findings, &question->config->table, &verdict,
+	explain_verdict(CLASS_SUBMISSION, &judgement->findings, &question->config->table, &judgement->verdict,
 	    (enum language)question->config->language, &text);
 	fputs(buf_text(&text), ctl->out);
-	fprintf(ctl->out, "sealed:   %s\n", seals ? "yes, if the key agent signs" : "no");
-	return verdict.action == ACTION_ACCEPT || verdict.action == ACTION_TAG ? CTL_OK : CTL_FALSE;
+	fprintf(ctl->out, "sealed:   %s\n", judgement->seals ? "yes, if the key agent signs" : "no");
+}
+
+static json_t *
+findings_json(const struct findings *findings)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < findings->n; i++)
+		json_array_append_new(array, json_pack("{s:s, s:s}", "finding", reason_word(findings->at[i].reason), "evidence",
+		    findings->at[i].evidence));
+	return array;
+}
+
+static int
+print_json(struct ctl *ctl, const struct question *question, const struct judgement *judgement)
+{
+	const struct message_facts *message = &question->gathered.message;
+	const struct transport_facts *transport = &question->transport;
+	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:b}", "class", "submission", "login",
+	    transport->login, "auth_type", transport->auth_type, "tls", transport->tls_version, "from",
+	    message->from.address, "mime", mime_state_name(message->mime), "layer", layer_name(message->outer), "body",
+	    body_form_name(message->form), "registry", question->gathered.registry.seal.why, "action",
+	    action_name(judgement->verdict.action), "findings", findings_json(&judgement->findings), "sealed",
+	    judgement->seals);
+
+	if (!object)
+		return -1; /* an option that is no UTF-8 */
+	json_dumpf(object, ctl->out, JSON_INDENT(2));
+	fputc('\n', ctl->out);
+	json_decref(object);
+	return 0;
+}
+
+static enum ctl_exit
+answer(struct ctl *ctl, const struct question *question)
+{
+	struct judgement judgement;
+
+	judge(question, ctl->now, &judgement);
+	if (ctl->json && print_json(ctl, question, &judgement) == -1)
+		return ctl_fail(ctl, CTL_USAGE, "an option's value is no UTF-8");
+	if (!ctl->json) {
+		print_facts(ctl, question);
+		print_judgement(ctl, question, &judgement);
+	}
+	return judgement.verdict.action == ACTION_ACCEPT || judgement.verdict.action == ACTION_TAG ? CTL_OK : CTL_FALSE;
 }
 
 static enum ctl_exit
@@ -140,8 +197,7 @@ explain(struct ctl *ctl)
 			result = ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
 	}
 	if (result == CTL_OK) {
-		print_facts(ctl, &question);
-		result = judge(ctl, &question);
+		result = answer(ctl, &question);
 		gathered_done(&question.gathered);
 	}
 	registry_close(question.registry);
@@ -158,6 +214,6 @@ static const struct ctl_option options[] = {
 };
 
 const struct ctl_command ctl_explain_commands[] = {
-	{ "", CTL_PLAIN, { "FILE" }, options, "what would happen to this message, and why", explain },
+	{ "", CTL_READS, { "FILE" }, options, "what would happen to this message, and why", explain },
 	{ .run = NULL },
 };
