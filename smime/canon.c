@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "smime/gm.h"
+#include "smime/qp.h"
 
 /* What a part needs. */
 enum change {
@@ -360,6 +361,17 @@ render_head(struct slice message, const struct part *part, enum cte cte, struct 
 }
 
 static void
+render_qp(struct slice text, struct pieces *ret)
+{
+	AUTO_BUF struct buf encoded;
+
+	/* Three for one, and three for every 72 of those. */
+	buf_init(&encoded, 4 * (size_t)LIMIT_MESSAGE_BYTES);
+	qp_encode(text, &encoded);
+	pieces_take(ret, &encoded);
+}
+
+static void
 render_body(struct slice message, const struct part *part, enum cte cte, struct pieces *ret)
 {
 	AUTO_BUF struct buf decoded;
@@ -372,7 +384,11 @@ render_body(struct slice message, const struct part *part, enum cte cte, struct 
 		(void)canon_decode(body, part->cte, &decoded);
 		body = buf_slice(&decoded);
 	}
-	encoded = gm_encode(&body, 1, cte, &len);
+	if (cte == CTE_QP) {
+		render_qp(body, ret);
+		return;
+	}
+	encoded = gm_base64(&body, 1, &len);
 	pieces_take_block(ret, encoded, len, gm_free);
 }
 

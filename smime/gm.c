@@ -147,20 +147,6 @@ add_filter(GMimeStream *stream, GMimeFilter *filter)
 	g_object_unref(filter);
 }
 
-/* QP wants lines that end in LF, and gives such: CRLF comes back last. */
-static void
-add_filters(GMimeStream *stream, enum cte cte)
-{
-	if (cte == CTE_QP) {
-		add_filter(stream, g_mime_filter_dos2unix_new(FALSE));
-		add_filter(stream, g_mime_filter_basic_new(GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE, TRUE));
-		add_filter(stream, g_mime_filter_from_new(GMIME_FILTER_FROM_MODE_ARMOR));
-	} else {
-		add_filter(stream, g_mime_filter_basic_new(GMIME_CONTENT_ENCODING_BASE64, TRUE));
-	}
-	add_filter(stream, g_mime_filter_unix2dos_new(FALSE));
-}
-
 static void
 write_all(GMimeStream *stream, struct slice bytes)
 {
@@ -181,7 +167,7 @@ take_bytes(GByteArray *array, size_t *ret_len)
 }
 
 void *
-gm_encode(const struct slice *pieces, size_t n_pieces, enum cte cte, size_t *ret_len)
+gm_base64(const struct slice *pieces, size_t n_pieces, size_t *ret_len)
 {
 	AUTO_OBJECT GMimeStream *memory = NULL;
 	AUTO_OBJECT GMimeStream *stream = NULL;
@@ -195,7 +181,8 @@ gm_encode(const struct slice *pieces, size_t n_pieces, enum cte cte, size_t *ret
 	memory = g_mime_stream_mem_new();
 	g_mime_stream_mem_set_byte_array(GMIME_STREAM_MEM(memory), array);
 	stream = g_mime_stream_filter_new(memory);
-	add_filters(stream, cte);
+	add_filter(stream, g_mime_filter_basic_new(GMIME_CONTENT_ENCODING_BASE64, TRUE));
+	add_filter(stream, g_mime_filter_unix2dos_new(FALSE));
 	for (size_t i = 0; i < n_pieces; i++)
 		write_all(stream, pieces[i]);
 	g_mime_stream_flush(stream);

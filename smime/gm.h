@@ -1,5 +1,5 @@
 /*
- * gm: GMime as the second opinion on what our scanner read, and as the encoder of new parts.
+ * gm: GMime as the second opinion on what our scanner read, and as the builder of new parts.
  * GMime never produces bytes that are signed or delivered out of a received entity: it drops
  * header lines it cannot read when it writes a part back.
  *
@@ -21,11 +21,10 @@ const char *gm_disagrees(struct slice message, const struct part_tree *tree, con
     const struct mailbox_facts *sender);
 
 /*
- * Encodes the bytes as CTE_QP (lines of text, CRLF; a line that would begin "From " is armored) or
- * CTE_BASE64, with CRLF line ends. NULL with *ret_len 0 never happens: GLib ends the process when
- * memory is out. Free with gm_free.
+ * The pieces' bytes, one behind the other, in base64: lines of 76, CRLF. Never NULL: GLib ends the
+ * process when memory is out. Free with gm_free.
  */
-void *gm_encode(const struct slice *pieces, size_t n_pieces, enum cte cte, size_t *ret_len) MUST_USE;
+void *gm_base64(const struct slice *pieces, size_t n_pieces, size_t *ret_len) MUST_USE;
 /* A whole entity, head and body: the detached signature. */
 void *gm_signature_part(struct slice der, size_t *ret_len) MUST_USE;
 void gm_free(void *block);

@@ -230,7 +230,7 @@ wrap_opaque(const struct cms_signed *signature, struct pieces *entity, struct pi
 
 	if (cms_attach(signature, entity, &whole, err) == -1)
 		return -1;
-	text = gm_encode(whole.at, whole.n, CTE_BASE64, &len);
+	text = gm_base64(whole.at, whole.n, &len);
 	pieces_take_block(body, text, len, gm_free);
 	ret->form = SEAL_OPAQUE;
 	ret->content_type = xstrdup("application/pkcs7-mime; smime-type=signed-data;\n\tname=\"smime.p7m\"");
