@@ -205,8 +205,7 @@ write_settings(const struct world *world, const char *keys, const char *more)
 
 /* What is special about a start. */
 struct how {
-	rlim_t file_bytes; /* largest file; 0 = no limit */
-	uid_t uid;         /* already this user, as under systemd; 0 = root, and drops by itself */
+	uid_t uid; /* already this user, as under systemd; 0 = root, and drops by itself */
 };
 
 static const struct how plainly = { 0 };
@@ -218,15 +217,12 @@ run_agent(const struct world *world, const char *option, const struct how *how)
 	AUTO(xfree) char *program = xasprintf("%s/segel-keyd", build ? build : "build/asan");
 	AUTO(xfree) char *settings = xasprintf("%s/settings", world->dir);
 	AUTO(xfree) char *log = xasprintf("%s/log", world->dir);
-	const struct rlimit most = { how->file_bytes, how->file_bytes };
 	const gid_t group = SOCKET_GID;
 	char *const args[] = { (char[]){ "segel-keyd" }, xstrdup(option), (char[]){ "-c" }, settings, NULL };
 	int binary = open(program, O_RDONLY | O_CLOEXEC); /* its folder may be closed to that user */
 	int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
 
 	dup2(fd, STDERR_FILENO);
-	if (how->file_bytes)
-		setrlimit(RLIMIT_FSIZE, &most);
 	if (how->uid && (setgroups(1, &group) == -1 || setresgid(how->uid, how->uid, how->uid) == -1 ||
 	    setresuid(how->uid, how->uid, how->uid) == -1))
 		_exit(125);
@@ -824,13 +820,14 @@ assert_nothing_is_signed(struct world *world, struct keyd_client *client)
 static void
 test_audit_full(void **state)
 {
+	const struct rlimit most = { 3000, 3000 }; /* bytes in one file: room for a few records and a part of one */
 	struct world *world = *state;
 	AUTO(keyd_client_free) struct keyd_client *client = NULL;
 	size_t n = 0;
 	struct err err;
 
-	write_settings(world, ALL_KEYS, "");
-	start_as(world, &(struct how){ .file_bytes = 3000 });
+	start(world, ALL_KEYS, "");
+	assert_int_equal(prlimit(world->pid, RLIMIT_FSIZE, &most, NULL), 0);
 	client = keyd_client_new(world->socket, 5000);
 	while (n < 20 && sign(client, world->spki[1], DIGEST_SHA256, &err) == 0)
 		n++;
