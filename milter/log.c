@@ -61,6 +61,15 @@ to_stderr(const char *word, const char *text)
 		(void)!write(STDERR_FILENO, line, (size_t)len < sizeof(line) ? (size_t)len : sizeof(line) - 1);
 }
 
+static void
+put(enum log_level level, const char *word, const char *text)
+{
+	if (setup.target == LOG_TO_SYSLOG)
+		syslog(levels[level].priority, "%s%s", word, text);
+	else
+		to_stderr(word, text);
+}
+
 void
 log_line(enum log_level level, const char *fmt, ...)
 {
@@ -73,10 +82,14 @@ log_line(enum log_level level, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	one_line(text);
-	if (setup.target == LOG_TO_SYSLOG)
-		syslog(levels[level].priority, "%s%s", levels[level].word, text);
-	else
-		to_stderr(levels[level].word, text);
+	put(level, levels[level].word, text);
+}
+
+void
+log_message(enum log_level level, const struct buf *line)
+{
+	if (level <= setup.most)
+		put(level, "", buf_text(line));
 }
 
 /* '%' and '"' are printable, but would let a value end or forge another's escape. */

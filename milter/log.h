@@ -22,6 +22,11 @@ enum log_target { LOG_TO_STDERR, LOG_TO_SYSLOG };
 
 void log_open(const char *program, enum log_target target, enum log_level most);
 void log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/*
+ * The line about one message: its queue id comes first, so that no word of severity stands before
+ * it. `line` was built with log_escape.
+ */
+void log_message(enum log_level level, const struct buf *line);
 /* Appends the escaped, bounded text; quotes it when it is empty or holds a blank. */
 void log_escape(struct buf *line, const char *text);
 

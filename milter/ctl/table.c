@@ -60,7 +60,7 @@ time_text(int64_t seconds, char ret[32])
 	struct tm tm;
 
 	if (!gmtime_r(&when, &tm) || strftime(ret, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		strcpy(ret, "?");
+		memcpy(ret, "?", 2);
 }
 
 static void

@@ -137,7 +137,7 @@ log_pairs(enum log_level level, const char *queue_id, const struct pairs *pairs,
 		buf_add_text(&line, " error=");
 		log_escape(&line, more);
 	}
-	log_line(level, "%s", buf_text(&line));
+	log_message(level, &line);
 }
 
 int
