@@ -7,9 +7,9 @@
 
 #include "milter/audit/audit.h"
 #include "milter/ctl/ctl.h"
+#include "milter/ctl/nouns.h"
 #include "policy/config.h"
 
-extern const struct ctl_command ctl_audit_commands[];
 
 /* Bytes in text that JSON cannot hold are shown as for a terminal. */
 static json_t *

@@ -14,6 +14,7 @@ static const struct ctl_noun nouns[] = {
 	{ "cert", "certificates", ctl_cert_commands },
 	{ "bind", "for whom a certificate speaks, and for what", ctl_bind_commands },
 	{ "act", "the registry's history", ctl_act_commands },
+	{ "audit", "the daemons' records", ctl_audit_commands },
 	{ "config", "the settings file", ctl_config_commands },
 	{ "policy", "what is done about which finding", ctl_policy_commands },
 	{ "explain", "what would happen to a message, and why", ctl_explain_commands },

@@ -31,7 +31,7 @@ static const char usage_text[] =
 	"  -c FILE     settings (" CONFIG_FILE ")\n"
 	"  -n          check settings, registry, folders and key agent, then exit: 0 good, 1 not\n"
 	"  -d          print the effective settings, defaults included, then exit\n"
-	"  -f          stay in the foreground\n"
+	"  -f          stay in the foreground and log to standard error\n"
 	"  --pretend   decide and log, but change and refuse nothing\n"
 	"  -V          print the version and those of its libraries\n"
 	"\n"
@@ -156,7 +156,7 @@ open_socket(const struct config *config, struct err *err)
 }
 
 static int
-start(struct filter *filter, struct err *err)
+start(struct filter *filter, bool foreground, struct err *err)
 {
 	AUTO(config_free) struct config *config = NULL;
 	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
@@ -165,7 +165,8 @@ start(struct filter *filter, struct err *err)
 	buf_init(&problems, sizeof(err->text) - 1);
 	if (config_load(filter->file, &config, &problems) == -1)
 		return err_set(err, ERR_CONFIG, "%s", buf_text(&problems));
-	log_open("segel-milter", (enum log_target)config->log.target, (enum log_level)config->log.level);
+	log_open("segel-milter", foreground ? LOG_TO_STDERR : (enum log_target)config->log.target,
+	    (enum log_level)config->log.level);
 	if (mta_register(filter, err) == -1 || open_socket(config, err) == -1)
 		return -1;
 	if (priv_drop(config->submission.user, err) == -1 || priv_harden(err) == -1)
@@ -294,7 +295,7 @@ main(int argc, char **argv)
 	}
 	if (!options.foreground && daemon_detach(&err) == -1)
 		return daemon_failed("segel-milter", &err);
-	if (start(filter, &err) == -1)
+	if (start(filter, options.foreground, &err) == -1)
 		return daemon_failed("segel-milter", &err);
 	return run(filter);
 }

@@ -31,7 +31,7 @@ static const char usage_text[] =
 	"  -c FILE     settings (" CONFIG_FILE ")\n"
 	"  -n          check settings, keys and folders, then exit: 0 good, 1 not\n"
 	"  -d          print the effective settings, defaults included, then exit\n"
-	"  -f          stay in the foreground\n"
+	"  -f          stay in the foreground and log to standard error\n"
 	"  -V          print the version and those of its libraries\n"
 	"\n"
 	"Signals: HUP reloads keys, limits and signers (a faulty file keeps the old; socket, user, folders\n"
