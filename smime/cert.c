@@ -238,13 +238,10 @@ read_hashes(X509 *cert, struct slice der, struct cert_facts *ret, struct err *er
 }
 
 int
-cert_inspect(struct slice der, struct cert_facts *ret, struct err *err)
+ossl_cert_facts(X509 *cert, struct slice der, struct cert_facts *ret, struct err *err)
 {
-	AUTO(X509_free) X509 *cert = ossl_cert(der, err);
 	struct cert_facts facts = { 0 };
 
-	if (!cert)
-		return -1;
 	if (read_hashes(cert, der, &facts, err) == -1 || read_serial(cert, &facts, err) == -1
 	    || read_name(X509_get_subject_name(cert), facts.subject, sizeof(facts.subject), err) == -1
 	    || read_name(X509_get_issuer_name(cert), facts.issuer, sizeof(facts.issuer), err) == -1
@@ -258,6 +255,14 @@ cert_inspect(struct slice der, struct cert_facts *ret, struct err *err)
 		read_subject_addresses(cert, &facts);
 	*ret = facts;
 	return 0;
+}
+
+int
+cert_inspect(struct slice der, struct cert_facts *ret, struct err *err)
+{
+	AUTO(X509_free) X509 *cert = ossl_cert(der, err);
+
+	return cert ? ossl_cert_facts(cert, der, ret, err) : -1;
 }
 
 static int

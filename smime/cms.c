@@ -4,7 +4,6 @@
 
 #include <openssl/err.h>
 
-#include "smime/cert.h"
 #include "smime/limits.h"
 #include "smime/ossl.h"
 #include "smime/remote.h"
@@ -199,11 +198,9 @@ cms_sign(const struct cms_request *request, const struct pieces *content, struct
 	struct remote remote = { .signer = request->signer, .err = err };
 
 	ERR_clear_error();
-	if (cert_inspect(request->cert, &facts, err) == -1 || pick_digest(&facts, &made.alg, err) == -1)
-		return err_wrap(err, "sealing certificate");
 	cert = ossl_cert(request->cert, err);
-	if (!cert)
-		return -1;
+	if (!cert || ossl_cert_facts(cert, request->cert, &facts, err) == -1 || pick_digest(&facts, &made.alg, err) == -1)
+		return err_wrap(err, "sealing certificate");
 	remote.spki = facts.spki;
 	remote.public_key = X509_get0_pubkey(cert);
 	key = remote_key(&remote, err);

@@ -15,6 +15,7 @@
 
 #include "smime/buf.h"
 #include "smime/err.h"
+#include "smime/facts.h"
 
 AUTO_DEFINE(ASN1_TIME, ASN1_TIME_free);
 AUTO_DEFINE(BIGNUM, BN_free);
@@ -37,5 +38,8 @@ int ossl_sha256(struct slice bytes, unsigned char ret[32], struct err *err) MUST
 
 /* A whole DER certificate with nothing behind it; NULL with ERR_CONFIG otherwise. */
 X509 *ossl_cert(struct slice der, struct err *err) MUST_USE;
+
+/* cert_inspect() for a certificate that is open already: opening one costs more than a P-256 signature. */
+int ossl_cert_facts(X509 *cert, struct slice der, struct cert_facts *ret, struct err *err) MUST_USE;
 
 #endif

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/ecdsa.h>
 #include <openssl/rsa.h>
@@ -139,11 +140,28 @@ set_rsa(EVP_PKEY *key, struct remote *remote)
 	return 0;
 }
 
+/* From curve and point: EVP_PKEY_get1_EC_KEY exports and imports the key, which takes longer than signing. */
+static EC_KEY *
+ec_public_half(const EVP_PKEY *key)
+{
+	AUTO(EC_KEY_free) EC_KEY *ec = NULL;
+	unsigned char point[1 + 2 * 66];
+	char curve[64] = "";
+	size_t len = 0;
+
+	if (EVP_PKEY_get_group_name(key, curve, sizeof(curve), NULL) != 1
+	    || EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &len) != 1)
+		return NULL;
+	ec = EC_KEY_new_by_curve_name(OBJ_sn2nid(curve));
+	if (!ec || EC_KEY_oct2key(ec, point, len, NULL) != 1)
+		return NULL;
+	return TAKE(ec);
+}
+
 static int
 set_ec(EVP_PKEY *key, struct remote *remote)
 {
-	AUTO(EC_KEY_free) EC_KEY *public_half = EVP_PKEY_get1_EC_KEY(remote->public_key);
-	AUTO(EC_KEY_free) EC_KEY *ec = public_half ? EC_KEY_dup(public_half) : NULL;
+	AUTO(EC_KEY_free) EC_KEY *ec = ec_public_half(remote->public_key);
 
 	if (!ec || EC_KEY_set_method(ec, ec_method) != 1 || EC_KEY_set_ex_data(ec, ec_index, remote) != 1)
 		return -1;
