@@ -260,7 +260,7 @@ judge(const struct message_case *row, const char *kind, const struct sealed *sea
 		if (!want && i == 0)
 			continue;
 		if ((run("%s >judge.log 2>&1", judges[i]) == 0) != want) {
-			run("cat judge.log; cp message.eml sig.der entity /tmp/ 2>/dev/null");
+			run("cat judge.log");
 			fail_msg("%s, %s, %s: %s says %s", row->name, kind, changed, judges[i], want ? "bad" : "good");
 		}
 		n_judged++;
