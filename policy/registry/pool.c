@@ -91,7 +91,8 @@ conn_open(const char *file, int timeout_ms, struct conn **ret, struct err *err)
 	if (file_identity(file, &conn->dev, &conn->ino, err) == -1)
 		return -1;
 	if (sqlite3_open_v2(file, &conn->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
-		return db_err(conn->db, "opening", err);
+		return err_set(err, ERR_CONFIG, "registry '%s' cannot be opened: %s; its folder and file must be readable by the "
+		    "group of this program's user (mode 2750 and 0640)", file, sqlite3_errmsg(conn->db));
 	if (set_up(conn, timeout_ms, err) == -1)
 		return -1;
 	*ret = TAKE(conn);
