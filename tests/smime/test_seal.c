@@ -303,7 +303,7 @@ check_entity(const struct message_case *row, const struct sealed *sealed, struct
 	if (row->want_entity)
 		(void)find(signed_bytes, row->want_entity);
 	if (sealed->form == SEAL_CLEAR) {
-		const char *first = strstr((const char *)signed_bytes.at, "hp=");
+		const void *first = memmem(signed_bytes.at, signed_bytes.len, "hp=", 3);
 
 		assert_non_null(first);
 		assert_false(memmem(signed_bytes.at, signed_bytes.len, "MIME-Version", 12) != NULL);
