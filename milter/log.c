@@ -1,6 +1,7 @@
 #include "milter/log.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,19 +24,25 @@ static const struct {
 	[LOG_LEVEL_DEBUG] = { LOG_DEBUG, "debug: " },
 };
 
-/* The one writable global of milter/: written by log_open before threads start, then only read. */
+/* Written by log_open before threads start; only the level may change later. */
 static struct {
 	char program[64];
 	enum log_target target;
-	enum log_level most;
+	atomic_int most;
 } setup = { "segel", LOG_TO_STDERR, LOG_LEVEL_INFO };
+
+void
+log_level_set(enum log_level most)
+{
+	atomic_store(&setup.most, (int)most);
+}
 
 void
 log_open(const char *program, enum log_target target, enum log_level most)
 {
 	snprintf(setup.program, sizeof(setup.program), "%s", program);
 	setup.target = target;
-	setup.most = most;
+	log_level_set(most);
 	if (target == LOG_TO_SYSLOG)
 		openlog(setup.program, LOG_PID | LOG_NDELAY, LOG_MAIL);
 }
@@ -76,7 +83,7 @@ log_line(enum log_level level, const char *fmt, ...)
 	char text[LOG_LINE_BYTES];
 	va_list args;
 
-	if (level > setup.most)
+	if ((int)level > atomic_load(&setup.most))
 		return;
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
@@ -88,7 +95,7 @@ log_line(enum log_level level, const char *fmt, ...)
 void
 log_message(enum log_level level, const struct buf *line)
 {
-	if (level <= setup.most)
+	if ((int)level <= atomic_load(&setup.most))
 		put(level, "", buf_text(line));
 }
 

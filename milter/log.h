@@ -21,6 +21,7 @@ enum log_level {
 enum log_target { LOG_TO_STDERR, LOG_TO_SYSLOG };
 
 void log_open(const char *program, enum log_target target, enum log_level most);
+void log_level_set(enum log_level most); /* at any time */
 void log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /*
  * The line about one message: its queue id comes first, so that no word of severity stands before

@@ -35,8 +35,8 @@ static const char usage_text[] =
 	"  --pretend   decide and log, but change and refuse nothing\n"
 	"  -V          print the version and those of its libraries\n"
 	"\n"
-	"Signals: HUP reloads everything (a faulty file keeps the old), TERM and INT finish the\n"
-	"messages in hand (submission.drain), then exit.\n"
+	"Signals: HUP reloads everything (a faulty file keeps the old; socket, user, audit_dir and\n"
+	"log.target need a restart), TERM and INT finish the messages in hand (submission.drain), then exit.\n"
 	"Exit status: 0 good, 1 not started or check failed, 2 wrong usage.\n";
 
 enum { EXIT_USAGE = 2 };
@@ -105,24 +105,39 @@ print_settings(const char *file)
 	return EXIT_SUCCESS;
 }
 
+/* What only the role's own user can tell: may it read, write and ask? */
+static void
+check_as_user(const struct config *config, struct buf *problems)
+{
+	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
+	struct err err;
+
+	if (access(config->submission.audit_dir, W_OK | X_OK) == -1)
+		buf_printf(problems, "submission.audit_dir: '%s': %s\n", config->submission.audit_dir, strerror(errno));
+	if (snapshot_load(config->file, &snapshot, problems) == 0 && keyd_ping(snapshot->keyd, &err) == -1)
+		buf_printf(problems, "keyd.socket: %s\n", err.text);
+}
+
 /* Everything a start would need, without touching anything. */
 static int
 check_only(const char *file)
 {
-	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
+	AUTO(config_free) struct config *config = NULL;
 	AUTO_BUF struct buf problems;
 	struct err err;
+	gid_t group;
 
 	buf_init(&problems, 1024 * 1024);
-	if (snapshot_load(file, &snapshot, &problems) == -1)
+	if (config_load(file, &config, &problems) == -1)
 		return print_problems(&problems);
-	if (priv_socket_folder(snapshot->config->submission.socket, &err) == -1)
+	if (priv_socket_folder(config->submission.socket, &err) == -1)
 		buf_printf(&problems, "submission.socket: %s\n", err.text);
-	if (access(snapshot->config->submission.audit_dir, W_OK | X_OK) == -1)
-		buf_printf(&problems, "submission.audit_dir: '%s': %s\n", snapshot->config->submission.audit_dir,
-		    strerror(errno));
-	if (keyd_ping(snapshot->keyd, &err) == -1)
-		buf_printf(&problems, "keyd.socket: %s\n", err.text);
+	if (priv_group(config->submission.socket_group, &group, &err) == -1)
+		buf_printf(&problems, "submission.socket_group: %s\n", err.text);
+	if (priv_drop(config->submission.user, &err) == -1)
+		buf_printf(&problems, "submission.user: %s\n", err.text);
+	else
+		check_as_user(config, &problems);
 	if (problems.len)
 		return print_problems(&problems);
 	printf("%s: good\n", file);
@@ -190,6 +205,7 @@ reload(struct filter *filter)
 
 	buf_init(&problems, 64 * 1024);
 	if (snapshot_load(filter->file, &snapshot, &problems) == 0) {
+		log_level_set((enum log_level)snapshot->config->log.level);
 		snapshot_put(filter->box, &snapshot);
 		log_line(LOG_LEVEL_INFO, "reloaded %s; messages in hand keep the settings they began with",
 		    filter->file);

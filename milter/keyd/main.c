@@ -154,9 +154,14 @@ check_settings(const struct keyd_settings *settings, struct err *err)
 		return err_wrap(err, "keyd.socket_group");
 	if (priv_socket_folder(settings->socket, err) == -1)
 		return err_wrap(err, "keyd.socket");
+	if (store_load(settings, &store, err) == -1)
+		return -1;
+	/* The rest as the user that will serve. */
+	if (priv_drop(settings->user, err) == -1)
+		return err_wrap(err, "keyd.user");
 	if (access(settings->audit_dir, W_OK | X_OK) == -1)
 		return err_set(err, ERR_CONFIG, "keyd.audit_dir: '%s': %s", settings->audit_dir, strerror(errno));
-	return store_load(settings, &store, err);
+	return 0;
 }
 
 static int

@@ -233,15 +233,22 @@ scene_reload(struct scene *scene)
 }
 
 static void
-write_settings(const struct scene *scene)
+write_settings(const struct scene *scene, const char *language)
 {
 	const char *f = scene->folder;
-	char *text = xasprintf("language = \"en\";\nregistry: { file = \"%s/registry.db\"; timeout = \"10s\"; };\n"
+	char *text = xasprintf("language = \"%s\";\nregistry: { file = \"%s/registry.db\"; timeout = \"10s\"; };\n"
 	    "keyd: { socket = \"%s/keyd/keyd.sock\"; };\nseal: { chain_dir = \"%s/chain\"; };\n"
-	    "limits: { message_size = \"64KiB\"; };\n", f, f, f);
+	    "limits: { message_size = \"64KiB\"; };\n", language, f, f, f);
 
 	write_file(scene, "segel.conf", text);
 	free(text);
+}
+
+void
+scene_speak(struct scene *scene, const char *language)
+{
+	write_settings(scene, language);
+	scene_reload(scene);
 }
 
 struct scene *
@@ -263,7 +270,7 @@ scene_new(size_t n_offices)
 		make_key(scene, i);
 	make_registry(scene);
 	start_keyd(scene);
-	write_settings(scene);
+	write_settings(scene, "en");
 	scene->filter.class = CLASS_SUBMISSION;
 	scene->filter.box = snapshot_box_new();
 	dir = xasprintf("%s/audit", scene->folder);

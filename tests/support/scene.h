@@ -26,6 +26,8 @@ void scene_stop_keyd(struct scene *scene);
 void scene_hold(struct scene *scene, size_t office, bool hold);
 /* A new snapshot of the same settings in the box. */
 void scene_reload(struct scene *scene);
+/* The same with another language: "en" (as at the beginning) or "id". */
+void scene_speak(struct scene *scene, const char *language);
 /* SHA-256 of office i's certificate. */
 void scene_cert(const struct scene *scene, size_t office, unsigned char ret[32]);
 

@@ -119,6 +119,23 @@ somebody_elses_from_is_refused(void **state)
 	refused(OFFICES + 1, 1, ANSWER_REJECT, REASON_LOGIN_MISMATCH);
 }
 
+/* The default language is the users' own. */
+static void
+refusals_speak_the_language_of_the_settings(void **state)
+{
+	AUTO(session_free) struct session *session = connect_client();
+	struct answer answer;
+
+	(void)state;
+	scene_speak(scene, "id");
+	send(session, 1, 2, "x", &answer);
+	scene_speak(scene, "en");
+	assert_int_equal(answer.kind, ANSWER_REJECT);
+	assert_non_null(strstr(answer.text, "LOGIN_MISMATCH: akun ini tidak berhak mengirim atas nama alamat tersebut ("));
+	send(session, 1, 2, "x", &answer);
+	assert_non_null(strstr(answer.text, "LOGIN_MISMATCH: this account may not send under that address ("));
+}
+
 static void
 a_hold_counts_from_the_next_message(void **state)
 {
@@ -400,6 +417,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_is_sealed_for_its_login),
 		cmocka_unit_test(somebody_elses_from_is_refused),
+		cmocka_unit_test(refusals_speak_the_language_of_the_settings),
 		cmocka_unit_test(a_hold_counts_from_the_next_message),
 		cmocka_unit_test(an_aborted_message_leaves_nothing),
 		cmocka_unit_test(a_connection_may_close_anywhere),
