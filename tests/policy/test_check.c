@@ -14,7 +14,8 @@
 
 enum { NOW = 1780000000 };
 
-static char *auth_types[] = { "PLAIN", "SCRAM-SHA-256" };
+static char plain[] = "PLAIN", scram[] = "SCRAM-SHA-256";
+static char *auth_types[] = { plain, scram };
 
 /* One submission with all its facts; the rows change copies of it. */
 struct scene {
