@@ -68,15 +68,12 @@ db_err(sqlite3 *db, const char *what, struct err *err)
 	return err_set(err, ERR_TEMP, "registry '%s': %s: %s", file ? file : "", what, sqlite3_errmsg(db));
 }
 
-/* Rows (at most 2) that the statement finds; their first column's last value. */
+/* Rows (at most 2) that the prepared statement finds; their first column's last value. */
 static int
-count_two(sqlite3 *db, const char *sql, const char *text, int64_t *ret, struct err *err)
+count_two(sqlite3 *db, sqlite3_stmt *stmt, int64_t *ret, struct err *err)
 {
-	AUTO(sqlite3_finalize) sqlite3_stmt *stmt = NULL;
 	int n = 0, rc;
 
-	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK || db_bindf(stmt, "t", text) == -1)
-		return db_err(db, "looking for a certificate", err);
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		*ret = sqlite3_column_int64(stmt, 0);
 		n++;
@@ -84,21 +81,63 @@ count_two(sqlite3 *db, const char *sql, const char *text, int64_t *ret, struct e
 	return rc == SQLITE_DONE ? n : db_err(db, "looking for a certificate", err);
 }
 
+static int
+count_by_id(sqlite3 *db, const char *text, int64_t *ret, struct err *err)
+{
+	static const char sql[] = "SELECT id FROM cert WHERE id = CAST(?1 AS INTEGER) AND CAST(id AS TEXT) = ?1";
+	AUTO(sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+
+	if (strspn(text, "0123456789") != strlen(text) || !*text)
+		return 0;
+	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK || db_bindf(stmt, "t", text) == -1)
+		return db_err(db, "looking for a certificate", err);
+	return count_two(db, stmt, ret, err);
+}
+
+/* The digits given, and `fill` (0 or 15) for those that are not: the ends of a range of hashes. */
+static void
+hash_bound(const char *text, size_t len, unsigned fill, unsigned char ret[32])
+{
+	for (size_t i = 0; i < 64; i++) {
+		unsigned digit = fill;
+
+		if (i < len)
+			digit = text[i] <= '9' ? (unsigned)(text[i] - '0') : (unsigned)((text[i] | 0x20) - 'a' + 10);
+		ret[i / 2] = (unsigned char)(i % 2 ? ret[i / 2] | digit : digit << 4);
+	}
+}
+
+static int
+count_by_hash(sqlite3 *db, const char *text, int64_t *ret, struct err *err)
+{
+	static const char sql[] = "SELECT id FROM cert WHERE sha256 BETWEEN ?1 AND ?2 LIMIT 2";
+	AUTO(sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+	unsigned char from[32], to[32];
+	size_t len = strlen(text);
+
+	if (len < 6 || len > 64 || strspn(text, "0123456789abcdefABCDEF") != len)
+		return 0;
+	hash_bound(text, len, 0, from);
+	hash_bound(text, len, 15, to);
+	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK
+	    || db_bindf(stmt, "bb", from, sizeof(from), to, sizeof(to)) == -1)
+		return db_err(db, "looking for a certificate", err);
+	return count_two(db, stmt, ret, err);
+}
+
 int
 db_cert_from_text(sqlite3 *db, const char *text, int64_t *ret, struct err *err)
 {
-	static const char by_id[] = "SELECT id FROM cert WHERE CAST(id AS TEXT) = ?1";
-	static const char by_hash[] = "SELECT id FROM cert WHERE lower(hex(sha256)) GLOB lower(?1) || '*' LIMIT 2";
-	size_t len = strlen(text);
-	int n = 0, more = 0;
+	int64_t by_id = 0, by_hash = 0;
+	int n = count_by_id(db, text, &by_id, err);
+	int more = n == -1 ? -1 : count_by_hash(db, text, &by_hash, err);
 
-	if (strspn(text, "0123456789") == len && len && (n = count_two(db, by_id, text, ret, err)) == -1)
+	if (more == -1)
 		return -1;
-	if (len >= 6 && len <= 64 && strspn(text, "0123456789abcdefABCDEF") == len
-	    && (more = count_two(db, by_hash, text, ret, err)) == -1)
-		return -1;
-	if (n + more == 1)
+	if (n + more == 1 || (n == 1 && more == 1 && by_id == by_hash)) {
+		*ret = n ? by_id : by_hash;
 		return 1;
+	}
 	if (n + more == 0)
 		(void)err_set(err, ERR_CONFIG, "no certificate '%.70s' is registered; give its number or the first 6 or more "
 		    "digits of its SHA-256 (`segelctl cert list` shows both)", text);

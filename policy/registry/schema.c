@@ -218,7 +218,7 @@ static const char certificates[] =
     " may_encrypt INTEGER NOT NULL CHECK (may_encrypt IN (0, 1)),"
     " not_before INTEGER NOT NULL,"
     " not_after INTEGER NOT NULL,"
-    " der BLOB NOT NULL UNIQUE CHECK (length(der) > 0),"
+    " der BLOB NOT NULL CHECK (length(der) > 0),"
     " state TEXT NOT NULL CHECK (state IN ('aktif', 'ditahan', 'dicabut', 'diganti')),"
     " reason TEXT,"                           /* why it is held or revoked, in words */
     " code TEXT CHECK (code IN (" CODES ")),"
@@ -237,12 +237,12 @@ static const char certificates[] =
     " CHECK (state <> 'diganti' OR successor IS NOT NULL),"
     " CHECK (successor IS NULL OR successor <> id)"
     ") STRICT;"
-    "CREATE INDEX cert_spki ON cert(spki);"
+    "CREATE INDEX cert_spki ON cert(spki, compromised);"
     BY_OFFICER("cert")
     "CREATE TRIGGER cert_never_deleted BEFORE DELETE ON cert"
     " BEGIN SELECT RAISE(ABORT, 'certificates are never deleted; revoke it or end its bindings'); END;"
     "CREATE TRIGGER cert_never_replaced BEFORE INSERT ON cert"
-    " WHEN EXISTS (SELECT 1 FROM cert t WHERE t.id = NEW.id OR t.sha256 = NEW.sha256 OR t.der = NEW.der"
+    " WHEN EXISTS (SELECT 1 FROM cert t WHERE t.id = NEW.id OR t.sha256 = NEW.sha256"
     "  OR (t.issuer = NEW.issuer AND t.serial = NEW.serial))"
     " BEGIN SELECT RAISE(ABORT, 'this certificate, or another one of this issuer and serial number, is registered'); END;"
     "CREATE TRIGGER cert_unchanging BEFORE UPDATE OF id, sha256, spki, issuer, serial, subject, kind, may_sign,"

@@ -338,7 +338,7 @@ enum write_outcome
 write_binding_end(struct registry_writer *writer, const char *id, const char *reason, struct err *err)
 {
 	int64_t found = 0;
-	enum write_outcome outcome = writer_ask(writer, &found, err, "SELECT id FROM binding WHERE CAST(id AS TEXT)=?1", "t", id);
+	enum write_outcome outcome = writer_ask(writer, &found, err, "SELECT id FROM binding WHERE id=CAST(?1 AS INTEGER) AND CAST(id AS TEXT)=?1", "t", id);
 
 	if (outcome == WRITE_NOT_FOUND)
 		return writer_fail(outcome, err, "no binding '%.20s' is registered; `segelctl bind list` shows them", id);
