@@ -214,7 +214,7 @@ raw_flags(struct slice raw)
 static enum change
 qp_change(struct slice body)
 {
-	AUTO_BUF struct buf decoded;
+	AUTO_BUF struct buf decoded = { 0 };
 
 	buf_init(&decoded, LIMIT_MESSAGE_BYTES);
 	if (!canon_decode(body, CTE_QP, &decoded))
@@ -342,8 +342,8 @@ canon_top_cte(struct slice message, const struct part_tree *tree)
 static void
 render_head(struct slice message, const struct part *part, enum cte cte, struct pieces *ret)
 {
-	AUTO_HEAD struct head head;
-	AUTO_BUF struct buf line;
+	AUTO_HEAD struct head head = { 0 };
+	AUTO_BUF struct buf line = { 0 };
 	struct slice whole = { message.at + part->start, part->body - part->start };
 	const struct field *old;
 	size_t from;
@@ -363,7 +363,7 @@ render_head(struct slice message, const struct part *part, enum cte cte, struct 
 static void
 render_qp(struct slice text, struct pieces *ret)
 {
-	AUTO_BUF struct buf encoded;
+	AUTO_BUF struct buf encoded = { 0 };
 
 	/* Three for one, and three for every 72 of those. */
 	buf_init(&encoded, 4 * (size_t)LIMIT_MESSAGE_BYTES);
@@ -374,7 +374,7 @@ render_qp(struct slice text, struct pieces *ret)
 static void
 render_body(struct slice message, const struct part *part, enum cte cte, struct pieces *ret)
 {
-	AUTO_BUF struct buf decoded;
+	AUTO_BUF struct buf decoded = { 0 };
 	struct slice body = body_of(message, part);
 	size_t len = 0;
 	void *encoded;

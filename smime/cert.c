@@ -312,7 +312,7 @@ is_private_key(struct slice file)
 int
 cert_read(struct slice file, struct buf *der, struct err *err)
 {
-	AUTO_BUF struct buf found;
+	AUTO_BUF struct buf found = { 0 };
 	AUTO(X509_free) X509 *cert = NULL;
 	struct buf swap;
 

@@ -302,7 +302,7 @@ whole_len(size_t len)
 int
 cms_attach(const struct cms_signed *detached, const struct pieces *content, struct pieces *ret, struct err *err)
 {
-	AUTO_BUF struct buf front;
+	AUTO_BUF struct buf front = { 0 };
 	struct seam seam;
 	size_t octets = whole_len(content->len);
 	size_t inner;

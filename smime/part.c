@@ -268,7 +268,7 @@ static void
 end_head(struct scan *scan, size_t body)
 {
 	struct part *part = &scan->tree->parts[scan->current];
-	AUTO_HEAD struct head head;
+	AUTO_HEAD struct head head = { 0 };
 
 	head_scan((struct slice){ scan->bytes.at + part->start, body - part->start }, &head);
 	part->body = body;

@@ -139,7 +139,7 @@ build_entity(const struct source *source, struct pieces *ret, struct err *err)
 	struct slice message = source->request->message;
 	bool opaque = source->request->facts->form == BODY_OPAQUE;
 	enum cte cte = opaque ? CTE_UNKNOWN : canon_top_cte(message, &source->tree);
-	AUTO_BUF struct buf head;
+	AUTO_BUF struct buf head = { 0 };
 
 	buf_init(&head, LIMIT_HEADER_BYTES + LIMIT_FIELD_BYTES);
 	add_protected_fields(source, &head);

@@ -18,7 +18,7 @@ settings_file(struct ctl *ctl)
 static enum ctl_exit
 load(struct ctl *ctl, struct config **ret)
 {
-	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf problems = { 0 };
 
 	buf_init(&problems, SETTINGS_BYTES);
 	if (config_load(settings_file(ctl), ret, &problems) == 0)
@@ -108,7 +108,7 @@ static enum ctl_exit
 dump(struct ctl *ctl)
 {
 	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf text;
+	AUTO_BUF struct buf text = { 0 };
 	enum ctl_exit result = load(ctl, &config);
 
 	if (result != CTL_OK)
@@ -124,7 +124,7 @@ dump(struct ctl *ctl)
 static enum ctl_exit
 sample(struct ctl *ctl)
 {
-	AUTO_BUF struct buf text;
+	AUTO_BUF struct buf text = { 0 };
 
 	buf_init(&text, SETTINGS_BYTES);
 	setting_sample(&text);

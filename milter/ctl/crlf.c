@@ -25,7 +25,7 @@ with_crlf(struct slice in, struct buf *ret)
 int
 ctl_read_message(const char *file, struct buf *ret, struct err *err)
 {
-	AUTO_BUF struct buf raw;
+	AUTO_BUF struct buf raw = { 0 };
 
 	buf_init(&raw, LIMIT_MESSAGE_BYTES);
 	if (ctl_read_file(file, LIMIT_MESSAGE_BYTES, &raw, err) == -1)

@@ -12,7 +12,7 @@ static enum ctl_exit
 load_table(struct ctl *ctl, struct action_table *ret)
 {
 	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf problems = { 0 };
 
 	table_defaults(ret);
 	if (ctl_flag(ctl, "defaults"))
@@ -61,7 +61,7 @@ show(struct ctl *ctl)
 {
 	struct action_table table;
 	enum ctl_exit result = load_table(ctl, &table);
-	AUTO_BUF struct buf text;
+	AUTO_BUF struct buf text = { 0 };
 
 	if (result != CTL_OK)
 		return result;

@@ -36,7 +36,7 @@ materials_done(struct materials *materials)
 static int
 load_materials(struct ctl *ctl, struct materials *ret, struct err *err)
 {
-	AUTO_BUF struct buf cert;
+	AUTO_BUF struct buf cert = { 0 };
 
 	buf_init(&cert, LIMIT_CERT_BYTES);
 	buf_init(&ret->message, LIMIT_MESSAGE_BYTES);

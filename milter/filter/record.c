@@ -124,7 +124,7 @@ collect(const struct record *record, struct pairs *ret)
 static void
 log_pairs(enum log_level level, const char *queue_id, const struct pairs *pairs, const char *more)
 {
-	AUTO_BUF struct buf line;
+	AUTO_BUF struct buf line = { 0 };
 
 	buf_init(&line, 8192);
 	log_escape(&line, queue_id ? queue_id : "NOQUEUE");

@@ -227,7 +227,7 @@ check_status(const struct keyd_client *client, const struct wire_answer *answer,
 static int
 call_agent(struct keyd_client *client, struct wire_request *request, struct call *call, struct err *err)
 {
-	AUTO_BUF struct buf bytes;
+	AUTO_BUF struct buf bytes = { 0 };
 
 	buf_init(&bytes, WIRE_LENGTH_BYTES + WIRE_FRAME_BYTES);
 	request->number = next_number(client);

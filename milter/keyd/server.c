@@ -115,7 +115,7 @@ send_answer(const struct connection *connection, const struct buf *answer)
 static void
 on_failed_read(const struct connection *connection, bool malformed, bool in_frame, const char *text)
 {
-	AUTO_BUF struct buf answer;
+	AUTO_BUF struct buf answer = { 0 };
 
 	buf_init(&answer, WIRE_FRAME_BYTES);
 	if (malformed) {
@@ -132,8 +132,8 @@ serve_one(const struct connection *connection)
 {
 	const struct server_options *options = &connection->server->options;
 	struct agent *agent = connection->server->agent;
-	AUTO_BUF struct buf frame;
-	AUTO_BUF struct buf answer;
+	AUTO_BUF struct buf frame = { 0 };
+	AUTO_BUF struct buf answer = { 0 };
 	struct err err = { .kind = ERR_NONE };
 	bool malformed, keep;
 	int idle = agent_may_sign(agent, connection->peer.uid) ? options->idle_ms : options->frame_ms;

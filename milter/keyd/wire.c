@@ -126,7 +126,7 @@ add_frame(struct buf *ret, const struct buf *frame)
 int
 wire_request_render(const struct wire_request *request, struct buf *ret, struct err *err)
 {
-	AUTO_BUF struct buf frame;
+	AUTO_BUF struct buf frame = { 0 };
 
 	buf_init(&frame, WIRE_FRAME_BYTES);
 	add_head(&frame, request->op, request->number);
@@ -139,7 +139,7 @@ wire_request_render(const struct wire_request *request, struct buf *ret, struct 
 void
 wire_answer_render(const struct wire_answer *answer, struct buf *ret)
 {
-	AUTO_BUF struct buf frame;
+	AUTO_BUF struct buf frame = { 0 };
 	struct slice payload = answer->payload;
 
 	if (payload.len > WIRE_TEXT_BYTES)

@@ -43,7 +43,7 @@ static void
 empty_file_gives_every_default(void **state)
 {
 	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf problems = { 0 };
 
 	(void)state;
 	config = load("", &problems);
@@ -63,7 +63,7 @@ static void
 values_are_taken(void **state)
 {
 	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf problems = { 0 };
 	const struct keyd_key_setting *keys;
 	size_t n;
 
@@ -136,7 +136,7 @@ problems_are_named(void **state)
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
 		AUTO(config_free) struct config *config = NULL;
-		AUTO_BUF struct buf problems;
+		AUTO_BUF struct buf problems = { 0 };
 
 		config = load(rows[i].text, &problems);
 		if (config || !strstr(buf_text(&problems), rows[i].want))
@@ -148,7 +148,7 @@ static void
 all_problems_at_once(void **state)
 {
 	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf problems = { 0 };
 
 	(void)state;
 	config = load("langauge = \"en\";\npretend = 3;\nlimits: { recipients = 0; };\n", &problems);
@@ -161,7 +161,7 @@ all_problems_at_once(void **state)
 static void
 missing_file_is_a_problem(void **state)
 {
-	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf problems = { 0 };
 	struct config *config = NULL;
 
 	(void)state;
@@ -176,10 +176,10 @@ dump_reads_back(void **state)
 {
 	AUTO(config_free) struct config *config = NULL;
 	AUTO(config_free) struct config *again = NULL;
-	AUTO_BUF struct buf problems;
-	AUTO_BUF struct buf problems_again;
-	AUTO_BUF struct buf first;
-	AUTO_BUF struct buf second;
+	AUTO_BUF struct buf problems = { 0 };
+	AUTO_BUF struct buf problems_again = { 0 };
+	AUTO_BUF struct buf first = { 0 };
+	AUTO_BUF struct buf second = { 0 };
 
 	(void)state;
 	config = load("keyd: { keys = ( { file = \"/k\\\"1\"; passphrase_file = \"/p\\\\1\"; } ); };\n"
@@ -203,11 +203,11 @@ sample_is_the_defaults(void **state)
 {
 	AUTO(config_free) struct config *config = NULL;
 	AUTO(config_free) struct config *defaults = NULL;
-	AUTO_BUF struct buf problems;
-	AUTO_BUF struct buf no_problems;
-	AUTO_BUF struct buf sample;
-	AUTO_BUF struct buf a;
-	AUTO_BUF struct buf b;
+	AUTO_BUF struct buf problems = { 0 };
+	AUTO_BUF struct buf no_problems = { 0 };
+	AUTO_BUF struct buf sample = { 0 };
+	AUTO_BUF struct buf a = { 0 };
+	AUTO_BUF struct buf b = { 0 };
 
 	(void)state;
 	buf_init(&sample, 65536);
@@ -228,7 +228,7 @@ settings_table_is_sound(void **state)
 {
 	(void)state;
 	for (const struct setting *setting = settings; setting->name; setting++) {
-		AUTO_BUF struct buf allowed;
+		AUTO_BUF struct buf allowed = { 0 };
 
 		assert_non_null(setting->help);
 		assert_non_null(setting->fallback);

@@ -259,7 +259,7 @@ static void
 action_table_as_committed(void **state)
 {
 	struct action_table table;
-	AUTO_BUF struct buf text;
+	AUTO_BUF struct buf text = { 0 };
 
 	(void)state;
 	buf_init(&text, 65536);
@@ -271,7 +271,7 @@ action_table_as_committed(void **state)
 static void
 sample_settings_as_committed(void **state)
 {
-	AUTO_BUF struct buf text;
+	AUTO_BUF struct buf text = { 0 };
 
 	(void)state;
 	buf_init(&text, 65536);

@@ -144,7 +144,7 @@ test_fields(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(texts); i++) {
-		AUTO_HEAD struct head head;
+		AUTO_HEAD struct head head = { 0 };
 		struct mailbox_facts facts;
 
 		head_scan(*texts[i], &head);

@@ -131,7 +131,7 @@ test_decode(void **state)
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(decodes); i++) {
 		struct slice text = heap_text(decodes[i].text);
-		AUTO_BUF struct buf out;
+		AUTO_BUF struct buf out = { 0 };
 		bool good;
 
 		buf_init(&out, 1000);
@@ -209,10 +209,10 @@ random_message(struct buf *buf, unsigned *seed)
 static void
 render(struct slice message, size_t index)
 {
-	AUTO_TREE struct part_tree tree;
-	AUTO_HEAD struct head head;
+	AUTO_TREE struct part_tree tree = { 0 };
+	AUTO_HEAD struct head head = { 0 };
 	AUTO_PIECES struct pieces pieces = { 0 };
-	AUTO_BUF struct buf out;
+	AUTO_BUF struct buf out = { 0 };
 	char name[40];
 
 	part_scan(message, &tree);
@@ -240,7 +240,7 @@ test_python_agrees(void **state)
 	(void)state;
 	world_open(&world);
 	for (size_t i = 0; i < n; i++) {
-		AUTO_BUF struct buf text;
+		AUTO_BUF struct buf text = { 0 };
 		struct slice message;
 
 		buf_init(&text, 1024 * 1024);

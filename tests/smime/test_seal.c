@@ -179,7 +179,7 @@ join(const struct sealed *sealed)
 static void
 write_message(const char *name, struct slice message, const struct sealed *sealed, struct slice body)
 {
-	AUTO_HEAD struct head head;
+	AUTO_HEAD struct head head = { 0 };
 	FILE *file = fopen(name, "we");
 
 	head_scan(message, &head);
@@ -321,7 +321,7 @@ check_case(struct state *state, const struct message_case *row, size_t index, si
 	AUTO(seal_free) struct sealed *sealed = NULL;
 	struct slice body;
 	struct slice entity;
-	AUTO_BUF struct buf der;
+	AUTO_BUF struct buf der = { 0 };
 
 	assert_int_equal(smime_inspect(message, &facts, &err), 0);
 	if (facts.mime != MIME_CLEAR || facts.form != row->want_form)
@@ -382,7 +382,7 @@ test_attributes(void **given)
 	AUTO(seal_free) struct sealed *sealed = NULL;
 	struct err err = { 0 };
 	struct slice body, entity;
-	AUTO_BUF struct buf der;
+	AUTO_BUF struct buf der = { 0 };
 
 	assert_int_equal(seal_with(*given, 2, message, SEAL_CLEAR, &sealed, &err), 0);
 	assert_non_null(strstr(sealed->content_type, "micalg=sha-384"));

@@ -103,7 +103,7 @@ read_cert(const struct scene *scene, size_t i, struct buf *der)
 void
 scene_cert(const struct scene *scene, size_t office, unsigned char ret[32])
 {
-	AUTO_BUF struct buf der;
+	AUTO_BUF struct buf der = { 0 };
 	struct cert_facts facts;
 	struct err err;
 
@@ -115,7 +115,7 @@ scene_cert(const struct scene *scene, size_t office, unsigned char ret[32])
 static void
 register_office(struct registry_writer *writer, const struct scene *scene, size_t i)
 {
-	AUTO_BUF struct buf der;
+	AUTO_BUF struct buf der = { 0 };
 	struct cert_facts facts;
 	char address[64], login[32], cert[32];
 	struct new_binding binding = { .cert = cert, .purpose = PURPOSE_SEAL, .address = address, .from = SCENE_NOW - 1000 };
@@ -221,7 +221,7 @@ scene_reload(struct scene *scene)
 {
 	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
 	char *file = xasprintf("%s/segel.conf", scene->folder);
-	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf problems = { 0 };
 
 	buf_init(&problems, 4096);
 	if (snapshot_load(file, &snapshot, &problems) == -1) {
@@ -343,7 +343,7 @@ scene_eom(struct session *session, struct answer *ret)
 char *
 scene_body(const struct edit_plan *plan)
 {
-	AUTO_BUF struct buf body;
+	AUTO_BUF struct buf body = { 0 };
 
 	buf_init(&body, 16 * 1024 * 1024);
 	for (size_t i = 0; i < plan->sealed->n_body; i++)

@@ -237,7 +237,7 @@ static const struct change changes[] = {
 static void
 check_change(const struct world *world, const struct buf *whole, const struct change *row)
 {
-	AUTO_BUF struct buf changed;
+	AUTO_BUF struct buf changed = { 0 };
 	struct seen seen;
 
 	buf_init(&changed, FILE_CAP);
@@ -262,7 +262,7 @@ static void
 test_changes_are_found(void **state)
 {
 	const struct world *world = *state;
-	AUTO_BUF struct buf whole;
+	AUTO_BUF struct buf whole = { 0 };
 
 	write_records(world, 10);
 	read_file(world->file, &whole);
@@ -275,7 +275,7 @@ static void
 test_each_flipped_bit_is_found(void **state)
 {
 	const struct world *world = *state;
-	AUTO_BUF struct buf whole;
+	AUTO_BUF struct buf whole = { 0 };
 
 	write_records(world, 3);
 	read_file(world->file, &whole);
@@ -314,7 +314,7 @@ static const struct tail tails[] = {
 static void
 check_tail(const struct world *world, const struct buf *whole, const struct tail *row)
 {
-	AUTO_BUF struct buf torn;
+	AUTO_BUF struct buf torn = { 0 };
 	struct seen seen;
 
 	buf_init(&torn, FILE_CAP);
@@ -344,7 +344,7 @@ static void
 test_torn_tail_is_closed_off(void **state)
 {
 	const struct world *world = *state;
-	AUTO_BUF struct buf whole;
+	AUTO_BUF struct buf whole = { 0 };
 
 	write_records(world, 10);
 	read_file(world->file, &whole);
@@ -378,7 +378,7 @@ static void
 test_changed_last_record_is_refused(void **state)
 {
 	const struct world *world = *state;
-	AUTO_BUF struct buf whole;
+	AUTO_BUF struct buf whole = { 0 };
 	struct audit *audit = NULL;
 	struct err err = { 0 };
 
@@ -481,7 +481,7 @@ test_values_come_back(void **state)
 	for (size_t i = 0; i < N_ELEMENTS(values); i++) {
 		AUTO(audit_close) struct audit *audit = opened(world);
 		AUTO(xfree) char *block = xstrdup(values[i].value);
-		AUTO_BUF struct buf file;
+		AUTO_BUF struct buf file = { 0 };
 
 		append(audit, "value", "key", block);
 		read_file(world->file, &file);

@@ -31,7 +31,7 @@ test_escape(void **state)
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(escapes); i++) {
 		AUTO(xfree) char *block = xstrdup(escapes[i].text);
-		AUTO_BUF struct buf line;
+		AUTO_BUF struct buf line = { 0 };
 
 		buf_init(&line, 1024);
 		log_escape(&line, block);
@@ -44,7 +44,7 @@ static size_t
 escaped_len(size_t len)
 {
 	AUTO(xfree) char *text = xcalloc(len + 1, 1);
-	AUTO_BUF struct buf line;
+	AUTO_BUF struct buf line = { 0 };
 
 	memset(text, 'x', len);
 	buf_init(&line, 4096);

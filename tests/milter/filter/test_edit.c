@@ -18,7 +18,7 @@ plan_text(const char *fields, bool sealing, const char *sender)
 	struct sealed *sealed = sealing ? xcalloc(1, sizeof(*sealed)) : NULL;
 	AUTO(edit_plan_free) struct edit_plan *plan = NULL;
 	AUTO_HEAD struct head head = { 0 };
-	AUTO_BUF struct buf text;
+	AUTO_BUF struct buf text = { 0 };
 	char *block = xstrdup(fields); /* exactly sized: a read beyond it is seen */
 
 	if (sealing) {

@@ -79,8 +79,8 @@ add_answer(const struct wire_request *request, enum act act, struct buf *ret)
 static bool
 act_once(struct agent *agent, int fd)
 {
-	AUTO_BUF struct buf frame;
-	AUTO_BUF struct buf answer;
+	AUTO_BUF struct buf frame = { 0 };
+	AUTO_BUF struct buf answer = { 0 };
 	struct wire_request request;
 	struct err err;
 	size_t i;

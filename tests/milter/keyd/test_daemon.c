@@ -666,8 +666,8 @@ connected(const struct world *world)
 static enum wire_status
 last_answer(int fd, int wait_ms)
 {
-	AUTO_BUF struct buf frame;
-	AUTO_BUF struct buf more;
+	AUTO_BUF struct buf frame = { 0 };
+	AUTO_BUF struct buf more = { 0 };
 	struct wire_answer answer;
 	struct err err;
 	enum channel_end end;

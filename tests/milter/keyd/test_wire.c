@@ -32,7 +32,7 @@ sample(void)
 static unsigned char *
 rendered(const struct wire_request *request, size_t *ret_len)
 {
-	AUTO_BUF struct buf bytes;
+	AUTO_BUF struct buf bytes = { 0 };
 	struct err err;
 	unsigned char *frame;
 	size_t len;
@@ -142,7 +142,7 @@ static void
 test_texts_have_a_cap(void **state)
 {
 	AUTO(xfree) char *text = xcalloc(WIRE_TEXT_BYTES + 2, 1);
-	AUTO_BUF struct buf out;
+	AUTO_BUF struct buf out = { 0 };
 	struct wire_request request = sample();
 	struct err err;
 
@@ -192,7 +192,7 @@ test_answers(void **state)
 	(void)state;
 	for (int status = WIRE_STATUS_OK; status <= WIRE_STATUS_INTERNAL; status++) {
 		struct wire_answer answer = { WIRE_OP_SIGN, 7, (enum wire_status)status, slice_of("text") }, got;
-		AUTO_BUF struct buf out;
+		AUTO_BUF struct buf out = { 0 };
 		struct err err;
 
 		buf_init(&out, 64 * 1024);
