@@ -90,7 +90,8 @@ AUTO_DEFINE(struct registry, registry_close);
 /*
  * The certificate for this address and purpose at this time. Bound to the address itself first,
  * then to its unit, then to its domain; the first level with a current binding decides, so a
- * certificate on hold is not passed over for the next level's.
+ * certificate on hold is not passed over for the next level's. Only in a partner's domain does a
+ * domain's binding also answer for an address that nobody registered here (`known` stays false).
  */
 void registry_lookup(struct registry *registry, const char *address, enum purpose purpose, time_t at,
     struct registry_found *ret);
