@@ -109,6 +109,28 @@ check_mime(const struct policy_input *input, struct findings *findings)
 		finding_add(findings, REASON_SIG_UNSUPPORTED, "layer=other");
 }
 
+/* Also in mail that its author signed: a key that has been mailed is no secret any more. */
+static void
+check_material(const struct policy_input *input, struct findings *findings)
+{
+	const struct message_facts *message = input->message;
+
+	if (*message->limit)
+		return; /* nobody read on; PARSE_LIMIT speaks for it */
+	switch (message->material) {
+	case MATERIAL_NONE:
+		return;
+	case MATERIAL_PKCS12:
+	case MATERIAL_PRIVATE_KEY:
+		finding_add(findings, REASON_KEY_MATERIAL, "found=%s by=%s part=%zu", material_name(message->material),
+		    message->material_by, message->material_part);
+		return;
+	case MATERIAL_UNKNOWN:
+		break;
+	}
+	finding_add(findings, REASON_INTERNAL, "material=%s", material_name(message->material));
+}
+
 static void
 check_from(const struct policy_input *input, struct findings *findings)
 {
@@ -293,6 +315,7 @@ const struct check checks[] = {
 	{ "limits", STAGE_MESSAGE, SUBMISSION, check_limits, { REASON_PARSE_LIMIT } },
 	{ "mime", STAGE_MESSAGE, SUBMISSION, check_mime,
 	  { REASON_MIME_AMBIGUOUS, REASON_SIG_UNSUPPORTED, REASON_INTERNAL } },
+	{ "material", STAGE_MESSAGE, SUBMISSION, check_material, { REASON_KEY_MATERIAL, REASON_INTERNAL } },
 	{ "from", STAGE_MESSAGE, SUBMISSION, check_from, { REASON_FROM_AMBIGUOUS } },
 	{ "ownership", STAGE_MESSAGE, SUBMISSION, check_ownership,
 	  { REASON_LOGIN_MISMATCH, REASON_REG_UNAVAILABLE, REASON_INTERNAL } },

@@ -65,6 +65,22 @@ body_form_name(enum body_form form)
 }
 
 const char *
+material_name(enum material material)
+{
+	switch (material) {
+	case MATERIAL_UNKNOWN:
+		return "unknown";
+	case MATERIAL_NONE:
+		return "none";
+	case MATERIAL_PKCS12:
+		return "pkcs12";
+	case MATERIAL_PRIVATE_KEY:
+		return "private-key";
+	}
+	return "unknown";
+}
+
+const char *
 key_kind_name(enum key_kind kind)
 {
 	switch (kind) {

@@ -45,6 +45,14 @@ enum body_form {
 	BODY_OPAQUE,   /* re-encoding would touch a signed, encrypted or message/rfc822 part */
 };
 
+/* A private key in the message (material.h). */
+enum material {
+	MATERIAL_UNKNOWN,     /* not looked for */
+	MATERIAL_NONE,
+	MATERIAL_PKCS12,      /* certificate and private key in one file, or a part that is called so */
+	MATERIAL_PRIVATE_KEY,
+};
+
 struct mailbox_facts {
 	enum mailbox_state state;
 	char address[LIMIT_ADDRESS_BYTES + 1]; /* addr-spec as written, when MAILBOX_ONE (UTF-8 possible) */
@@ -58,6 +66,9 @@ struct message_facts {
 	char mime_why[160];
 	enum layer outer;
 	enum body_form form;
+	enum material material;
+	size_t material_part;    /* which part it is, counted from 1 in the order of the bytes */
+	char material_by[16];    /* what told: media-type, file-name or content */
 	char limit[64];          /* name of the first limit exceeded, "" = none */
 	char message_id[LIMIT_TOKEN_BYTES + 1]; /* escaped; "" = none */
 	size_t size;             /* bytes, header and body */
@@ -105,6 +116,7 @@ const char *mailbox_state_name(enum mailbox_state state);
 const char *mime_state_name(enum mime_state state);
 const char *layer_name(enum layer layer);
 const char *body_form_name(enum body_form form);
+const char *material_name(enum material material);
 const char *key_kind_name(enum key_kind kind);
 
 enum cert_time cert_time_at(const struct cert_facts *cert, time_t now);

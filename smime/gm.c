@@ -140,6 +140,27 @@ gm_disagrees(struct slice message, const struct part_tree *tree, const struct ma
 	return why;
 }
 
+bool
+gm_file_name(struct slice value, const char *param, char ret[GM_NAME_BYTES])
+{
+	AUTO(xfree) char *text = slice_dup(value);
+	AUTO_OBJECT GMimeParamList *list = NULL;
+	const char *params = strchr(text, ';'), *name;
+	GMimeParam *found;
+	size_t len;
+
+	init_once();
+	list = params ? g_mime_param_list_parse(NULL, params + 1) : NULL;
+	found = list ? g_mime_param_list_get_parameter(list, param) : NULL;
+	name = found ? g_mime_param_get_value(found) : NULL;
+	if (!name)
+		return false;
+	len = strlen(name);
+	name += len < GM_NAME_BYTES ? 0 : len - (GM_NAME_BYTES - 1);
+	memcpy(ret, name, strlen(name) + 1);
+	return true;
+}
+
 static void
 add_filter(GMimeStream *stream, GMimeFilter *filter)
 {

@@ -20,6 +20,15 @@
 const char *gm_disagrees(struct slice message, const struct part_tree *tree, const struct mailbox_facts *from,
     const struct mailbox_facts *sender);
 
+enum { GM_NAME_BYTES = 256 };
+
+/*
+ * A parameter of a Content-Type or Content-Disposition value ("name", "filename") as mail programs
+ * show it: RFC 2231 and encoded words undone. False where it has none; a longer one loses its
+ * beginning. UTF-8 or whatever the sender wrote, NUL-terminated.
+ */
+bool gm_file_name(struct slice value, const char *param, char ret[GM_NAME_BYTES]);
+
 /*
  * The pieces' bytes, one behind the other, in base64: lines of 76, CRLF. Never NULL: GLib ends the
  * process when memory is out. Free with gm_free.

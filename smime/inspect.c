@@ -6,6 +6,7 @@
 #include "smime/address.h"
 #include "smime/canon.h"
 #include "smime/gm.h"
+#include "smime/material.h"
 #include "smime/part.h"
 
 /* RFC 5322 3.6: at most one of each. A reader that shows the other one shows another message. */
@@ -143,8 +144,8 @@ set_limit(const struct head *head, const struct part_tree *tree, struct message_
 int
 smime_inspect(struct slice message, struct message_facts *ret, struct err *err)
 {
-	AUTO_TREE struct part_tree tree;
-	AUTO_HEAD struct head head;
+	AUTO_TREE struct part_tree tree = { 0 };
+	AUTO_HEAD struct head head = { 0 };
 	struct message_facts facts = { .size = message.len };
 
 	(void)err;
@@ -161,6 +162,7 @@ smime_inspect(struct slice message, struct message_facts *ret, struct err *err)
 		set_mime(message, &head, &tree, &facts);
 		facts.outer = outer_layer(&tree);
 		facts.form = canon_form(message, &tree, &head);
+		material_find(message, &tree, &facts);
 	}
 	*ret = facts;
 	return 0;

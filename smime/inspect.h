@@ -3,7 +3,7 @@
  *
  * Checks: structure (our scanner against GMime's reading: part tree, media types, From
  * mailboxes), caps of limits.h, From and Sender, outermost cryptographic layer, and how
- * the body may be sealed. The scanner enforces the caps before GMime sees a byte.
+ * the body may be sealed, and private keys in it (material.h). The scanner enforces the caps before GMime sees a byte.
  * Does not check: signatures, certificates, whether the From may be used (policy/).
  *
  * `message` is header block, empty line and body, CRLF line ends as the MTA passes them;

@@ -51,8 +51,8 @@ print_facts(struct ctl *ctl, const struct question *question)
 	    ctl_option(ctl, "login") ? "" : " (assumed; see --login --auth-type --tls --sender)");
 	fprintf(ctl->out, "from:     %s ", mailbox_state_name(message->from.state));
 	ctl_print(ctl, message->from.address);
-	fprintf(ctl->out, "\nmime:     %s %s\nlayer:    %s\nbody:     %s\n", mime_state_name(message->mime), message->mime_why,
-	    layer_name(message->outer), body_form_name(message->form));
+	fprintf(ctl->out, "\nmime:     %s %s\nlayer:    %s\nbody:     %s\nkeys:     %s\n", mime_state_name(message->mime),
+	    message->mime_why, layer_name(message->outer), body_form_name(message->form), material_name(message->material));
 	if (message->outer == LAYER_NONE) {
 		fprintf(ctl->out, "registry: ");
 		ctl_print(ctl, seal->why);
@@ -89,7 +89,7 @@ judge(const struct question *question, time_t now, struct judgement *ret)
 static void
 print_judgement(struct ctl *ctl, const struct question *question, const struct judgement *judgement)
 {
-	AUTO_BUF struct buf text;
+	AUTO_BUF struct buf text = { 0 };
 
 	buf_init(&text, 64 * 1024);
 	explain_verdict(CLASS_SUBMISSION, &judgement->findings, &question->config->table, &judgement->verdict,
@@ -114,10 +114,10 @@ print_json(struct ctl *ctl, const struct question *question, const struct judgem
 {
 	const struct message_facts *message = &question->gathered.message;
 	const struct transport_facts *transport = &question->transport;
-	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:b}", "class", "submission", "login",
+	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:b}", "class", "submission", "login",
 	    transport->login, "auth_type", transport->auth_type, "tls", transport->tls_version, "from",
 	    message->from.address, "mime", mime_state_name(message->mime), "layer", layer_name(message->outer), "body",
-	    body_form_name(message->form), "registry", question->gathered.registry.seal.why, "action",
+	    body_form_name(message->form), "keys", material_name(message->material), "registry", question->gathered.registry.seal.why, "action",
 	    action_name(judgement->verdict.action), "findings", findings_json(&judgement->findings), "sealed",
 	    judgement->seals);
 
@@ -147,7 +147,7 @@ answer(struct ctl *ctl, const struct question *question)
 static enum ctl_exit
 open_question(struct ctl *ctl, struct question *ret)
 {
-	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf problems = { 0 };
 	AUTO(xfree) char *registry = NULL;
 	struct err err;
 
@@ -181,7 +181,7 @@ explain(struct ctl *ctl)
 {
 	struct question question = { .config = NULL };
 	char from[LIMIT_ADDRESS_BYTES + 1];
-	AUTO_BUF struct buf message;
+	AUTO_BUF struct buf message = { 0 };
 	struct err err;
 	enum ctl_exit result = open_question(ctl, &question);
 

@@ -40,7 +40,8 @@ spotless(void)
 		.message = {
 			.from = { .state = MAILBOX_ONE, .address = "budi@kota.go.id" },
 			.sender = { .state = MAILBOX_NONE },
-			.mime = MIME_CLEAR, .outer = LAYER_NONE, .form = BODY_CLEAN, .size = 1000,
+			.mime = MIME_CLEAR, .outer = LAYER_NONE, .form = BODY_CLEAN, .material = MATERIAL_NONE,
+			.size = 1000,
 		},
 		.registry = {
 			.owns_from = LOGIN_OWNS, .owns_envelope = LOGIN_OWNS, .owns_sender = LOGIN_UNAVAILABLE,
@@ -92,6 +93,11 @@ CHANGE(ambiguous_mime, s->message.mime = MIME_AMBIGUOUS)
 CHANGE(mime_not_looked_at, s->message.mime = MIME_UNKNOWN)
 CHANGE(layer_not_looked_at, s->message.outer = LAYER_UNKNOWN)
 CHANGE(form_not_looked_at, s->message.form = BODY_UNKNOWN)
+CHANGE(material_not_looked_for, s->message.material = MATERIAL_UNKNOWN)
+CHANGE(pkcs12, s->message.material = MATERIAL_PKCS12)
+CHANGE(private_key, s->message.material = MATERIAL_PRIVATE_KEY)
+CHANGE(private_key_signed, s->message.material = MATERIAL_PRIVATE_KEY; s->message.outer = LAYER_SIGNED)
+CHANGE(over_a_limit_unread, SET(s->message.limit, "mime_parts"); s->message.material = MATERIAL_UNKNOWN)
 CHANGE(certs_only, s->message.outer = LAYER_OTHER)
 CHANGE(no_from, s->message.from.state = MAILBOX_NONE)
 CHANGE(two_from, s->message.from.state = MAILBOX_AMBIGUOUS)
@@ -146,6 +152,8 @@ static const struct {
 	REFUSED(long_sender, PARSE_LIMIT),
 	GOOD(opaque), REFUSED(ambiguous_mime, MIME_AMBIGUOUS), DEFERRED(mime_not_looked_at, INTERNAL),
 	DEFERRED(layer_not_looked_at, INTERNAL), DEFERRED(form_not_looked_at, INTERNAL), REFUSED(certs_only, SIG_UNSUPPORTED),
+	REFUSED(pkcs12, KEY_MATERIAL), REFUSED(private_key, KEY_MATERIAL), REFUSED(private_key_signed, KEY_MATERIAL),
+	DEFERRED(material_not_looked_for, INTERNAL), REFUSED(over_a_limit_unread, PARSE_LIMIT),
 	REFUSED(no_from, FROM_AMBIGUOUS), REFUSED(two_from, FROM_AMBIGUOUS), REFUSED(from_not_looked_at, FROM_AMBIGUOUS),
 	REFUSED(two_senders, FROM_AMBIGUOUS), REFUSED(sender_not_looked_at, FROM_AMBIGUOUS),
 	REFUSED(others_from, LOGIN_MISMATCH), REFUSED(unregistered_login, LOGIN_MISMATCH),

@@ -203,6 +203,10 @@ test_names(void **state)
 		for (int n = 0; n < i; n++)
 			assert_string_not_equal(layer_name((enum layer)i), layer_name((enum layer)n));
 	}
+	for (int i = 0; i <= MATERIAL_PRIVATE_KEY; i++) {
+		for (int n = 0; n < i; n++)
+			assert_string_not_equal(material_name((enum material)i), material_name((enum material)n));
+	}
 	for (int i = 0; i <= BODY_OPAQUE; i++) {
 		for (int n = 0; n < i; n++) {
 			assert_string_not_equal(body_form_name((enum body_form)i), body_form_name((enum body_form)n));
