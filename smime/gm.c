@@ -88,6 +88,7 @@ compare(struct walk *walk, GMimeObject *object, size_t depth)
 	return NULL;
 }
 
+/* GMime undoes the A-labels of a domain (RFC 5890 2.3.2.1): then its form with them must be what stands there. */
 static bool
 is_same_mailbox(InternetAddressList *list, const struct mailbox_facts *mailbox)
 {
@@ -100,6 +101,9 @@ is_same_mailbox(InternetAddressList *list, const struct mailbox_facts *mailbox)
 	if (!INTERNET_ADDRESS_IS_MAILBOX(address))
 		return false;
 	spec = internet_address_mailbox_get_addr(INTERNET_ADDRESS_MAILBOX(address));
+	if (spec && strcmp(spec, mailbox->address) == 0)
+		return true;
+	spec = internet_address_mailbox_get_idn_addr(INTERNET_ADDRESS_MAILBOX(address));
 	return spec && strcmp(spec, mailbox->address) == 0;
 }
 

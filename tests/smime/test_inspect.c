@@ -38,6 +38,10 @@ static const struct row rows[] = {
 	{ "unquoted equals in boundary", FROM "Content-Type: multipart/mixed; boundary=--=_b\r\n\r\n----=_b\r\n\r\nhi\r\n----=_b--\r\n", NULL, LAYER_NONE, 2 },
 	{ "dashes in text", MIXED "--b\r\n\r\n-- \r\n--x\r\nb\r\n -b\r\n--b--\r\n", NULL, LAYER_NONE, 2 },
 
+	{ "A-label domain", "From: budi@xn--kta-sna.example\r\nSender: Budi <budi@xn--kta-sna.example>\r\n\r\nhi\r\n", NULL, LAYER_NONE, 1 },
+	{ "U-label domain", "From: b\xc3\xbc""di@k\xc3\xb6ta.example\r\n\r\nhi\r\n", NULL, LAYER_NONE, 1 },
+	{ "A-label that is none", "From: budi@xn--zzzzzz99999.example\r\n\r\nhi\r\n", NULL, LAYER_NONE, 1 },
+
 	{ "signed", FROM "Content-Type: multipart/signed; protocol=\"application/pkcs7-signature\"; boundary=b\r\n\r\n"
 	    "--b\r\n\r\nhi\r\n--b\r\nContent-Type: application/pkcs7-signature\r\n\r\nAA\r\n--b--\r\n", NULL, LAYER_SIGNED, 3 },
 	{ "signed, protocol missing", FROM "Content-Type: multipart/signed; boundary=b\r\n\r\n"
