@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Set by daemon_detach in the child, before threads; -1 in the foreground. */
@@ -45,11 +48,78 @@ daemon_detach(struct err *err)
 	return 0;
 }
 
+/* A datagram to the service manager. What it does not hear changes nothing for mail. */
+static void
+notify(const char *text)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	AUTO_FD int fd = -1;
+	size_t len;
+
+	if (!path || (*path != '/' && *path != '@') || strlen(path) >= sizeof(address.sun_path))
+		return;
+	len = strlen(path);
+	memcpy(address.sun_path, path, len);
+	if (*path == '@')
+		address.sun_path[0] = '\0'; /* Linux's abstract names */
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd != -1)
+		(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (const struct sockaddr *)&address,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+}
+
+void
+daemon_reloading(void)
+{
+	AUTO(xfree) char *text = NULL;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	text = xasprintf("RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=Reloading", now.tv_sec * 1000000LL + now.tv_nsec / 1000);
+	notify(text);
+}
+
+void
+daemon_stopping(void)
+{
+	notify("STOPPING=1\nSTATUS=Finishing what is in hand");
+}
+
+/* Half of what was asked for, in milliseconds; 0 = nobody asks, or asks another process. */
+static long
+watchdog_interval(void)
+{
+	const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+	long long value = usec ? strtoll(usec, NULL, 10) : 0;
+
+	if (value <= 0 || (pid && strtoll(pid, NULL, 10) != (long long)getpid()))
+		return 0;
+	return value > 2000 ? (long)(value / 2000) : 1;
+}
+
+int
+daemon_wait(const sigset_t *signals, bool (*healthy)(void *ctx), void *ctx)
+{
+	const long interval = watchdog_interval();
+	const struct timespec tick = { interval / 1000, interval % 1000 * 1000000 };
+
+	for (;;) {
+		int number = interval ? sigtimedwait(signals, NULL, &tick) : sigwaitinfo(signals, NULL);
+
+		if (number > 0)
+			return number;
+		if (errno == EAGAIN && healthy(ctx))
+			notify("WATCHDOG=1");
+	}
+}
+
 void
 daemon_ready(void)
 {
 	int null;
 
+	notify("READY=1\nSTATUS=Serving");
 	if (ready_pipe == -1)
 		return;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);

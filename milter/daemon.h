@@ -1,10 +1,14 @@
 /*
- * daemon: going to the background without losing start-up errors.
+ * daemon: going to the background without losing start-up errors, and telling the service manager.
  * daemon_detach() forks before any thread, descriptor or database is opened; the parent waits
  * until the child calls daemon_ready() or ends, prints nothing itself, and exits 0 or 1 for it.
+ * daemon_ready(), daemon_reloading() and daemon_stopping() also speak systemd's notify protocol
+ * (sd_notify(3)) where NOTIFY_SOCKET is set; elsewhere they say nothing.
  */
 #ifndef MILTER_DAEMON_H
 #define MILTER_DAEMON_H
+
+#include <signal.h>
 
 #include "smime/base.h"
 #include "smime/err.h"
@@ -13,6 +17,15 @@
 int daemon_detach(struct err *err) MUST_USE;
 /* Serving now: lets the parent go and closes standard input and output (errors stay until then). */
 void daemon_ready(void);
+/* Before a reload; daemon_ready() again behind it. */
+void daemon_reloading(void);
+void daemon_stopping(void);
+/*
+ * Waits for one of the signals, which must be blocked, and returns it. Meanwhile, as often as the
+ * service manager wants a sign of life (WATCHDOG_USEC), asks `healthy`: true feeds its watchdog,
+ * false lets it run out, and the manager starts the program anew.
+ */
+int daemon_wait(const sigset_t *signals, bool (*healthy)(void *ctx), void *ctx);
 /* Start-up failed: one line on standard error and in the log; returns the exit status 1. */
 int daemon_failed(const char *program, const struct err *err);
 

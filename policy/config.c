@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy/endpoint.h"
 #include "policy/setting.h"
 
 /* Where a problem is: "file:line: name". */
@@ -359,11 +360,13 @@ apply_policy_row(struct action_table *table, const struct policy_setting *row, c
 	cell->action = action;
 }
 
-/* What only shows when settings are read together. */
+/* What the type of a setting does not say, and what only shows when settings are read together. */
 static void
 check_across(struct config *config, struct buf *problems)
 {
 	const struct policy_setting *rows = config->policy.rows;
+	struct endpoint endpoint;
+	struct err err;
 
 	table_defaults(&config->table);
 	for (size_t i = 0; i < config->policy.n; i++)
@@ -372,6 +375,9 @@ check_across(struct config *config, struct buf *problems)
 		if (strcmp(config->submission.auth_types.at[i], "XCLIENT") == 0)
 			buf_printf(problems, "%s: submission.auth_types: XCLIENT is a claim of another host, never a "
 			    "login; remove it\n", config->file);
+	if (config->submission.metrics && *config->submission.metrics
+	    && endpoint_from(config->submission.metrics, &endpoint, &err) == -1)
+		buf_printf(problems, "%s: submission.metrics: %s\n", config->file, err.text);
 }
 
 static void

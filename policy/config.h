@@ -52,6 +52,7 @@ struct config {
 		char *socket_group;
 		char *user;
 		char *audit_dir;
+		char *metrics; /* struct endpoint's text; "" = off */
 		struct text_list auth_types;
 		long drain;   /* ms */
 		long timeout; /* ms a session may be silent */

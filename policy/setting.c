@@ -61,6 +61,9 @@ const struct setting settings[] = {
 	{ .name = "submission.audit_dir", .type = SETTING_TEXT, AT(submission.audit_dir),
 	  .fallback = "/var/lib/segel/audit-submission",
 	  .help = "folder of this role's hash-chained records; not writable = all mail is deferred" },
+	{ .name = "submission.metrics", .type = SETTING_TEXT, AT(submission.metrics), .fallback = "",
+	  .help = "where this role's counters are served in Prometheus' text form (`segelctl stats` reads them\n"
+		  "too): a UNIX socket, \"127.0.0.1:PORT\" or \"[::1]:PORT\"; empty = nowhere" },
 	{ .name = "submission.auth_types", .type = SETTING_TEXTS, AT(submission.auth_types),
 	  .fallback = "PLAIN LOGIN SCRAM-SHA-1 SCRAM-SHA-256 GSSAPI XOAUTH2 OAUTHBEARER",
 	  .help = "login mechanisms that count; XCLIENT never does" },

@@ -382,3 +382,14 @@ audit_n_syncs(struct audit *audit)
 	pthread_mutex_unlock(&audit->lock);
 	return n_syncs;
 }
+
+uint64_t
+audit_n_records(struct audit *audit)
+{
+	uint64_t n_records;
+
+	pthread_mutex_lock(&audit->lock);
+	n_records = audit->durable;
+	pthread_mutex_unlock(&audit->lock);
+	return n_records;
+}

@@ -38,6 +38,8 @@ void audit_close(struct audit *audit);
 AUTO_DEFINE(struct audit, audit_close);
 /* How often the disk was asked so far: records that share a sync make it less than their number. */
 uint64_t audit_n_syncs(struct audit *audit);
+/* How many records are on disk. Kept elsewhere, the number shows that a tail was cut off. */
+uint64_t audit_n_records(struct audit *audit);
 
 /*
  * Reading, for segelctl audit: calls back per line, in order; stops when the callback returns

@@ -8,14 +8,17 @@
 #include <stdatomic.h>
 
 #include "milter/audit/audit.h"
+#include "milter/filter/metrics.h"
 #include "milter/filter/snapshot.h"
 
 struct filter {
 	char *file;             /* of the settings, absolute */
+	char *socket;           /* for the MTA, as opened */
 	enum class class;
 	struct snapshot_box *box;
 	struct audit *audit;
 	bool pretend;           /* --pretend: whatever the settings say */
+	struct metrics metrics;
 	atomic_uint sessions;   /* connections of the MTA */
 	atomic_uint messages;   /* between MAIL and their end */
 	atomic_bool draining;   /* after SIGTERM: no new message begins */

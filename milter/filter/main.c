@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "milter/daemon.h"
+#include "milter/filter/exporter.h"
 #include "milter/filter/mta.h"
+#include "milter/filter/pulse.h"
 #include "milter/log.h"
 #include "milter/priv.h"
 #include "smime/version.h"
@@ -74,7 +76,7 @@ parse_options(int argc, char **argv, struct options *ret)
 static int
 print_version(void)
 {
-	AUTO_BUF struct buf libraries;
+	AUTO_BUF struct buf libraries = { 0 };
 
 	buf_init(&libraries, 1024);
 	smime_libraries(&libraries);
@@ -95,7 +97,7 @@ static int
 print_settings(const char *file)
 {
 	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf text;
+	AUTO_BUF struct buf text = { 0 };
 
 	buf_init(&text, 1024 * 1024);
 	if (config_load(file, &config, &text) == -1)
@@ -123,7 +125,7 @@ static int
 check_only(const char *file)
 {
 	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf problems = { 0 };
 	struct err err;
 	gid_t group;
 
@@ -170,19 +172,31 @@ open_socket(const struct config *config, struct err *err)
 	return 0;
 }
 
+/* `metrics_fd` stays -1 where no metrics are wanted. */
 static int
-start(struct filter *filter, bool foreground, struct err *err)
+open_sockets(struct filter *filter, const struct config *config, int *metrics_fd, struct err *err)
+{
+	if (open_socket(config, err) == -1)
+		return -1;
+	filter->socket = xstrdup(config->submission.socket);
+	if (*config->submission.metrics && exporter_listen(config->submission.metrics, metrics_fd, err) == -1)
+		return err_wrap(err, "submission.metrics");
+	return 0;
+}
+
+static int
+start(struct filter *filter, bool foreground, int *metrics_fd, struct err *err)
 {
 	AUTO(config_free) struct config *config = NULL;
 	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
-	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf problems = { 0 };
 
 	buf_init(&problems, sizeof(err->text) - 1);
 	if (config_load(filter->file, &config, &problems) == -1)
 		return err_set(err, ERR_CONFIG, "%s", buf_text(&problems));
 	log_open("segel-milter", foreground ? LOG_TO_STDERR : (enum log_target)config->log.target,
 	    (enum log_level)config->log.level);
-	if (mta_register(filter, err) == -1 || open_socket(config, err) == -1)
+	if (mta_register(filter, err) == -1 || open_sockets(filter, config, metrics_fd, err) == -1)
 		return -1;
 	if (priv_drop(config->submission.user, err) == -1 || priv_harden(err) == -1)
 		return err_wrap(err, "submission.user");
@@ -193,6 +207,7 @@ start(struct filter *filter, bool foreground, struct err *err)
 	smfi_settimeout((int)(config->submission.timeout / 1000));
 	filter->box = snapshot_box_new();
 	snapshot_put(filter->box, &snapshot);
+	metrics_reload(&filter->metrics, true, time(NULL));
 	return 0;
 }
 
@@ -201,18 +216,20 @@ static void
 reload(struct filter *filter)
 {
 	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
-	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf problems = { 0 };
 
 	buf_init(&problems, 64 * 1024);
 	if (snapshot_load(filter->file, &snapshot, &problems) == 0) {
 		log_level_set((enum log_level)snapshot->config->log.level);
 		snapshot_put(filter->box, &snapshot);
+		metrics_reload(&filter->metrics, true, time(NULL));
 		log_line(LOG_LEVEL_INFO, "reloaded %s; messages in hand keep the settings they began with",
 		    filter->file);
 		return;
 	}
 	for (const char *line = buf_text(&problems); *line; line += strcspn(line, "\n"), line += *line == '\n')
 		log_line(LOG_LEVEL_WARNING, "reload: %.*s", (int)strcspn(line, "\n"), line);
+	metrics_reload(&filter->metrics, false, time(NULL));
 	log_line(LOG_LEVEL_WARNING, "reload failed, using the old settings");
 }
 
@@ -248,13 +265,50 @@ drain(struct filter *filter)
 	return left == 0;
 }
 
+static void
+render_metrics(void *ctx, struct buf *ret)
+{
+	struct filter *filter = ctx;
+	const struct metrics_gauges gauges = {
+		.sessions = atomic_load(&filter->sessions),
+		.in_hand = atomic_load(&filter->messages),
+		.audit_records = audit_n_records(filter->audit),
+	};
+
+	metrics_render(&filter->metrics, &gauges, ret);
+}
+
+/* Its thread must inherit blocked signals. NULL where none are wanted, or where it fails: mail matters more. */
+static struct exporter *
+serve_metrics(struct filter *filter, int *fd)
+{
+	struct exporter *exporter = NULL;
+	struct err err;
+
+	if (*fd != -1 && exporter_start(fd, render_metrics, filter, &exporter, &err) == -1)
+		log_line(LOG_LEVEL_WARNING, "submission.metrics: %s; going on without metrics", err.text);
+	return exporter;
+}
+
+static bool
+is_healthy(void *ctx)
+{
+	const struct filter *filter = ctx;
+
+	if (pulse_beats(filter->socket))
+		return true;
+	log_line(LOG_LEVEL_ERROR, "no answer on our own socket '%s'; the service manager is not told that all is well",
+	    filter->socket);
+	return false;
+}
+
 /* Signals belong to this thread; libmilter would take HUP for "stop". */
 static int
-run(struct filter *filter)
+run(struct filter *filter, int *metrics_fd)
 {
+	AUTO(exporter_stop) struct exporter *exporter = NULL;
 	pthread_t server;
 	sigset_t signals;
-	int signal_number;
 
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGHUP);
@@ -266,11 +320,16 @@ run(struct filter *filter)
 		log_line(LOG_LEVEL_FATAL, "cannot start a thread; the filter stops");
 		return EXIT_FAILURE;
 	}
+	exporter = serve_metrics(filter, metrics_fd);
 	daemon_ready();
 	log_line(LOG_LEVEL_INFO, "segel-milter %s serves role submission%s", SEGEL_VERSION,
 	    filter->pretend ? ", pretending" : "");
-	while (sigwait(&signals, &signal_number) == 0 && signal_number == SIGHUP)
+	while (daemon_wait(&signals, is_healthy, filter) == SIGHUP) {
+		daemon_reloading();
 		reload(filter);
+		daemon_ready();
+	}
+	daemon_stopping();
 	/* libmilter's threads live on until the process ends: what they may still touch is not freed. */
 	if (!drain(filter))
 		_exit(EXIT_SUCCESS);
@@ -282,6 +341,7 @@ main(int argc, char **argv)
 {
 	struct filter *filter;
 	struct options options;
+	int metrics_fd = -1;
 	struct err err;
 
 	if (parse_options(argc, argv, &options) == -1) {
@@ -311,7 +371,7 @@ main(int argc, char **argv)
 	}
 	if (!options.foreground && daemon_detach(&err) == -1)
 		return daemon_failed("segel-milter", &err);
-	if (start(filter, options.foreground, &err) == -1)
+	if (start(filter, options.foreground, &metrics_fd, &err) == -1)
 		return daemon_failed("segel-milter", &err);
-	return run(filter);
+	return run(filter, &metrics_fd);
 }

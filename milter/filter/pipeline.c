@@ -61,6 +61,8 @@ learn(struct passage *passage)
 		passage->now, &passage->gathered, &passage->trouble) == -1
 	    && passage->trouble.kind == ERR_NONE)
 		passage->trouble.kind = ERR_BUG;
+	if (passage->gathered.message.from.state == MAILBOX_ONE && passage->gathered.message.outer == LAYER_NONE)
+		metrics_lookup(&passage->filter->metrics, passage->gathered.registry.seal.answer);
 }
 
 static void
@@ -110,6 +112,8 @@ seal(struct passage *passage)
 
 	if (smime_seal(&request, &passage->sealed, &err) == 0)
 		return;
+	if (err.kind != ERR_BUG)
+		metrics_keyd_error(&passage->filter->metrics);
 	finding_add(&passage->findings, err.kind == ERR_BUG ? REASON_INTERNAL : REASON_KEY_UNAVAILABLE, "%s", err.text);
 	decide(passage);
 }
@@ -142,6 +146,15 @@ record(struct passage *passage)
 	finding_add(&passage->findings, REASON_STORE_UNAVAILABLE, "%s", err.text);
 	passage->verdict = (struct verdict){ ACTION_DEFER, REASON_STORE_UNAVAILABLE, NULL };
 	record_log_only(&entry, &err);
+}
+
+static void
+count(const struct passage *passage)
+{
+	const bool leaves_sealed = passage->sealed && passage->verdict.action != ACTION_DEFER;
+
+	metrics_message(&passage->filter->metrics, passage->filter->class, &passage->verdict, &passage->findings,
+	    leaves_sealed ? passage->sealed->form : SEAL_UNKNOWN);
 }
 
 static void
@@ -213,8 +226,10 @@ pipeline_mail(struct filter *filter, struct message *message, time_t now, struct
 
 	begin(&passage, filter, message, now, ret);
 	check(&passage, STAGE_MAIL);
-	if (passage.findings.n > 0 && passage.verdict.action != ACTION_ACCEPT && !pretends(&passage))
+	if (passage.findings.n > 0 && passage.verdict.action != ACTION_ACCEPT && !pretends(&passage)) {
 		record(&passage);
+		count(&passage);
+	}
 	answer(&passage, ANSWER_CONTINUE, ret);
 }
 
@@ -222,7 +237,9 @@ void
 pipeline_message(struct filter *filter, struct message *message, const char *queue_id, time_t now, struct answer *ret)
 {
 	struct passage passage;
+	struct timespec began;
 
+	clock_gettime(CLOCK_MONOTONIC, &began);
 	begin(&passage, filter, message, now, ret);
 	passage.queue_id = queue_id;
 	snprintf(ret->queue_id, sizeof(ret->queue_id), "%s", queue_id);
@@ -232,7 +249,9 @@ pipeline_message(struct filter *filter, struct message *message, const char *que
 	if (wants_seal(&passage))
 		seal(&passage);
 	record(&passage);
+	count(&passage); /* before the answer takes the sealed form */
 	answer(&passage, ANSWER_ACCEPT, ret);
+	metrics_seconds(&filter->metrics, &began);
 
 	seal_free(passage.sealed);
 	gathered_done(&passage.gathered);
@@ -241,5 +260,6 @@ pipeline_message(struct filter *filter, struct message *message, const char *que
 void
 pipeline_not_applied(struct filter *filter, const struct answer *answer_given, const char *why)
 {
+	metrics_not_applied(&filter->metrics);
 	record_not_applied(filter->audit, answer_given->queue_id, answer_given->id, why);
 }

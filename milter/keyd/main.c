@@ -83,7 +83,7 @@ parse_options(int argc, char **argv, struct options *ret)
 static int
 print_version(void)
 {
-	AUTO_BUF struct buf libraries;
+	AUTO_BUF struct buf libraries = { 0 };
 
 	buf_init(&libraries, 1024);
 	smime_libraries(&libraries);
@@ -95,7 +95,7 @@ static int
 print_settings(const char *file)
 {
 	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf text;
+	AUTO_BUF struct buf text = { 0 };
 	int result;
 
 	buf_init(&text, 1024 * 1024);
@@ -132,7 +132,7 @@ settings_of(const struct config *config, struct keyd_settings *ret, struct keyd_
 static int
 load_config(const char *file, struct config **ret, struct err *err)
 {
-	AUTO_BUF struct buf problems;
+	AUTO_BUF struct buf problems = { 0 };
 
 	buf_init(&problems, 64 * 1024);
 	if (config_load(file, ret, &problems) == -1)
@@ -368,21 +368,29 @@ stop(struct daemon *daemon)
 	return EXIT_SUCCESS;
 }
 
+/* A thread that died with the agent's lock would let this one hang, and the watchdog run out. */
+static bool
+is_healthy(void *ctx)
+{
+	const struct daemon *daemon = ctx;
+
+	(void)agent_may_sign(daemon->agent, (uid_t)-1);
+	return true;
+}
+
 /* Signals belong to this thread. */
 static int
 run(struct daemon *daemon, const sigset_t *signals)
 {
-	int number = 0;
-
 	log_line(LOG_LEVEL_INFO, "segel-keyd %s serves '%s'", SEGEL_VERSION, daemon->socket);
 	daemon_ready();
-	for (;;) {
-		if (sigwait(signals, &number) != 0)
-			continue;
-		if (number != SIGHUP)
-			return stop(daemon);
+	while (daemon_wait(signals, is_healthy, daemon) == SIGHUP) {
+		daemon_reloading();
 		reload(daemon);
+		daemon_ready();
 	}
+	daemon_stopping();
+	return stop(daemon);
 }
 
 static int
