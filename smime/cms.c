@@ -3,209 +3,210 @@
 #include <string.h>
 
 #include <openssl/err.h>
+#include <openssl/rsa.h>
 
+#include "smime/der.h"
 #include "smime/limits.h"
-#include "smime/ossl.h"
-#include "smime/remote.h"
+#include "smime/signing.h"
 
-enum { ADD_FLAGS = CMS_PARTIAL | CMS_BINARY | CMS_DETACHED | CMS_NOSMIMECAP | CMS_CADES };
+enum { ATTRIBUTE_BYTES = 128, MAX_DIGEST = 48 };
 
-static int
-pick_digest(const struct cert_facts *facts, enum digest *ret, struct err *err)
-{
-	switch (facts->key) {
-	case KEY_RSA:
-		if (facts->key_bits < 2048 || facts->key_bits > 8 * SIGNATURE_BYTES)
-			return err_set(err, ERR_CONFIG, "the sealing certificate has RSA with %d bits; want 2048 to 4096", facts->key_bits);
-		*ret = DIGEST_SHA256;
-		return 0;
-	case KEY_P256:
-		*ret = DIGEST_SHA256;
-		return 0;
-	case KEY_P384:
-		*ret = DIGEST_SHA384;
-		return 0;
-	case KEY_UNKNOWN:
-	case KEY_P521:
-	case KEY_OTHER:
-		break;
-	}
-	return err_set(err, ERR_CONFIG, "the sealing certificate has a key of kind %s; want RSA 2048-4096, P-256 or P-384",
-	    key_kind_name(facts->key));
-}
+#define LITERAL(text) { (const unsigned char *)(text), sizeof(text) - 1 }
+
+static const struct slice version_1 = LITERAL("\x02\x01\x01");
+/* OBJECT IDENTIFIER 1.2.840.113549.1.7.2 and .1 */
+static const struct slice id_signed_data = LITERAL("\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02");
+static const struct slice id_data = LITERAL("\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01");
+/* 1.2.840.113549.1.9.3 to .5: what each attribute begins with */
+static const struct slice id_content_type = LITERAL("\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x03");
+static const struct slice id_message_digest = LITERAL("\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x04");
+static const struct slice id_signing_time = LITERAL("\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x05");
+
+/* ---- digests and the signature ---- */
 
 static int
-add_signing_time(CMS_SignerInfo *info, time_t now)
+hash_pieces(const EVP_MD *md, const struct pieces *content, unsigned char *ret, struct err *err)
 {
-	AUTO(ASN1_TIME_free) ASN1_TIME *time = ASN1_TIME_set(NULL, now);
+	AUTO(EVP_MD_CTX_free) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
-	if (!time || CMS_signed_add1_attr_by_NID(info, NID_pkcs9_signingTime, ASN1_STRING_type(time), time, -1) != 1)
-		return -1;
-	return 0;
-}
-
-/* What may be sent to this certificate's owner, best first (RFC 8551 2.5.2). */
-static int
-add_capabilities(CMS_SignerInfo *info)
-{
-	static const int ciphers[] = { NID_aes_256_cbc, NID_aes_192_cbc, NID_aes_128_cbc };
-	STACK_OF(X509_ALGOR) *list = NULL;
-	int ok = 1;
-
-	for (size_t i = 0; ok && i < N_ELEMENTS(ciphers); i++)
-		ok = CMS_add_simple_smimecap(&list, ciphers[i], -1);
-	ok = ok && CMS_add_smimecap(info, list);
-	sk_X509_ALGOR_pop_free(list, X509_ALGOR_free);
-	return ok ? 0 : -1;
-}
-
-static int
-add_chain(CMS_ContentInfo *cms, const struct cms_request *request, struct err *err)
-{
-	if (request->n_chain > LIMIT_CHAIN_CERTS)
-		return err_set(err, ERR_CONFIG, "a chain of %zu certificates; want at most %d, without the root", request->n_chain,
-		    LIMIT_CHAIN_CERTS);
-	for (size_t i = 0; i < request->n_chain; i++) {
-		AUTO(X509_free) X509 *above = ossl_cert(request->chain[i], err);
-
-		if (!above)
-			return err_wrap(err, "chain certificate %zu", i + 1);
-		if (CMS_add1_cert(cms, above) != 1)
-			return ossl_err(err, ERR_CONFIG, "cannot add chain certificate %zu (is it there twice?)", i + 1);
-	}
-	return 0;
-}
-
-static CMS_SignerInfo *
-add_signer(CMS_ContentInfo *cms, X509 *cert, EVP_PKEY *key, enum digest alg, time_t now, struct err *err)
-{
-	const EVP_MD *md = alg == DIGEST_SHA384 ? EVP_sha384() : EVP_sha256();
-	CMS_SignerInfo *info = CMS_add1_signer(cms, cert, key, md, ADD_FLAGS);
-
-	if (!info || add_signing_time(info, now) == -1 || add_capabilities(info) == -1) {
-		ossl_err(err, ERR_TEMP, "cannot prepare the signer's entry");
-		return NULL;
-	}
-	return info;
-}
-
-/* For a detached signature the chain of BIOs ends in nothing: bytes are hashed and dropped. */
-static int
-hash_content(CMS_ContentInfo *cms, const struct pieces *content, EVP_MD_CTX *sha256, struct err *err)
-{
-	AUTO(BIO_free_all) BIO *sink = CMS_dataInit(cms, NULL);
-
-	if (!sink)
+	if (!ctx || EVP_DigestInit_ex(ctx, md, NULL) != 1)
 		return ossl_err(err, ERR_TEMP, "cannot start hashing");
 	for (size_t i = 0; i < content->n; i++) {
-		size_t written = 0;
-		struct slice piece = content->at[i];
-
-		if (BIO_write_ex(sink, piece.at, piece.len, &written) != 1 || written != piece.len)
-			return ossl_err(err, ERR_TEMP, "cannot hash %zu bytes", piece.len);
-		if (sha256 && EVP_DigestUpdate(sha256, piece.at, piece.len) != 1)
-			return ossl_err(err, ERR_TEMP, "cannot hash %zu bytes", piece.len);
+		if (EVP_DigestUpdate(ctx, content->at[i].at, content->at[i].len) != 1)
+			return ossl_err(err, ERR_TEMP, "cannot hash %zu bytes", content->at[i].len);
 	}
-	(void)BIO_flush(sink);
-	if (CMS_dataFinal(cms, sink) != 1)
-		return ossl_err(err, ERR_TEMP, "cannot sign");
-	return 0;
+	return EVP_DigestFinal_ex(ctx, ret, NULL) == 1 ? 0 : ossl_err(err, ERR_TEMP, "cannot finish hashing");
 }
 
-/* With SHA-256 the digest is in the signature already. */
+/* The record of a message names its SHA-256, whatever the signature is over. */
 static int
-take_sha256(CMS_SignerInfo *info, EVP_MD_CTX *sha256, unsigned char ret[32], struct err *err)
+hash_content(const struct signing *signing, const struct pieces *content, unsigned char digest[MAX_DIGEST],
+    unsigned char sha256[32], struct err *err)
 {
-	const ASN1_OCTET_STRING *digest;
-
-	if (sha256)
-		return EVP_DigestFinal_ex(sha256, ret, NULL) == 1 ? 0 : ossl_err(err, ERR_TEMP, "cannot finish SHA-256");
-	digest = CMS_signed_get0_data_by_OBJ(info, OBJ_nid2obj(NID_pkcs9_messageDigest), -3, V_ASN1_OCTET_STRING);
-	if (!digest || ASN1_STRING_length(digest) != 32)
-		return ossl_err(err, ERR_BUG, "a signature without a SHA-256 message digest");
-	memcpy(ret, ASN1_STRING_get0_data(digest), 32);
-	return 0;
-}
-
-static int
-start_sha256(enum digest alg, EVP_MD_CTX **ret, struct err *err)
-{
-	if (alg == DIGEST_SHA256)
-		return 0;
-	*ret = EVP_MD_CTX_new();
-	if (!*ret || EVP_DigestInit_ex(*ret, EVP_sha256(), NULL) != 1)
-		return ossl_err(err, ERR_TEMP, "cannot start SHA-256");
-	return 0;
-}
-
-static int
-encode(CMS_ContentInfo *cms, struct cms_signed *ret, struct err *err)
-{
-	unsigned char *der = NULL;
-	int len = i2d_CMS_ContentInfo(cms, &der);
-
-	if (len <= 0)
-		return ossl_err(err, ERR_TEMP, "cannot encode the signature");
-	ret->der = der;
-	ret->len = (size_t)len;
-	return 0;
-}
-
-/* What goes wrong while the signer is asked is the signer's story, not OpenSSL's. */
-static int
-sign_content(CMS_ContentInfo *cms, struct remote *remote, const struct pieces *content, EVP_MD_CTX *sha256, struct err *err)
-{
-	struct err library = { 0 };
-
-	if (hash_content(cms, content, sha256, &library) == -1) {
-		ERR_clear_error();
-		if (!remote->failed && err)
-			*err = library;
+	if (hash_pieces(signing->md, content, digest, err) == -1)
 		return -1;
-	}
-	if (!remote->signed_)
-		return err_set(err, ERR_BUG, "a signature that no signer was asked for");
+	if (signing->alg != DIGEST_SHA256)
+		return hash_pieces(EVP_sha256(), content, sha256, err);
+	memcpy(sha256, digest, 32);
 	return 0;
 }
 
 static int
-sign_with_key(const struct cms_request *request, X509 *cert, EVP_PKEY *key, struct remote *remote,
-    const struct pieces *content, struct cms_signed *ret, struct err *err)
+check_signature(const struct signing *signing, struct slice digest, struct slice sig)
 {
-	AUTO(CMS_ContentInfo_free) CMS_ContentInfo *cms = CMS_sign(NULL, NULL, NULL, NULL, CMS_PARTIAL | CMS_BINARY | CMS_DETACHED);
-	AUTO(EVP_MD_CTX_free) EVP_MD_CTX *sha256 = NULL;
-	CMS_SignerInfo *info; /* borrowed from cms */
+	AUTO(EVP_PKEY_CTX_free) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, signing->public_key, NULL);
 
-	if (!cms)
-		return ossl_err(err, ERR_TEMP, "cannot start a SignedData");
-	if (start_sha256(ret->alg, &sha256, err) == -1)
+	if (!ctx || EVP_PKEY_verify_init(ctx) != 1)
 		return -1;
-	info = add_signer(cms, cert, key, ret->alg, request->now, err);
-	if (!info || add_chain(cms, request, err) == -1)
+	if (EVP_PKEY_is_a(signing->public_key, "RSA") && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) != 1)
 		return -1;
-	if (sign_content(cms, remote, content, sha256, err) == -1 || take_sha256(info, sha256, ret->sha256, err) == -1)
+	if (EVP_PKEY_CTX_set_signature_md(ctx, signing->md) != 1)
 		return -1;
-	return encode(cms, ret, err);
+	return EVP_PKEY_verify(ctx, sig.at, sig.len, digest.at, digest.len) == 1 ? 0 : -1;
+}
+
+/* Asks the signer; what comes back is nothing until the certificate's public key has said so. */
+static int
+ask_signer(const struct cms_request *request, const struct signing *signing, struct slice digest,
+    unsigned char sig[SIGNATURE_BYTES], size_t *sig_len, struct err *err)
+{
+	const struct signer *signer = request->signer;
+	size_t room = (size_t)EVP_PKEY_get_size(signing->public_key);
+
+	*sig_len = SIGNATURE_BYTES;
+	if (signer->sign(signer->ctx, prepared_facts(request->cert)->spki, signing->alg, digest, sig, sig_len, err) == -1)
+		return -1;
+	if (*sig_len == 0 || *sig_len > SIGNATURE_BYTES || *sig_len > room)
+		return err_set(err, ERR_BUG, "the signer answered with %zu bytes; want 1 to %zu", *sig_len, room);
+	if (check_signature(signing, digest, (struct slice){ sig, *sig_len }) == -1)
+		return ossl_err(err, ERR_BUG, "the signer's answer is no signature by the certificate's key");
+	return 0;
+}
+
+/* ---- the SignedData ---- */
+
+static void
+put_attribute(struct slice type, struct slice value, struct buf *ret)
+{
+	AUTO_BUF struct buf set = { 0 };
+
+	buf_init(&set, ATTRIBUTE_BYTES);
+	buf_init(ret, ATTRIBUTE_BYTES);
+	der_wrap(&set, DER_SET, &value, 1);
+	der_wrap(ret, DER_SEQUENCE, (struct slice[]){ type, buf_slice(&set) }, 2);
+}
+
+/* UTCTime until 2049, GeneralizedTime from then on (RFC 5652 11.3). */
+static int
+put_signing_time(time_t now, struct buf *ret)
+{
+	AUTO(ASN1_TIME_free) ASN1_TIME *time = ASN1_TIME_set(NULL, now);
+	unsigned char bytes[32], *at = bytes;
+	int len = time ? i2d_ASN1_TIME(time, NULL) : -1;
+
+	if (len <= 0 || (size_t)len > sizeof(bytes) || i2d_ASN1_TIME(time, &at) != len)
+		return -1;
+	put_attribute(id_signing_time, (struct slice){ bytes, (size_t)len }, ret);
+	return 0;
+}
+
+/* What is signed: a SET OF. In the SignerInfo the same bytes stand under [0] (RFC 5652 5.4). */
+static int
+put_attributes(const struct signing *signing, struct slice digest, time_t now, struct buf *ret, struct err *err)
+{
+	AUTO_BUF struct buf type = { 0 }, time = { 0 }, octets = { 0 }, hash = { 0 };
+	struct slice all[5];
+
+	buf_init(&octets, ATTRIBUTE_BYTES);
+	buf_init(ret, 2 * LIMIT_CERT_BYTES);
+	put_attribute(id_content_type, id_data, &type);
+	der_wrap(&octets, DER_OCTETS, &digest, 1);
+	put_attribute(id_message_digest, buf_slice(&octets), &hash);
+	if (put_signing_time(now, &time) == -1)
+		return ossl_err(err, ERR_TEMP, "cannot write the signing time");
+	all[0] = buf_slice(&type);
+	all[1] = buf_slice(&time);
+	all[2] = buf_slice(&hash);
+	all[3] = signing->capabilities;
+	all[4] = signing->ess;
+	der_sort(all, N_ELEMENTS(all));
+	der_wrap(ret, DER_SET, all, N_ELEMENTS(all));
+	return 0;
+}
+
+static int
+sign_attributes(const struct cms_request *request, const struct signing *signing, struct slice attributes, struct buf *ret,
+    struct err *err)
+{
+	unsigned char digest[MAX_DIGEST], sig[SIGNATURE_BYTES];
+	const struct slice hashed = { digest, digest_len(signing->alg) };
+	size_t len = 0;
+
+	if (EVP_Digest(attributes.at, attributes.len, digest, NULL, signing->md, NULL) != 1)
+		return ossl_err(err, ERR_TEMP, "cannot hash the signed attributes");
+	if (ask_signer(request, signing, hashed, sig, &len, err) == -1)
+		return -1;
+	der_wrap(ret, DER_OCTETS, (struct slice[]){ { sig, len } }, 1);
+	return 0;
+}
+
+static void
+put_signer_info(const struct signing *signing, struct slice attributes, struct slice signature, struct buf *ret)
+{
+	AUTO_BUF struct buf tagged = { 0 }, info = { 0 };
+
+	buf_init(&tagged, 2 * LIMIT_CERT_BYTES);
+	buf_init(&info, 4 * LIMIT_CERT_BYTES);
+	buf_add_slice(&tagged, attributes);
+	tagged.at[0] = DER_CONTEXT_0;
+	der_wrap(&info, DER_SEQUENCE, (struct slice[]){ version_1, signing->sid, signing->digest_alg, buf_slice(&tagged),
+	    signing->sign_alg, signature }, 6);
+	der_wrap(ret, DER_SET, (struct slice[]){ buf_slice(&info) }, 1);
+}
+
+static void
+put_signed_data(const struct signing *signing, struct slice signer_infos, struct buf *ret)
+{
+	AUTO_BUF struct buf algs = { 0 }, content = { 0 }, data = { 0 }, wrapped = { 0 };
+	const size_t most = ret->cap;
+
+	buf_init(&algs, ATTRIBUTE_BYTES);
+	buf_init(&content, ATTRIBUTE_BYTES);
+	buf_init(&data, most);
+	buf_init(&wrapped, most);
+	der_wrap(&algs, DER_SET, &signing->digest_alg, 1);
+	der_wrap(&content, DER_SEQUENCE, &id_data, 1);
+	der_wrap(&data, DER_SEQUENCE, (struct slice[]){ version_1, buf_slice(&algs), buf_slice(&content),
+	    signing->certificates, signer_infos }, 5);
+	der_wrap(&wrapped, DER_CONTEXT_0, (struct slice[]){ buf_slice(&data) }, 1);
+	der_wrap(ret, DER_SEQUENCE, (struct slice[]){ id_signed_data, buf_slice(&wrapped) }, 2);
 }
 
 int
 cms_sign(const struct cms_request *request, const struct pieces *content, struct cms_signed *ret, struct err *err)
 {
-	AUTO(X509_free) X509 *cert = NULL;
-	AUTO(EVP_PKEY_free) EVP_PKEY *key = NULL;
-	struct cms_signed made = { 0 };
-	struct cert_facts facts;
-	struct remote remote = { .signer = request->signer, .err = err };
+	AUTO_BUF struct buf attributes = { 0 }, signature = { 0 }, infos = { 0 };
+	unsigned char digest[MAX_DIGEST];
+	struct cms_signed made = { .alg = DIGEST_UNKNOWN };
+	struct signing signing;
 
 	ERR_clear_error();
-	cert = ossl_cert(request->cert, err);
-	if (!cert || ossl_cert_facts(cert, request->cert, &facts, err) == -1 || pick_digest(&facts, &made.alg, err) == -1)
+	buf_init(&signature, 2 * SIGNATURE_BYTES);
+	buf_init(&infos, 4 * LIMIT_CERT_BYTES);
+	if (prepared_signing(request->cert, &signing, err) == -1)
 		return err_wrap(err, "sealing certificate");
-	remote.spki = facts.spki;
-	remote.public_key = X509_get0_pubkey(cert);
-	key = remote_key(&remote, err);
-	if (!key || sign_with_key(request, cert, key, &remote, content, &made, err) == -1)
+	if (hash_content(&signing, content, digest, made.sha256, err) == -1
+	    || put_attributes(&signing, (struct slice){ digest, digest_len(signing.alg) }, request->now, &attributes, err) == -1
+	    || sign_attributes(request, &signing, buf_slice(&attributes), &signature, err) == -1)
 		return -1;
+	put_signer_info(&signing, buf_slice(&attributes), buf_slice(&signature), &infos);
+	made.alg = signing.alg;
+	buf_init(&made.der, (4 + LIMIT_CHAIN_CERTS) * LIMIT_CERT_BYTES + 4 * LIMIT_CERT_BYTES);
+	put_signed_data(&signing, buf_slice(&infos), &made.der);
+	if (buf_full(&attributes) || buf_full(&infos) || buf_full(&made.der)) {
+		cms_signed_done(&made);
+		return err_set(err, ERR_BUG, "a SignedData larger than its certificates allow");
+	}
 	*ret = made;
 	return 0;
 }
@@ -213,8 +214,8 @@ cms_sign(const struct cms_request *request, const struct pieces *content, struct
 void
 cms_signed_done(struct cms_signed *signed_data)
 {
-	OPENSSL_free(signed_data->der);
-	*signed_data = (struct cms_signed){ 0 };
+	buf_done(&signed_data->der);
+	*signed_data = (struct cms_signed){ .alg = DIGEST_UNKNOWN };
 }
 
 /* One DER element, cut open. */
@@ -257,8 +258,8 @@ between(const unsigned char *from, const unsigned char *to)
 static int
 find_seam(const struct cms_signed *detached, struct seam *ret)
 {
-	const unsigned char *at = detached->der;
-	const unsigned char *end = detached->der + detached->len;
+	const unsigned char *at = detached->der.at;
+	const unsigned char *end = detached->der.at + detached->der.len;
 	const unsigned char *from;
 	struct element all, type, wrap, data, part, inner;
 
@@ -283,28 +284,12 @@ find_seam(const struct cms_signed *detached, struct seam *ret)
 	return data.end == end ? 0 : -1;
 }
 
-static void
-put_header(struct buf *buf, int tag, int class, bool constructed, size_t len)
-{
-	unsigned char bytes[16];
-	unsigned char *at = bytes;
-
-	ASN1_put_object(&at, constructed, (int)len, tag, class);
-	buf_add(buf, bytes, (size_t)(at - bytes));
-}
-
-static size_t
-whole_len(size_t len)
-{
-	return (size_t)ASN1_object_size(1, (int)len, V_ASN1_SEQUENCE);
-}
-
 int
 cms_attach(const struct cms_signed *detached, const struct pieces *content, struct pieces *ret, struct err *err)
 {
 	AUTO_BUF struct buf front = { 0 };
 	struct seam seam;
-	size_t octets = whole_len(content->len);
+	size_t octets = der_whole(content->len);
 	size_t inner;
 	size_t data;
 	size_t all;
@@ -312,18 +297,18 @@ cms_attach(const struct cms_signed *detached, const struct pieces *content, stru
 	buf_init(&front, LIMIT_CERT_BYTES);
 	if (find_seam(detached, &seam) == -1)
 		return err_set(err, ERR_BUG, "a SignedData that does not have the shape of a detached signature");
-	inner = seam.inner_type.len + whole_len(octets);
-	data = seam.front.len + whole_len(inner) + seam.back.len;
-	all = seam.outer_type.len + whole_len(whole_len(data));
-	put_header(&front, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL, true, all);
+	inner = seam.inner_type.len + der_whole(octets);
+	data = seam.front.len + der_whole(inner) + seam.back.len;
+	all = seam.outer_type.len + der_whole(der_whole(data));
+	der_head(&front, DER_SEQUENCE, all);
 	buf_add_slice(&front, seam.outer_type);
-	put_header(&front, 0, V_ASN1_CONTEXT_SPECIFIC, true, whole_len(data));
-	put_header(&front, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL, true, data);
+	der_head(&front, DER_CONTEXT_0, der_whole(data));
+	der_head(&front, DER_SEQUENCE, data);
 	buf_add_slice(&front, seam.front);
-	put_header(&front, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL, true, inner);
+	der_head(&front, DER_SEQUENCE, inner);
 	buf_add_slice(&front, seam.inner_type);
-	put_header(&front, 0, V_ASN1_CONTEXT_SPECIFIC, true, octets);
-	put_header(&front, V_ASN1_OCTET_STRING, V_ASN1_UNIVERSAL, false, content->len);
+	der_head(&front, DER_CONTEXT_0, octets);
+	der_head(&front, DER_OCTETS, content->len);
 	pieces_take(ret, &front);
 	for (size_t i = 0; i < content->n; i++)
 		pieces_borrow(ret, content->at[i]);

@@ -3,6 +3,10 @@
  * Signed attributes: content type, digest, signing time, SMIMECapabilities, ESS
  * signing-certificate-v2 (RFC 5035). One SignerInfo, leaf and chain embedded, no CRLs, DER.
  * SHA-256; SHA-384 with P-384. The content is read once and never copied.
+ *
+ * Written here as DER, not by CMS_sign: of 73 microseconds that takes with P-256, 25 are the
+ * signature. A test holds it against OpenSSL's own, byte for byte. Checks the signer's answer with the
+ * certificate's public key before anything is made of it. The certificate is prepared.h's.
  */
 #ifndef SMIME_CMS_H
 #define SMIME_CMS_H
@@ -13,18 +17,16 @@
 #include "smime/err.h"
 #include "smime/key.h"
 #include "smime/pieces.h"
+#include "smime/prepared.h"
 
 struct cms_request {
-	struct slice cert;         /* DER */
-	const struct slice *chain; /* DER */
-	size_t n_chain;
+	const struct prepared *cert; /* with its chain */
 	const struct signer *signer;
 	time_t now;
 };
 
 struct cms_signed {
-	unsigned char *der;        /* free with cms_signed_done */
-	size_t len;
+	struct buf der;            /* owned */
 	enum digest alg;
 	unsigned char sha256[32];  /* of the content */
 };

@@ -208,7 +208,7 @@ wrap_clear(const struct seal_request *request, const struct cms_signed *signatur
 
 	if (make_boundary(request, entity, boundary, err) == -1)
 		return -1;
-	part = gm_signature_part((struct slice){ signature->der, signature->len }, &len);
+	part = gm_signature_part(buf_slice(&signature->der), &len);
 	take_text(body, xasprintf("--%s\r\n", boundary));
 	pieces_append(body, entity);
 	take_text(body, xasprintf("\r\n--%s\r\n", boundary));
@@ -239,19 +239,30 @@ wrap_opaque(const struct cms_signed *signature, struct pieces *entity, struct pi
 	return 0;
 }
 
+/* A reference, to the one at hand where it is of exactly this certificate. */
+static int
+open_certificate(const struct seal_request *request, const struct prepared **ret, struct err *err)
+{
+	if (request->prepared && slice_equal(prepared_der(request->prepared), request->cert)) {
+		*ret = prepared_ref(request->prepared);
+		return 0;
+	}
+	if (prepared_new(request->cert, request->chain, request->n_chain, ret, err) == -1)
+		return err_wrap(err, "sealing certificate");
+	return 0;
+}
+
 static int
 sign_and_wrap(const struct source *source, struct pieces *entity, struct pieces *body, struct sealed *ret, struct err *err)
 {
 	const struct seal_request *request = source->request;
-	AUTO_SIGNED struct cms_signed signature = { 0 };
-	const struct cms_request cms = {
-		.cert = request->cert,
-		.chain = request->chain,
-		.n_chain = request->n_chain,
-		.signer = &request->signer,
-		.now = request->now,
-	};
+	AUTO_SIGNED struct cms_signed signature = { .alg = DIGEST_UNKNOWN };
+	AUTO(prepared_unref) const struct prepared *cert = NULL;
+	struct cms_request cms = { .signer = &request->signer, .now = request->now };
 
+	if (open_certificate(request, &cert, err) == -1)
+		return -1;
+	cms.cert = cert;
 	if (cms_sign(&cms, entity, &signature, err) == -1)
 		return -1;
 	memcpy(ret->digest, signature.sha256, sizeof(ret->digest));

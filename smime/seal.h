@@ -19,6 +19,7 @@
 #include "smime/err.h"
 #include "smime/facts.h"
 #include "smime/key.h"
+#include "smime/prepared.h"
 
 enum seal_form {
 	SEAL_UNKNOWN,
@@ -32,6 +33,11 @@ struct seal_request {
 	struct slice cert;                 /* DER of the sealing certificate */
 	const struct slice *chain;         /* DER of the issuing CAs, leaf's issuer first, without the root */
 	size_t n_chain;
+	/*
+	 * Optional: the same certificate, opened earlier, with its chain; `chain` is not looked at then. One
+	 * of another DER is not used: the certificate is opened anew. Borrowed.
+	 */
+	const struct prepared *prepared;
 	struct signer signer;
 	enum seal_form form;
 	time_t now;                        /* signing time */

@@ -435,6 +435,41 @@ sign_nonsense(void *ctx, const unsigned char spki[32], enum digest alg, struct s
 	return 0;
 }
 
+/* What was opened earlier is used for its own certificate only; for another it counts as nothing. */
+static void
+test_prepared(void **given)
+{
+	struct state *state = *given;
+	struct slice message = heap_text(HEAD "\r\nHalo\r\n");
+	const struct prepared *mine = NULL, *others = NULL;
+	struct message_facts facts;
+	struct err err = { 0 };
+	struct seal_request request = { .message = message, .facts = &facts, .cert = state->cert[0], .chain = &state->chain, .n_chain = 1,
+		.signer = key_signer(state->key[0]), .form = SEAL_CLEAR, .now = time(NULL), .boundary_seed = (const unsigned char *)"0123456789abcdef" };
+	struct sealed *sealed[3] = { NULL };
+	struct slice bodies[3];
+
+	assert_int_equal(smime_inspect(message, &facts, &err), 0);
+	assert_int_equal(prepared_new(state->cert[0], &state->chain, 1, &mine, &err), 0);
+	assert_int_equal(prepared_new(state->cert[1], &state->chain, 1, &others, &err), 0);
+	for (size_t i = 0; i < N_ELEMENTS(sealed); i++) {
+		request.prepared = i == 1 ? mine : i == 2 ? others : NULL;
+		assert_int_equal(smime_seal(&request, &sealed[i], &err), 0);
+		bodies[i] = join(sealed[i]);
+		assert_true(slice_equal(bodies[i], bodies[0])); /* RSA: the same signature, by the same certificate */
+	}
+	request.signer = key_signer(state->key[1]);
+	request.prepared = others; /* key and opened certificate agree, and are not what was asked for */
+	assert_int_equal(smime_seal(&request, &sealed[0], &err), -1);
+	for (size_t i = 0; i < N_ELEMENTS(sealed); i++) {
+		heap_free(bodies[i]);
+		seal_free(sealed[i]);
+	}
+	prepared_unref(mine);
+	prepared_unref(others);
+	heap_free(message);
+}
+
 static void
 test_wrong_signers(void **given)
 {
@@ -563,6 +598,7 @@ main(void)
 		cmocka_unit_test(test_judges),
 		cmocka_unit_test(test_clean_body_is_borrowed),
 		cmocka_unit_test(test_attributes),
+		cmocka_unit_test(test_prepared),
 		cmocka_unit_test(test_wrong_signers),
 		cmocka_unit_test(test_refuses),
 		cmocka_unit_test(test_pinned_boundary),

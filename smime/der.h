@@ -1,0 +1,27 @@
+/*
+ * der: writing DER (X.690 10) where a structure is known and small: lengths, one element around
+ * slices, a SET OF in its order. Reads nothing. Lengths below 2^31.
+ */
+#ifndef SMIME_DER_H
+#define SMIME_DER_H
+
+#include "smime/buf.h"
+
+enum der_tag {
+	DER_INTEGER = 0x02,
+	DER_OCTETS = 0x04,
+	DER_SEQUENCE = 0x30,
+	DER_SET = 0x31,
+	DER_CONTEXT_0 = 0xa0, /* [0], constructed */
+};
+
+/* Tag and length; the content follows. */
+void der_head(struct buf *ret, enum der_tag tag, size_t len);
+/* What an element with so many bytes of content takes, head included. */
+size_t der_whole(size_t len);
+/* One element around the parts, in their order. */
+void der_wrap(struct buf *ret, enum der_tag tag, const struct slice *parts, size_t n_parts);
+/* The order of a SET OF's members (X.690 11.6). */
+void der_sort(struct slice *members, size_t n_members);
+
+#endif
