@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <openssl/sha.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +14,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "milter/audit/checkpoint.h"
 #include "milter/audit/line.h"
+#include "milter/log.h"
 
 enum {
 	QUEUE_BYTES = 4 * 1024 * 1024, /* records waiting for the disk; who comes then waits too */
 	TAIL_BYTES = 256 * 1024,       /* at the end of a file, to find its last record */
+	STACK_BYTES = 512 * 1024,      /* of the keeper; where memory is locked, a default stack is too dear */
 };
 
 struct audit {
@@ -37,6 +41,15 @@ struct audit {
 	struct err why;
 	off_t size;           /* of the file, once what is being written is there */
 	uint64_t n_syncs;
+	time_t newest;        /* the latest time in any record */
+
+	unsigned char first_hash[AUDIT_HASH_BYTES];   /* of record 1: names the chain */
+	unsigned char durable_hash[AUDIT_HASH_BYTES]; /* of record `durable` */
+	uint64_t told;        /* the last checkpoint logged */
+	bool ends;
+	pthread_cond_t due;   /* a checkpoint is, or ends changed */
+	pthread_t keeper;
+	bool kept;            /* the keeper runs */
 };
 
 static int
@@ -101,19 +114,19 @@ lock_file(struct audit *audit, struct err *err)
 	return 0;
 }
 
+/* From `at` until the end or, roughly, until `ret` holds TAIL_BYTES. */
 static int
-read_tail(struct audit *audit, struct buf *tail, struct err *err)
+read_from(struct audit *audit, off_t at, struct buf *ret, struct err *err)
 {
-	off_t at = audit->size > TAIL_BYTES ? audit->size - TAIL_BYTES : 0;
 	unsigned char block[8192];
 
-	while (at < audit->size) {
+	while (at < audit->size && ret->len < TAIL_BYTES) {
 		ssize_t got = pread(audit->fd, block, sizeof(block), at);
 
 		if (got <= 0)
 			return err_set(err, ERR_TEMP, "audit file '%s' cannot be read at byte %lld: %s", audit->path,
 			    (long long)at, got == 0 ? "end of file" : strerror(errno));
-		buf_add(tail, block, (size_t)got);
+		buf_add(ret, block, (size_t)got);
 		at += got;
 	}
 	return 0;
@@ -160,6 +173,7 @@ find_last(struct audit *audit, struct slice tail, struct slice *ret_torn, struct
 			return err_set(err, ERR_CONFIG, "audit file '%s': its last record was changed; run 'segelctl audit verify', "
 			    "then move the file aside", audit->path);
 		audit->seq = line->seq;
+		audit->newest = audit_line_time(line);
 		memcpy(audit->hash, line->hash, sizeof(audit->hash));
 		if (behind < end)
 			behind++;
@@ -170,6 +184,33 @@ find_last(struct audit *audit, struct slice tail, struct slice *ret_torn, struct
 		return err_set(err, ERR_CONFIG, "audit file '%s': no record in its last %d bytes; move the file aside",
 		    audit->path, TAIL_BYTES);
 	*ret_torn = tail;
+	return 0;
+}
+
+/* The hash that names the chain. A file whose beginning was changed has none: segelctl audit verify says so. */
+static int
+find_first(struct audit *audit, struct err *err)
+{
+	AUTO(xfree) struct audit_line *line = xcalloc(1, sizeof(*line));
+	AUTO_BUF struct buf head = { 0 };
+	struct slice rest;
+
+	buf_init(&head, TAIL_BYTES + 8192);
+	if (read_from(audit, 0, &head, err) == -1)
+		return -1;
+	rest = buf_slice(&head);
+	while (rest.len) {
+		const unsigned char *end = memchr(rest.at, '\n', rest.len);
+		size_t len = end ? (size_t)(end - rest.at) : rest.len;
+
+		audit_line_parse((struct slice){ rest.at, len }, line);
+		if (line->shape != LINE_TORN)
+			break;
+		len += end ? 1 : 0;
+		rest = (struct slice){ rest.at + len, rest.len - len };
+	}
+	if (line->shape == LINE_WHOLE && line->seq == 1)
+		memcpy(audit->first_hash, line->hash, sizeof(audit->first_hash));
 	return 0;
 }
 
@@ -189,21 +230,136 @@ append_resume(struct audit *audit, struct slice torn, struct err *err)
 }
 
 static int
+check_clock(const struct audit *audit, time_t now, struct err *err)
+{
+	char found[32], last[32];
+	struct tm utc;
+
+	if (now >= audit->newest - AUDIT_CLOCK_SECONDS)
+		return 0;
+	strftime(found, sizeof(found), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+	strftime(last, sizeof(last), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&audit->newest, &utc));
+	return err_set(err, ERR_CONFIG, "the clock says %s, but audit file '%s' already has a record of %s: the clock was set "
+	    "back; set it right (or, if it was ahead before, move the file aside and restart)", found, audit->path, last);
+}
+
+static int
 resume(struct audit *audit, struct err *err)
 {
-	AUTO_BUF struct buf tail;
+	AUTO_BUF struct buf tail = { 0 };
 	struct slice torn;
 
 	buf_init(&tail, TAIL_BYTES + 8192);
 	if (audit->size == 0)
 		return 0;
-	if (read_tail(audit, &tail, err) == -1 || find_last(audit, buf_slice(&tail), &torn, err) == -1)
+	if (read_from(audit, audit->size > TAIL_BYTES ? audit->size - TAIL_BYTES : 0, &tail, err) == -1 ||
+	    find_last(audit, buf_slice(&tail), &torn, err) == -1 || find_first(audit, err) == -1)
 		return -1;
 	audit->durable = audit->seq;
+	memcpy(audit->durable_hash, audit->hash, sizeof(audit->hash));
+	if (check_clock(audit, time(NULL), err) == -1)
+		return -1;
 	/* A record that lacks only its line end is whole: then torn is empty, but the line is still open. */
 	if (torn.len == 0 && tail.at[tail.len - 1] == '\n')
 		return 0;
 	return append_resume(audit, torn, err);
+}
+
+void
+audit_checkpoint(struct audit *audit)
+{
+	char text[512];
+	bool news;
+
+	pthread_mutex_lock(&audit->lock);
+	news = audit->told < audit->durable;
+	audit->told = audit->durable;
+	if (news)
+		checkpoint_render(audit->path, audit->first_hash, audit->durable, audit->durable_hash, text, sizeof(text));
+	pthread_mutex_unlock(&audit->lock);
+	if (news)
+		log_line(LOG_LEVEL_INFO, "%s", text);
+}
+
+/* The first record at once: from then on the log knows the chain. */
+static bool
+is_due(const struct audit *audit)
+{
+	return audit->durable > 0 && (audit->told == 0 || audit->durable - audit->told >= CHECKPOINT_RECORDS);
+}
+
+static bool
+wait_until_due(struct audit *audit)
+{
+	struct timespec until;
+	bool ends;
+	int timed_out = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += CHECKPOINT_SECONDS;
+	pthread_mutex_lock(&audit->lock);
+	while (!audit->ends && !is_due(audit) && !timed_out)
+		timed_out = pthread_cond_timedwait(&audit->due, &audit->lock, &until);
+	ends = audit->ends;
+	pthread_mutex_unlock(&audit->lock);
+	return !ends;
+}
+
+static void *
+keep(void *ctx)
+{
+	struct audit *audit = ctx;
+
+	while (wait_until_due(audit))
+		audit_checkpoint(audit);
+	return NULL;
+}
+
+/* Signals belong to the program's main thread, whether it has blocked them by now or not. */
+static int
+start_keeper(struct audit *audit, struct err *err)
+{
+	pthread_attr_t attr;
+	sigset_t all, before;
+	int failed;
+
+	sigfillset(&all);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	failed = pthread_create(&audit->keeper, &attr, keep, audit);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	if (failed)
+		return err_set(err, ERR_TEMP, "audit file '%s': no thread for its checkpoints: %s", audit->path, strerror(failed));
+	audit->kept = true;
+	return 0;
+}
+
+static void
+stop_keeper(struct audit *audit)
+{
+	if (!audit->kept)
+		return;
+	pthread_mutex_lock(&audit->lock);
+	audit->ends = true;
+	pthread_cond_signal(&audit->due);
+	pthread_mutex_unlock(&audit->lock);
+	pthread_join(audit->keeper, NULL);
+	audit_checkpoint(audit);
+}
+
+static void
+init_locks(struct audit *audit)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&audit->lock, NULL);
+	pthread_cond_init(&audit->moved, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&audit->due, &attr);
+	pthread_condattr_destroy(&attr);
 }
 
 int
@@ -218,10 +374,12 @@ audit_open(const char *dir, const char *name, struct audit **ret, struct err *er
 	audit = xcalloc(1, sizeof(*audit));
 	audit->fd = -1;
 	audit->path = xasprintf("%s/%s.audit", dir, name);
-	pthread_mutex_init(&audit->lock, NULL);
-	pthread_cond_init(&audit->moved, NULL);
+	init_locks(audit);
 	buf_init(&audit->queue, QUEUE_BYTES);
 	if (open_file(audit, dir, err) == -1 || lock_file(audit, err) == -1 || resume(audit, err) == -1)
+		return -1;
+	audit_checkpoint(audit);
+	if (start_keeper(audit, err) == -1)
 		return -1;
 	*ret = TAKE(audit);
 	return 0;
@@ -232,10 +390,12 @@ audit_close(struct audit *audit)
 {
 	if (!audit)
 		return;
+	stop_keeper(audit);
 	if (audit->fd != -1)
 		close(audit->fd);
 	buf_done(&audit->queue);
 	pthread_cond_destroy(&audit->moved);
+	pthread_cond_destroy(&audit->due);
 	pthread_mutex_destroy(&audit->lock);
 	free(audit->path);
 	free(audit);
@@ -293,11 +453,13 @@ static void
 lead(struct audit *audit)
 {
 	AUTO_BUF struct buf batch = audit->queue;
+	unsigned char last_hash[AUDIT_HASH_BYTES];
 	uint64_t last = audit->seq;
 	struct err err = { .kind = ERR_NONE };
 	int result;
 
 	buf_init(&audit->queue, QUEUE_BYTES);
+	memcpy(last_hash, audit->hash, sizeof(last_hash));
 	audit->leading = true;
 	pthread_mutex_unlock(&audit->lock);
 	result = put_on_disk(audit, buf_slice(&batch), &err);
@@ -306,6 +468,9 @@ lead(struct audit *audit)
 	audit->n_syncs++;
 	if (result == 0) {
 		audit->durable = last;
+		memcpy(audit->durable_hash, last_hash, sizeof(last_hash));
+		if (is_due(audit))
+			pthread_cond_signal(&audit->due);
 	} else {
 		/* What the kernel did with a failed write or sync is unknown: no second try can know better. */
 		audit->failed = true;
@@ -324,15 +489,22 @@ advance(struct audit *audit)
 		lead(audit);
 }
 
-static uint64_t
-enqueue(struct audit *audit, const char *event, struct slice pairs)
+static int
+enqueue(struct audit *audit, const char *event, struct slice pairs, uint64_t *ret, struct err *err)
 {
 	struct timespec now;
 
 	/* Under the lock, so that times follow the order of the records. */
 	clock_gettime(CLOCK_REALTIME, &now);
+	if (check_clock(audit, now.tv_sec, err) == -1)
+		return -1;
+	if (now.tv_sec > audit->newest)
+		audit->newest = now.tv_sec;
 	audit_line_render(++audit->seq, &now, event, pairs, audit->hash, &audit->queue);
-	return audit->seq;
+	if (audit->seq == 1)
+		memcpy(audit->first_hash, audit->hash, sizeof(audit->first_hash));
+	*ret = audit->seq;
+	return 0;
 }
 
 static int
@@ -344,7 +516,8 @@ append_locked(struct audit *audit, const char *event, struct slice pairs, uint64
 		advance(audit);
 	if (audit->failed)
 		return err_set(err, audit->why.kind, "%s; nothing is recorded since, restart after mending it", audit->why.text);
-	mine = enqueue(audit, event, pairs);
+	if (enqueue(audit, event, pairs, &mine, err) == -1)
+		return -1;
 	while (!audit->failed && audit->durable < mine)
 		advance(audit);
 	if (audit->durable < mine)
@@ -358,7 +531,7 @@ int
 audit_append(struct audit *audit, const char *event, const struct audit_pair *pairs, size_t n_pairs,
     uint64_t *seq, struct err *err)
 {
-	AUTO_BUF struct buf text;
+	AUTO_BUF struct buf text = { 0 };
 	int result;
 
 	buf_init(&text, AUDIT_LINE_BYTES - 512); /* the rest is for sequence, time, event and hashes */

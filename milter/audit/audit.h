@@ -10,6 +10,11 @@
  * fdatasync. A failed write or sync is never retried: from then on every append fails, and its
  * caller defers. After a crash the torn tail (never acknowledged to anyone) is closed off by a
  * "resume" record that names its length and hash. A second writer is refused (flock).
+ *
+ * While the clock stands more than AUDIT_CLOCK_SECONDS before the last record, nothing is recorded:
+ * whoever decides by such a clock decides wrongly. That ends when the clock is right again.
+ *
+ * A thread of its own logs checkpoints (checkpoint.h), so that a tail cut off later shows.
  */
 #ifndef MILTER_AUDIT_H
 #define MILTER_AUDIT_H
@@ -23,6 +28,11 @@ struct audit;
 /* The longest value: an address must be there whole, or the record does not name it. */
 enum { AUDIT_VALUE_BYTES = LIMIT_ADDRESS_BYTES };
 
+enum {
+	AUDIT_HASH_BYTES = 32,
+	AUDIT_CLOCK_SECONDS = 600, /* what a clock may be set back; steps of time servers are smaller */
+};
+
 /* One key and its value; the value is escaped on writing and cut at AUDIT_VALUE_BYTES ("..." at its end then). */
 struct audit_pair {
 	const char *key;
@@ -34,6 +44,8 @@ int audit_open(const char *dir, const char *name, struct audit **ret, struct err
 /* Thread-safe. `seq` may be NULL. */
 int audit_append(struct audit *audit, const char *event, const struct audit_pair *pairs, size_t n_pairs,
     uint64_t *seq, struct err *err) MUST_USE;
+/* Logs how far the file is on disk now, unless that was said already. Thread-safe. */
+void audit_checkpoint(struct audit *audit);
 void audit_close(struct audit *audit);
 AUTO_DEFINE(struct audit, audit_close);
 /* How often the disk was asked so far: records that share a sync make it less than their number. */
@@ -55,6 +67,7 @@ struct audit_record {
 	bool good;         /* hash and prev hold */
 	const char *why;   /* what does not, or NULL */
 	uint64_t line;     /* number in the file */
+	const unsigned char *hash; /* AUDIT_HASH_BYTES, as the record states it; NULL where there is no record */
 };
 int audit_read(const char *file, bool (*each)(void *ctx, const struct audit_record *record), void *ctx,
     struct err *err) MUST_USE;

@@ -260,6 +260,15 @@ hash_holds(struct slice line, const unsigned char want[AUDIT_HASH_BYTES])
 	return memcmp(hash, want, sizeof(hash)) == 0;
 }
 
+time_t
+audit_line_time(const struct audit_line *line)
+{
+	struct tm utc = { .tm_isdst = 0 };
+	const char *rest = strptime(line->time, "%Y-%m-%dT%H:%M:%S", &utc);
+
+	return rest && *rest == '.' ? timegm(&utc) : -1;
+}
+
 void
 audit_line_parse(struct slice line, struct audit_line *ret)
 {

@@ -13,7 +13,6 @@
 enum {
 	AUDIT_LINE_BYTES = 32 * 1024, /* one record, line end included */
 	AUDIT_LINE_PAIRS = 32,        /* keys in one record, prev and hash not counted */
-	AUDIT_HASH_BYTES = 32,
 	AUDIT_TIME_BYTES = 25,        /* 2026-01-31T12:00:00.000Z and NUL */
 };
 
@@ -52,6 +51,9 @@ bool audit_line_is_token(const char *text);
 
 /* `line` without its line end. What could be read is filled in whatever the shape. */
 void audit_line_parse(struct slice line, struct audit_line *ret);
+
+/* The time of a record, in seconds; -1 where it is none. */
+time_t audit_line_time(const struct audit_line *line);
 
 /* 64 hex digits for the hash of any bytes. */
 void audit_line_hex(const unsigned char hash[AUDIT_HASH_BYTES], char ret[2 * AUDIT_HASH_BYTES + 1]);

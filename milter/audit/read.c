@@ -103,13 +103,22 @@ report_torn(struct reader *reader, const char *why)
 	call(reader, &record);
 }
 
+/* A resume record speaks of bytes that must stand before it, unless only a line end was missing. */
+static bool
+misses_torn(const struct audit_line *line)
+{
+	return strcmp(line->event, AUDIT_RESUME_EVENT) == 0 && strcmp(value_of(line, "torn"), "0") != 0;
+}
+
 static const char *
-why_bad(struct reader *reader)
+why_bad(struct reader *reader, bool after_torn)
 {
 	const struct audit_line *line = &reader->line;
 
 	if (line->shape != LINE_WHOLE)
 		return "hash does not hold: this record was changed";
+	if (!after_torn && misses_torn(line))
+		return "the torn bytes that this resume record accounts for were removed";
 	if (memcmp(line->prev, reader->prev, sizeof(reader->prev)) != 0) {
 		snprintf(reader->why, sizeof(reader->why), "prev is not the hash of the record before (sequence %llu, wanted %llu): "
 		    "a record was removed, inserted, moved or changed here", (unsigned long long)line->seq,
@@ -128,12 +137,13 @@ take_record(struct reader *reader)
 {
 	const struct audit_line *line = &reader->line;
 	struct audit_record record = { .seq = line->seq, .time = line->time, .event = line->event,
-		.n_pairs = line->n_pairs, .pairs = line->pairs, .line = reader->number };
+		.n_pairs = line->n_pairs, .pairs = line->pairs, .line = reader->number, .hash = line->hash };
+	const bool after_torn = reader->torn.line != 0;
 
 	if (reader->torn.line && !accounts_for(line, &reader->torn))
 		report_torn(reader, "no record, and no resume record right behind it accounts for it");
 	reader->torn.line = 0;
-	record.why = why_bad(reader);
+	record.why = why_bad(reader, after_torn);
 	record.good = record.why == NULL;
 	call(reader, &record);
 	/* From here on the line's own words count, so that one bad record does not damn all behind it. */

@@ -4,8 +4,9 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "milter/audit/audit.h"
+#include "milter/audit/checkpoint.h"
 #include "milter/ctl/ctl.h"
 #include "milter/ctl/nouns.h"
 #include "policy/config.h"
@@ -36,12 +37,19 @@ add_folder(const char *dir, glob_t *files)
 	(void)glob(pattern, files->gl_pathc ? GLOB_APPEND : 0, NULL, files);
 }
 
+/* A folder stands for the audit files in it. */
 static void
 add_named(struct ctl *ctl, glob_t *files)
 {
-	for (size_t i = 0; i < CTL_MAX_POSITIONAL && ctl_arg(ctl, i); i++)
-		/* A name with pattern characters, or of no file, stands for itself: opening it says what is wrong. */
-		(void)glob(ctl_arg(ctl, i), GLOB_NOCHECK | GLOB_NOMAGIC | (i ? GLOB_APPEND : 0), NULL, files);
+	for (size_t i = 0; i < CTL_MAX_POSITIONAL && ctl_arg(ctl, i); i++) {
+		const char *name = ctl_arg(ctl, i);
+		struct stat st;
+
+		if (stat(name, &st) == 0 && S_ISDIR(st.st_mode))
+			add_folder(name, files);
+		else /* a name with pattern characters, or of no file, stands for itself: opening it says what is wrong */
+			(void)glob(name, GLOB_NOCHECK | GLOB_NOMAGIC | (files->gl_pathc ? GLOB_APPEND : 0), NULL, files);
+	}
 }
 
 /* Those named; else all in the folders of the settings. */
@@ -54,7 +62,7 @@ find_files(struct ctl *ctl, glob_t *files)
 
 	if (ctl_arg(ctl, 0)) {
 		add_named(ctl, files);
-		return CTL_OK;
+		return files->gl_pathc ? CTL_OK : ctl_fail(ctl, CTL_UNAVAILABLE, "no audit files that we may see in the folders named");
 	}
 	buf_init(&problems, 64 * 1024);
 	if (config_load(settings, &config, &problems) == -1) {
@@ -202,12 +210,78 @@ list(struct ctl *ctl)
 
 /* --- verify --- */
 
+/* What the files are held against, beside their own chains. */
+struct elsewhere {
+	const char *log;                 /* NULL = none given */
+	struct checkpoints *checkpoints; /* owned; NULL without log */
+	bool *used;                      /* owned; which of them spoke of a chain we were given */
+	struct checkpoint expected;      /* seq 0 = none given */
+};
+
+static void
+elsewhere_done(struct elsewhere *elsewhere)
+{
+	checkpoints_free(elsewhere->checkpoints);
+	free(elsewhere->used);
+}
+
+/* One file on its way. */
 struct checked {
+	struct elsewhere *elsewhere;
+	const struct checkpoint *next; /* the checkpoints of this chain that are still ahead */
+	size_t n_ahead;
+	bool spoken_of;    /* somebody outside knows this chain */
 	uint64_t n;
+	uint64_t seq;      /* of the last good record */
+	uint64_t line;     /* it stands there */
+	unsigned char hash[AUDIT_HASH_BYTES];
 	uint64_t bad_line; /* the first; 0 = none */
 	char why[256];
 	char last[32];     /* time of the last record */
 };
+
+static void
+find_checkpoints(struct checked *checked, const unsigned char *first)
+{
+	struct elsewhere *elsewhere = checked->elsewhere;
+
+	if (elsewhere->expected.seq) {
+		checked->next = &elsewhere->expected;
+		checked->n_ahead = 1;
+	} else if (elsewhere->checkpoints && first) {
+		checked->n_ahead = checkpoints_of(elsewhere->checkpoints, first, &checked->next);
+		for (size_t i = 0; i < checked->n_ahead; i++)
+			elsewhere->used[checked->next - elsewhere->checkpoints->at + (ptrdiff_t)i] = true;
+	}
+	checked->spoken_of = checked->n_ahead > 0;
+}
+
+static void
+name_checkpoint(const struct checked *checked, char *ret, size_t room)
+{
+	if (checked->next->line)
+		snprintf(ret, room, "checkpoint in line %" PRIu64 " of '%s'", checked->next->line, checked->elsewhere->log);
+	else
+		snprintf(ret, room, "--expect");
+}
+
+/* False: this record is not the one that was there when the checkpoint was made. */
+static bool
+meet_checkpoints(struct checked *checked, const struct audit_record *record)
+{
+	char name[200];
+
+	for (; checked->n_ahead && checked->next->seq <= record->seq; checked->next++, checked->n_ahead--) {
+		if (checkpoint_agrees(checked->next, record->hash))
+			continue;
+		name_checkpoint(checked, name, sizeof(name));
+		checked->bad_line = record->line;
+		snprintf(checked->why, sizeof(checked->why), "record %" PRIu64 " is another one than when it was written: %s has "
+		    "hash %.16s", record->seq, name, checked->next->hash);
+		return false;
+	}
+	return true;
+}
 
 static bool
 check_one(void *ctx, const struct audit_record *record)
@@ -215,18 +289,52 @@ check_one(void *ctx, const struct audit_record *record)
 	struct checked *checked = ctx;
 
 	checked->n++;
-	if (record->good) {
-		snprintf(checked->last, sizeof(checked->last), "%s", record->time);
-		return true;
+	if (!record->good) {
+		checked->bad_line = record->line;
+		snprintf(checked->why, sizeof(checked->why), "%s", record->why);
+		return false;
 	}
-	checked->bad_line = record->line;
-	snprintf(checked->why, sizeof(checked->why), "%s", record->why);
-	return false;
+	snprintf(checked->last, sizeof(checked->last), "%s", record->time);
+	checked->seq = record->seq;
+	checked->line = record->line;
+	memcpy(checked->hash, record->hash, sizeof(checked->hash));
+	if (checked->n == 1)
+		find_checkpoints(checked, record->hash);
+	return meet_checkpoints(checked, record);
+}
+
+/* What only the end of the file shows. */
+static void
+check_end(struct checked *checked)
+{
+	const struct elsewhere *elsewhere = checked->elsewhere;
+	char name[200];
+
+	if (checked->bad_line)
+		return;
+	if (checked->n == 0)
+		find_checkpoints(checked, NULL);
+	if (checked->n_ahead) {
+		const struct checkpoint *last = checked->next + checked->n_ahead - 1;
+
+		checked->next = last;
+		name_checkpoint(checked, name, sizeof(name));
+		snprintf(checked->why, sizeof(checked->why), "ends with record %" PRIu64 ", but %s knows record %" PRIu64 ": "
+		    "the tail was cut off", checked->seq, name, last->seq);
+	} else if (elsewhere->log && checked->n > 0 && !checked->spoken_of) {
+		snprintf(checked->why, sizeof(checked->why), "no checkpoint in '%s' speaks of this chain: written anew, or the "
+		    "log of another time or machine", elsewhere->log);
+	} else {
+		return;
+	}
+	checked->bad_line = checked->line + 1;
 }
 
 static void
 add_row(struct ctl_table *table, const char *file, const struct checked *checked)
 {
+	char end[2 * AUDIT_HASH_BYTES + 24] = "";
+	size_t len = checked->seq ? (size_t)snprintf(end, sizeof(end), "%" PRIu64 ":", checked->seq) : 0;
 	const struct ctl_cell cells[] = {
 		{ .kind = CELL_TEXT, .text = file },
 		{ .kind = CELL_BOOL, .number = checked->bad_line == 0 },
@@ -234,38 +342,113 @@ add_row(struct ctl_table *table, const char *file, const struct checked *checked
 		{ .kind = CELL_TEXT, .text = checked->last },
 		{ .kind = checked->bad_line ? CELL_NUMBER : CELL_NONE, .number = (int64_t)checked->bad_line },
 		{ .kind = checked->bad_line ? CELL_TEXT : CELL_NONE, .text = checked->why },
+		{ .kind = checked->seq ? CELL_TEXT : CELL_NONE, .text = end },
 	};
 
+	for (size_t i = 0; checked->seq && i < sizeof(checked->hash); i++)
+		len += (size_t)snprintf(end + len, sizeof(end) - len, "%02x", checked->hash[i]);
 	ctl_table_row(table, cells);
 }
 
 static enum ctl_exit
-verify_file(struct ctl *ctl, struct ctl_table *table, const char *file, enum ctl_exit before)
+worse(enum ctl_exit before, enum ctl_exit now)
 {
-	struct checked checked = { .n = 0 };
+	return before == CTL_UNAVAILABLE || now == CTL_OK ? before : now;
+}
+
+static enum ctl_exit
+verify_file(struct ctl *ctl, struct elsewhere *elsewhere, struct ctl_table *table, const char *file)
+{
+	struct checked checked = { .elsewhere = elsewhere };
 	struct err err;
 
 	if (audit_read(file, check_one, &checked, &err) == -1)
 		return ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
+	check_end(&checked);
 	add_row(table, file, &checked);
 	if (checked.bad_line == 0)
-		return before;
-	(void)ctl_fail(ctl, CTL_FALSE, "%s: line %" PRIu64 ": %s", file, checked.bad_line, checked.why);
-	return before == CTL_UNAVAILABLE ? before : CTL_FALSE;
+		return CTL_OK;
+	return ctl_fail(ctl, CTL_FALSE, "%s: line %" PRIu64 ": %s", file, checked.bad_line, checked.why);
+}
+
+static bool
+was_given(const glob_t *files, const char *name)
+{
+	for (size_t i = 0; i < files->gl_pathc; i++) {
+		const char *slash = strrchr(files->gl_pathv[i], '/');
+
+		if (strcmp(slash ? slash + 1 : files->gl_pathv[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A chain that the log knows and nobody gave us: removed, or moved aside. Files not asked for do not count. */
+static enum ctl_exit
+report_missing(struct ctl *ctl, const struct elsewhere *elsewhere, const glob_t *files)
+{
+	const struct checkpoints *all = elsewhere->checkpoints;
+	enum ctl_exit result = CTL_OK;
+
+	for (size_t i = 0; all && i < all->n; i++) {
+		const struct checkpoint *last = &all->at[i];
+		bool ends_chain = i + 1 == all->n || strcmp(last->chain, all->at[i + 1].chain) != 0;
+
+		if (!ends_chain || elsewhere->used[i] || (ctl_arg(ctl, 0) && !was_given(files, last->file)))
+			continue;
+		result = ctl_fail(ctl, CTL_FALSE, "%s: chain %s is missing: line %" PRIu64 " of '%s' knows it up to record %" PRIu64
+		    "; if it was moved aside, name that file too", last->file, last->chain, last->line, elsewhere->log, last->seq);
+	}
+	return result;
+}
+
+static enum ctl_exit
+open_elsewhere(struct ctl *ctl, const glob_t *files, struct elsewhere *ret)
+{
+	const char *expect = ctl_option(ctl, "expect");
+	struct err err;
+
+	ret->log = ctl_option(ctl, "checkpoints");
+	if (expect && (ret->log || files->gl_pathc != 1))
+		return ctl_fail(ctl, CTL_USAGE, "--expect goes with one FILE (there are %zu) and without --checkpoints", files->gl_pathc);
+	if (expect && !checkpoint_from(expect, &ret->expected))
+		return ctl_fail(ctl, CTL_USAGE, "--expect '%s': wanted SEQ:HASH as verify prints it under 'end'", expect);
+	if (!ret->log)
+		return CTL_OK;
+	if (checkpoints_load(ret->log, &ret->checkpoints, &err) == -1)
+		return ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
+	ret->used = xcalloc(ret->checkpoints->n + 1, sizeof(*ret->used));
+	if (ret->checkpoints->bad_line)
+		return ctl_fail(ctl, CTL_FALSE, "%s: line %" PRIu64 ": a checkpoint that cannot be read: cut or changed", ret->log,
+		    ret->checkpoints->bad_line);
+	return CTL_OK;
+}
+
+static enum ctl_exit
+verify_all(struct ctl *ctl, struct elsewhere *elsewhere, const glob_t *files, enum ctl_exit result)
+{
+	static const char *const columns[] = { "file", "good", "records", "last", "bad_line", "why", "end" };
+	AUTO(ctl_table_free) struct ctl_table *table = ctl_table_new(columns, N_ELEMENTS(columns));
+
+	for (size_t i = 0; i < files->gl_pathc; i++)
+		result = worse(result, verify_file(ctl, elsewhere, table, files->gl_pathv[i]));
+	ctl_table_print(ctl, table);
+	return worse(result, report_missing(ctl, elsewhere, files));
 }
 
 static enum ctl_exit
 verify(struct ctl *ctl)
 {
-	static const char *const columns[] = { "file", "good", "records", "last", "bad_line", "why" };
-	AUTO(ctl_table_free) struct ctl_table *table = ctl_table_new(columns, N_ELEMENTS(columns));
+	struct elsewhere elsewhere = { .log = NULL };
 	glob_t files = { 0 };
 	enum ctl_exit result = find_files(ctl, &files);
 
-	for (size_t i = 0; i < files.gl_pathc; i++)
-		result = verify_file(ctl, table, files.gl_pathv[i], result);
-	if (files.gl_pathc)
-		ctl_table_print(ctl, table);
+	/* The log first: a file that grows meanwhile holds what the log said before. */
+	if (result == CTL_OK)
+		result = open_elsewhere(ctl, &files, &elsewhere);
+	if (result == CTL_OK || result == CTL_FALSE)
+		result = verify_all(ctl, &elsewhere, &files, result);
+	elsewhere_done(&elsewhere);
 	globfree(&files);
 	return result;
 }
@@ -276,10 +459,17 @@ static const struct ctl_option list_options[] = {
 	{ .name = NULL },
 };
 
+static const struct ctl_option verify_options[] = {
+	{ .name = "checkpoints", .meta = "LOG", .help = "a log with the daemons' checkpoints (audit-checkpoint ...): "
+	  "finds a tail that was cut off, a file written anew or taken away" },
+	{ .name = "expect", .meta = "SEQ:HASH", .help = "FILE must hold this record, as verify once printed it under 'end'" },
+	{ .name = NULL },
+};
+
 const struct ctl_command ctl_audit_commands[] = {
 	{ "list", CTL_READS, { "[FILE]", "[FILE]", "[FILE]" }, list_options,
 	  "records of these files; of all that the settings name, without FILE. Exit 1: a chain does not hold", list },
-	{ "verify", CTL_READS, { "[FILE]", "[FILE]", "[FILE]" }, NULL,
+	{ "verify", CTL_READS, { "[FILE]", "[FILE]", "[FILE]" }, verify_options,
 	  "does each file's chain hold, from the first record to the last? Exit 1: no, at the line named", verify },
 	{ .run = NULL },
 };

@@ -261,6 +261,7 @@ drain(struct filter *filter)
 	left = atomic_load(&filter->messages);
 	if (left)
 		log_line(LOG_LEVEL_WARNING, "stopped with %u messages in hand; their clients are told to try again", left);
+	audit_checkpoint(filter->audit);
 	log_line(LOG_LEVEL_INFO, "stopped");
 	return left == 0;
 }

@@ -213,8 +213,12 @@ check_limit(struct work *work, struct err *err)
 static enum wire_status
 record(struct work *work, struct err *err)
 {
-	if (intent_record(work->agent->audit, work->request, work->peer, err) == 0)
+	if (intent_record(work->agent->audit, work->request, work->peer, err) == 0) {
+		/* A clock that was set right again; a failed disk never gets here. */
+		if (atomic_exchange(&work->agent->audit_down, false))
+			log_line(LOG_LEVEL_INFO, "intents are recorded again, signing");
 		return WIRE_STATUS_OK;
+	}
 	if (!atomic_exchange(&work->agent->audit_down, true))
 		log_line(LOG_LEVEL_ERROR, "nothing is signed from now on: %s", err->text);
 	return WIRE_STATUS_AUDIT_UNAVAILABLE;

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "milter/audit/audit.h"
+#include "milter/audit/line.h"
 #include "smime/buf.h"
 
 enum { THREADS = 8, EACH = 500, FILE_CAP = 8 * 1024 * 1024 };
@@ -624,6 +624,37 @@ test_folder_must_be_there_and_ours(void **state)
 	audit_close(opened(world));
 }
 
+/* One record, made by a clock that differs from ours by so many seconds. */
+static void
+write_record_of(const struct world *world, time_t seconds_ahead)
+{
+	const struct timespec then = { .tv_sec = time(NULL) + seconds_ahead };
+	unsigned char hash[AUDIT_HASH_BYTES] = { 0 };
+	AUTO_BUF struct buf line = { 0 };
+
+	buf_init(&line, AUDIT_LINE_BYTES);
+	audit_line_render(1, &then, "test", slice_of(" key=value"), hash, &line);
+	write_file(world->file, line.at, line.len);
+}
+
+static void
+test_clock_set_back(void **state)
+{
+	const struct world *world = *state;
+	struct audit *audit = NULL;
+	struct err err = { 0 };
+
+	write_record_of(world, AUDIT_CLOCK_SECONDS + 60);
+	assert_int_equal(audit_open(world->dir, "test", &audit, &err), -1);
+	assert_int_equal(err.kind, ERR_CONFIG);
+	assert_non_null(strstr(err.text, "the clock was set back; set it right"));
+	write_record_of(world, AUDIT_CLOCK_SECONDS - 60);
+	write_records(world, 1);
+	write_record_of(world, -366 * 86400);
+	write_records(world, 1);
+	assert_int_equal(verified(world->file).n_bad, 0);
+}
+
 /* What was acknowledged is in the file, whenever the writer dies. */
 static void
 test_killed_writer_loses_nothing(void **state)
@@ -681,6 +712,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_failed_write_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file_taken_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_folder_must_be_there_and_ours, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_clock_set_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_writer_loses_nothing, setup, teardown),
 	};
 
