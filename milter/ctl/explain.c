@@ -168,7 +168,7 @@ open_question(struct ctl *ctl, struct question *ret)
 static int
 first_look(struct question *question, struct slice message, time_t now, char *from, struct err *err)
 {
-	if (gather(question->registry, message, &question->transport, &question->envelope, now, &question->gathered,
+	if (gather(question->registry, NULL, message, &question->transport, &question->envelope, now, &question->gathered,
 		err) == -1)
 		return -1;
 	memcpy(from, question->gathered.message.from.address, sizeof(question->gathered.message.from.address));
@@ -192,7 +192,7 @@ explain(struct ctl *ctl)
 		result = ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
 	if (result == CTL_OK) {
 		assume(ctl, &question, from);
-		if (gather(question.registry, buf_slice(&message), &question.transport, &question.envelope, ctl->now,
+		if (gather(question.registry, NULL, buf_slice(&message), &question.transport, &question.envelope, ctl->now,
 			&question.gathered, &err) == -1)
 			result = ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
 	}

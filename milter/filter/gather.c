@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "smime/cert.h"
 #include "smime/inspect.h"
 
 /* May this login speak for these addresses? The null sender speaks for nobody. */
@@ -18,24 +17,33 @@ ask_login(struct registry *registry, const char *login, const struct message_fac
 }
 
 /* The row's hashes must be those of the certificate it holds. */
-static bool
-read_certificate(const struct registry_cert *row, struct cert_facts *ret)
+static const struct prepared *
+open_certificate(struct prepared_set *set, const struct registry_cert *row)
 {
-	if (!row->der || cert_inspect((struct slice){ row->der, row->der_len }, ret, NULL) == -1)
-		return false;
-	return memcmp(ret->sha256, row->sha256, sizeof(ret->sha256)) == 0
-	    && memcmp(ret->spki, row->spki, sizeof(ret->spki)) == 0;
+	AUTO(prepared_unref) const struct prepared *opened = NULL;
+	const struct cert_facts *facts;
+
+	if (!row->der || prepared_get(set, (struct slice){ row->der, row->der_len }, &opened, NULL) == -1)
+		return NULL;
+	facts = prepared_facts(opened);
+	if (memcmp(facts->sha256, row->sha256, sizeof(facts->sha256)) != 0 || memcmp(facts->spki, row->spki, sizeof(facts->spki)) != 0)
+		return NULL;
+	return TAKE(opened);
 }
 
 static void
-ask_certificate(struct registry *registry, const char *from, time_t now, struct registry_facts *ret)
+ask_certificate(struct registry *registry, struct prepared_set *set, const char *from, time_t now, struct gathered *gathered)
 {
+	struct registry_facts *ret = &gathered->registry;
 	const char *sender;
 
 	registry_lookup(registry, from, PURPOSE_SEAL, now, &ret->seal);
 	if (ret->seal.answer != REGISTRY_FOUND)
 		return;
-	ret->cert_read = read_certificate(&ret->seal.cert, &ret->cert);
+	gathered->prepared = open_certificate(set, &ret->seal.cert);
+	ret->cert_read = gathered->prepared != NULL;
+	if (ret->cert_read)
+		ret->cert = *prepared_facts(gathered->prepared);
 	sender = ret->cert_read ? seal_sender(&ret->cert, from) : NULL;
 	if (!sender)
 		return;
@@ -44,7 +52,7 @@ ask_certificate(struct registry *registry, const char *from, time_t now, struct 
 }
 
 int
-gather(struct registry *registry, struct slice bytes, const struct transport_facts *transport,
+gather(struct registry *registry, struct prepared_set *set, struct slice bytes, const struct transport_facts *transport,
     const struct envelope_facts *envelope, time_t now, struct gathered *ret, struct err *err)
 {
 	*ret = (struct gathered){ .registry.sender_known = -1 };
@@ -56,7 +64,7 @@ gather(struct registry *registry, struct slice bytes, const struct transport_fac
 		return 0;
 	ask_login(registry, transport->login, &ret->message, envelope, now, &ret->registry);
 	if (ret->message.outer == LAYER_NONE)
-		ask_certificate(registry, ret->message.from.address, now, &ret->registry);
+		ask_certificate(registry, set, ret->message.from.address, now, ret);
 	return 0;
 }
 
@@ -64,4 +72,5 @@ void
 gathered_done(struct gathered *gathered)
 {
 	registry_found_done(&gathered->registry.seal);
+	prepared_unref(TAKE(gathered->prepared));
 }

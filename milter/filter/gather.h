@@ -9,14 +9,19 @@
 #include "policy/input.h"
 #include "smime/buf.h"
 #include "smime/err.h"
+#include "smime/prepared.h"
 
 struct gathered {
 	struct message_facts message;
 	struct registry_facts registry;
+	const struct prepared *prepared; /* the certificate of `registry.seal`, opened; where registry.cert_read. Owned. */
 };
 
-/* -1: our surroundings failed while reading the message; the facts say "unknown" then. */
-int gather(struct registry *registry, struct slice bytes, const struct transport_facts *transport,
+/*
+ * -1: our surroundings failed while reading the message; the facts say "unknown" then. `set` spares
+ * opening a certificate that was opened before.
+ */
+int gather(struct registry *registry, struct prepared_set *set, struct slice bytes, const struct transport_facts *transport,
     const struct envelope_facts *envelope, time_t now, struct gathered *ret, struct err *err) MUST_USE;
 void gathered_done(struct gathered *gathered);
 

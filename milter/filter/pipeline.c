@@ -57,8 +57,8 @@ learn(struct passage *passage)
 		passage->gathered.message.size = message->seen;
 		return;
 	}
-	if (gather(message->snapshot->registry, buf_slice(&message->bytes), &message->transport, &message->envelope,
-		passage->now, &passage->gathered, &passage->trouble) == -1
+	if (gather(message->snapshot->registry, message->snapshot->prepared, buf_slice(&message->bytes), &message->transport,
+		&message->envelope, passage->now, &passage->gathered, &passage->trouble) == -1
 	    && passage->trouble.kind == ERR_NONE)
 		passage->trouble.kind = ERR_BUG;
 	if (passage->gathered.message.from.state == MAILBOX_ONE && passage->gathered.message.outer == LAYER_NONE)
@@ -97,13 +97,12 @@ seal(struct passage *passage)
 		.session = passage->message->id,
 	};
 	struct keyd_signer signer = { snapshot->keyd, &context };
-	struct slice leaf = { cert->der, cert->der_len }, chain[LIMIT_CHAIN_CERTS];
+	struct slice leaf = { cert->der, cert->der_len };
 	const struct seal_request request = {
 		.message = buf_slice(&passage->message->bytes),
 		.facts = &passage->gathered.message,
 		.cert = leaf,
-		.chain = chain,
-		.n_chain = issuers_above(snapshot->issuers, leaf, chain),
+		.prepared = passage->gathered.prepared,
 		.signer = keyd_signer_of(&signer),
 		.form = (enum seal_form)passage->config->seal.form,
 		.now = passage->now,

@@ -27,6 +27,7 @@ snapshot_load(const char *file, struct snapshot **ret, struct buf *problems)
 		buf_printf(problems, "seal.chain_dir: %s\n", err.text);
 		result = -1;
 	}
+	snapshot->prepared = prepared_set_new(snapshot->issuers);
 	snapshot->keyd = keyd_client_new(config->keyd.socket, (int)config->keyd.timeout);
 	if (result == 0)
 		*ret = TAKE(snapshot);
@@ -39,6 +40,7 @@ snapshot_free(struct snapshot *snapshot)
 	if (!snapshot)
 		return;
 	keyd_client_free(snapshot->keyd);
+	prepared_set_free(snapshot->prepared);
 	issuers_free(snapshot->issuers);
 	registry_close(snapshot->registry);
 	config_free(snapshot->config);

@@ -10,11 +10,13 @@
 #include "policy/config.h"
 #include "policy/registry/registry.h"
 #include "smime/issuers.h"
+#include "smime/prepared.h"
 
 struct snapshot {
 	struct config *config;
 	struct registry *registry;
 	struct issuers *issuers;
+	struct prepared_set *prepared; /* certificates opened so far, with their issuers */
 	struct keyd_client *keyd;
 	unsigned count; /* under the box's lock */
 };
