@@ -24,15 +24,13 @@ tls_version_from(const char *name)
 	return TLS_VERSION_UNKNOWN;
 }
 
-/* Local parts octet for octet, domains without case (RFC 5280 7.5). */
+/* Local parts octet for octet, domains without case and as A-labels (RFC 5280 7.5, RFC 9598 5). */
 static bool
 same_address(const char *a, const char *b)
 {
-	const char *at_a = strrchr(a, '@'), *at_b = strrchr(b, '@');
+	char form_a[LIMIT_ADDRESS_BYTES + 1], form_b[LIMIT_ADDRESS_BYTES + 1];
 
-	if (!at_a || !at_b || at_a - a != at_b - b)
-		return false;
-	return memcmp(a, b, (size_t)(at_a - a)) == 0 && strcasecmp(at_a, at_b) == 0;
+	return address_normalise(a, false, form_a) && address_normalise(b, false, form_b) && strcmp(form_a, form_b) == 0;
 }
 
 const char *

@@ -59,7 +59,7 @@ enum tls_version tls_version_from(const char *name);
 
 /*
  * Which address Sender must name when this certificate seals for this From (RFC 8550 3):
- * NULL when From is one of the certificate's, or it has none. Domains compare without case.
+ * NULL when From is one of the certificate's, or it has none. Domains compare without case and in A-labels.
  */
 const char *seal_sender(const struct cert_facts *cert, const char *from);
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy/registry/idna.h"
+
 static const char *const purposes[] = {
 	[PURPOSE_UNKNOWN] = "unknown", [PURPOSE_VERIFY] = "verify", [PURPOSE_ENCRYPT] = "encrypt",
 	[PURPOSE_SEAL] = "seal",       [PURPOSE_CLIENT] = "client",
@@ -99,7 +101,7 @@ is_local_byte(unsigned char c)
 static bool
 is_domain_byte(unsigned char c)
 {
-	return c >= 0x80 || is_alnum(c) || c == '-' || c == '.' || c == '_';
+	return is_alnum(c) || c == '-' || c == '.' || c == '_';
 }
 
 static unsigned char
@@ -136,18 +138,38 @@ copy_part(const char *from, size_t len, bool (*allowed)(unsigned char), bool fol
 	return true;
 }
 
+/* ASCII in lower case, U-labels as A-labels; `ret` holds LIMIT_ADDRESS_BYTES + 1. */
+static bool
+domain_form(const char *domain, char *ret)
+{
+	char low[LIMIT_ADDRESS_BYTES + 1];
+	bool ascii = true;
+	size_t len = strlen(domain);
+
+	for (size_t i = 0; i <= len; i++) {
+		low[i] = (char)lower((unsigned char)domain[i]);
+		ascii = ascii && (unsigned char)domain[i] < 0x80;
+	}
+	if (!ascii)
+		return idna_to_ascii(low, ret, LIMIT_ADDRESS_BYTES + 1);
+	memcpy(ret, low, len + 1);
+	return true;
+}
+
 bool
 address_normalise(const char *address, bool fold, char *ret)
 {
 	const char *at = strchr(address, '@');
-	char form[LIMIT_ADDRESS_BYTES + 1];
+	char form[LIMIT_ADDRESS_BYTES + 1], domain[LIMIT_ADDRESS_BYTES + 1];
 	size_t local;
 
-	if (!at || strlen(address) > LIMIT_ADDRESS_BYTES)
+	if (!at || strlen(address) > LIMIT_ADDRESS_BYTES || !domain_form(at + 1, domain))
 		return false;
 	local = (size_t)(at - address);
+	if (local + 1 + strlen(domain) > LIMIT_ADDRESS_BYTES)
+		return false;
 	if (!copy_part(address, local, is_local_byte, fold, form)
-	    || !copy_part(at + 1, strlen(at + 1), is_domain_byte, true, form + local + 1))
+	    || !copy_part(domain, strlen(domain), is_domain_byte, true, form + local + 1))
 		return false;
 	form[local] = '@';
 	memcpy(ret, form, strlen(form) + 1);

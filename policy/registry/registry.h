@@ -103,8 +103,9 @@ enum login_answer registry_login(struct registry *registry, const char *login, c
 int registry_address_known(struct registry *registry, const char *address, time_t at);
 
 /*
- * The form addresses are compared in: domain in lower case; local part too where the registry
- * says so for that domain (fold), else octet for octet. `ret` holds LIMIT_ADDRESS_BYTES + 1.
+ * The form addresses are compared in: domain in lower case, an internationalised one in A-labels
+ * (idna.h); local part octet for octet, its ASCII letters in lower case where the registry says so for
+ * that domain (fold). False for what is no such address. `ret` holds LIMIT_ADDRESS_BYTES + 1.
  */
 bool address_normalise(const char *address, bool fold, char *ret);
 

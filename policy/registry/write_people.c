@@ -33,10 +33,28 @@ writer_person(struct registry_writer *writer, const char *person, int64_t *id, s
 	    err, "person", person, "`segelctl person list` shows them, `segelctl person add` makes one");
 }
 
+/* The domain as addresses are compared with it. */
+static bool
+domain_normalise(const char *name, char *ret)
+{
+	char form[LIMIT_ADDRESS_BYTES + 1];
+	AUTO(xfree) char *address = xasprintf("x@%s", name);
+
+	if (!address_normalise(address, true, form))
+		return false;
+	snprintf(ret, LIMIT_ADDRESS_BYTES + 1, "%s", form + 2);
+	return true;
+}
+
 enum write_outcome
 writer_domain(struct registry_writer *writer, const char *name, int64_t *id, struct err *err)
 {
-	return missing(writer_ask(writer, id, err, "SELECT id FROM domain WHERE name=lower(?1) AND ended_at IS NULL", "t", name),
+	char norm[LIMIT_ADDRESS_BYTES + 1];
+
+	/* What is no domain is none that is registered. */
+	if (!domain_normalise(name, norm))
+		norm[0] = '\0';
+	return missing(writer_ask(writer, id, err, "SELECT id FROM domain WHERE name=?1 AND ended_at IS NULL", "t", norm),
 	    err, "domain", name, "`segelctl domain list` shows them, `segelctl domain add` makes one");
 }
 
@@ -165,19 +183,6 @@ write_system_end(struct registry_writer *writer, const char *name, const char *r
 	return outcome == WRITE_DONE ? end_row(writer, END("system"), id, "system end", name, reason, err) : outcome;
 }
 
-/* The domain as addresses are compared with it. */
-static bool
-domain_normalise(const char *name, char *ret)
-{
-	char form[LIMIT_ADDRESS_BYTES + 1];
-	AUTO(xfree) char *address = xasprintf("x@%s", name);
-
-	if (!address_normalise(address, true, form))
-		return false;
-	snprintf(ret, LIMIT_ADDRESS_BYTES + 1, "%s", form + 2);
-	return true;
-}
-
 enum write_outcome
 write_domain_add(struct registry_writer *writer, const char *name, const char *kind, bool fold, int64_t *id,
     struct err *err)
@@ -186,7 +191,8 @@ write_domain_add(struct registry_writer *writer, const char *name, const char *k
 	enum write_outcome outcome;
 
 	if (!domain_normalise(name, norm))
-		return writer_fail(WRITE_REFUSED, err, "'%.255s' is no domain name (wanted letters, digits, dots and hyphens)", name);
+		return writer_fail(WRITE_REFUSED, err, "'%.255s' is no domain name (wanted letters, digits, dots and hyphens; an "
+		    "internationalised one in lower case)", name);
 	outcome = writer_act(writer, "domain add", norm, kind, err);
 	if (outcome != WRITE_DONE)
 		return outcome;
@@ -204,11 +210,24 @@ write_domain_end(struct registry_writer *writer, const char *name, const char *r
 	return outcome == WRITE_DONE ? end_row(writer, END("domain"), id, "domain end", name, reason, err) : outcome;
 }
 
+/*
+ * As its owner writes it, but for an internationalised domain, which is shown in A-labels: two that
+ * look alike are told apart by an officer then, and the law that norm is the address's own form holds.
+ */
+static const char *
+address_shown(const char *address, char form[LIMIT_ADDRESS_BYTES + 1])
+{
+	for (const char *c = strchr(address, '@'); c && *c; c++)
+		if ((unsigned char)*c >= 0x80)
+			return address_normalise(address, false, form) ? form : address;
+	return address;
+}
+
 enum write_outcome
 write_address_add(struct registry_writer *writer, const char *address, const char *unit, const char *person, int64_t *id,
     struct err *err)
 {
-	char norm[LIMIT_ADDRESS_BYTES + 1];
+	char norm[LIMIT_ADDRESS_BYTES + 1], shown[LIMIT_ADDRESS_BYTES + 1];
 	int64_t domain, unit_id, person_id = 0;
 	enum write_outcome outcome = writer_normalise(writer, address, &domain, norm, err);
 
@@ -225,7 +244,7 @@ write_address_add(struct registry_writer *writer, const char *address, const cha
 		return outcome;
 	return writer_run(writer, id, err,
 	    "INSERT INTO address(address, norm, domain, unit, person, from_at, act) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-	    "ttiooii", address, norm, domain, unit_id, person_id, writer->now, writer->act);
+	    "ttiooii", address_shown(address, shown), norm, domain, unit_id, person_id, writer->now, writer->act);
 }
 
 enum write_outcome

@@ -256,6 +256,11 @@ sender_names_the_certificate(void **state)
 	assert_null(seal_sender(&cert, "sekda@KOTA.GO.ID"));
 	assert_string_equal(seal_sender(&cert, "SEKDA@kota.go.id"), "Dinas@Kota.go.id");
 	assert_string_equal(seal_sender(&cert, "sekda@kota.go.id.evil"), "Dinas@Kota.go.id");
+	cert = (struct cert_facts){ .n_addresses = 1, .addresses = { "dinas@xn--kta-sna.go.id" } };
+	assert_null(seal_sender(&cert, "dinas@K\xc3\xb6ta.GO.id"));
+	assert_null(seal_sender(&cert, "dinas@XN--kta-sna.go.id"));
+	assert_non_null(seal_sender(&cert, "Dinas@k\xc3\xb6ta.go.id"));
+	assert_non_null(seal_sender(&cert, "dinas@kota.go.id"));
 	cert.n_addresses = 0;
 	assert_null(seal_sender(&cert, "budi@kota.go.id"));
 }

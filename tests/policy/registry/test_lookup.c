@@ -342,6 +342,21 @@ test_normalise(void **state)
 		{ "a+b_c@x-1.example", false, "a+b_c@x-1.example" },
 		{ "a.b@x", false, "a.b@x" },
 		{ "b\xc3\xbc@x", true, "b\xc3\xbc@x" },
+		{ "B\xc3\x9c""di@x", true, "b\xc3\x9c""di@x" },
+		{ "B\xc3\xbc""di@k\xc3\xb6ta.example", false, "B\xc3\xbc""di@xn--kta-sna.example" },
+		{ "budi@K\xc3\xb6ta.EXAMPLE", false, "budi@xn--kta-sna.example" },
+		{ "budi@XN--kta-sna.example", false, "budi@xn--kta-sna.example" },
+		{ "budi@stra\xc3\x9f""e.example", false, "budi@xn--strae-oqa.example" },
+		{ "budi@\xd0\xba\xd0\xbe\xd1\x82\xd0\xb0.example", false, "budi@xn--80atmq.example" }, /* looks like kota */
+		{ "budi@k\xc3\x96ta.example", false, NULL },         /* no lower case */
+		{ "budi@ko\xcc\x88ta.example", false, NULL },        /* not NFC */
+		{ "budi@\xef\xbd\x8bota.example", false, NULL },    /* a wide k */
+		{ "budi@ko\xe2\x80\x8bta.example", false, NULL },   /* a blank of no width */
+		{ "budi@k\xf6ta.example", false, NULL },              /* no UTF-8 */
+		{ "budi@kota\xe3\x80\x82""example", false, NULL },  /* another full stop */
+		{ "budi@k\xc3\xb6ta..example", false, NULL },
+		{ "budi@k\xc3\xb6ta@kota.example", false, NULL },
+		{ "budi@k\xc3\xb6ta.example.", false, NULL },
 		{ "", false, NULL },
 		{ "budi", false, NULL },
 		{ "@kota.example", false, NULL },
@@ -380,6 +395,53 @@ test_normalise(void **state)
 	lengthy[LIMIT_ADDRESS_BYTES] = 'a';
 	lengthy[LIMIT_ADDRESS_BYTES + 1] = '\0';
 	assert_false(address_normalise(lengthy, true, ret));
+}
+
+/* An internationalised address is one address, however its domain is written, and no other. */
+static void
+test_internationalised(void **state)
+{
+	static const char *const same[] = {
+		"b\xc3\xbc""di@k\xc3\xb6ta.example", "b\xc3\xbc""di@K\xc3\xb6TA.example", "b\xc3\xbc""di@xn--kta-sna.example",
+	};
+	static const char *const others[] = {
+		"budi@k\xc3\xb6ta.example", "B\xc3\xbc""di@k\xc3\xb6ta.example", "bu\xcc\x88""di@k\xc3\xb6ta.example",
+		"b\xc3\xbc""di@kota.example", "b\xc3\xbc""di@ko\xcc\x88ta.example",
+	};
+	struct world *w = *state;
+	struct registry_found found;
+	struct err err = { 0 };
+	char cert[24];
+
+	world_begin(w);
+	must(write_domain_add(w->writer, "K\xc3\xb6ta.example", "own", false, NULL, &err));
+	must(write_address_add(w->writer, same[0], "DISHUB", NULL, NULL, &err));
+	must(write_login_add(w->writer, "b\xc3\xbc""di", same[1], NULL, &err));
+	add_cert(w, &(struct fake)OFFICE("a", 1), cert);
+	must(write_binding_add(w->writer, &(struct new_binding){ .cert = cert, .purpose = PURPOSE_SEAL, .domain = "k\xc3\xb6ta.example" }, NULL,
+	    &err));
+	assert_int_equal(write_address_add(w->writer, same[2], "DISHUB", NULL, NULL, &err), WRITE_REFUSED);
+	assert_int_equal(write_address_add(w->writer, others[4], "DISHUB", NULL, NULL, &err), WRITE_REFUSED);
+	world_commit(w);
+	open_reader(w);
+	for (size_t i = 0; i < N_ELEMENTS(same); i++) {
+		assert_int_equal(registry_login(w->reader, "b\xc3\xbc""di", same[i], NOW), LOGIN_OWNS);
+		assert_int_equal(registry_address_known(w->reader, same[i], NOW), 1);
+		registry_lookup(w->reader, same[i], PURPOSE_SEAL, NOW, &found);
+		assert_int_equal(found.answer, REGISTRY_FOUND);
+		assert_int_equal(found.cert.bound, BOUND_DOMAIN);
+		registry_found_done(&found);
+	}
+	for (size_t i = 0; i < N_ELEMENTS(others); i++) {
+		assert_int_equal(registry_login(w->reader, "b\xc3\xbc""di", others[i], NOW), LOGIN_OTHER);
+		assert_int_equal(registry_address_known(w->reader, others[i], NOW), 0);
+	}
+	world_begin(w);
+	must(write_login_end(w->writer, "b\xc3\xbc""di", same[2], NULL, &err));
+	must(write_address_end(w->writer, same[1], NULL, &err));
+	must(write_domain_end(w->writer, "K\xc3\xb6ta.example", NULL, &err));
+	world_commit(w);
+	assert_int_equal(registry_address_known(w->reader, same[0], NOW), 0);
 }
 
 /* Each enum value has its own word, and the way back leads to it. */
@@ -448,6 +510,7 @@ main(void)
 		WORLD_TEST(test_replaced_alone),
 		WORLD_TEST(test_login),
 		cmocka_unit_test(test_normalise),
+		WORLD_TEST(test_internationalised),
 		cmocka_unit_test(test_words),
 		WORLD_TEST(test_reason_is_escaped),
 		WORLD_TEST(test_without_purpose),
