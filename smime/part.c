@@ -68,24 +68,47 @@ ends_bare(struct slice line)
 	return line.len && line.at[line.len - 1] == '\n' && (line.len == 1 || line.at[line.len - 2] != '\r');
 }
 
+static uint64_t
+each_byte(unsigned char byte)
+{
+	return UINT64_C(0x0101010101010101) * byte;
+}
+
+/* Not 0 where one of the eight is. */
+static uint64_t
+zero_bytes(uint64_t word)
+{
+	return (word - each_byte(1)) & ~word & each_byte(0x80);
+}
+
+/* Eight bytes at a time: every byte of every message passes here, several times. */
 unsigned
 line_flags(struct slice line)
 {
 	struct slice text = line;
 	unsigned flags = ends_bare(line) ? LINE_BARE_LF : 0;
-	unsigned high = 0;
-	unsigned nul = 0;
-	unsigned cr = 0;
+	uint64_t high = 0;
+	uint64_t nul = 0;
+	uint64_t cr = 0;
+	size_t i = 0;
 
 	/* A CR counts as part of the line end only before an LF. */
 	if (text.len && text.at[text.len - 1] == '\n')
 		text = without_end(line);
-	for (size_t i = 0; i < text.len; i++) {
-		high |= text.at[i];
+	for (; i + sizeof(uint64_t) <= text.len; i += sizeof(uint64_t)) {
+		uint64_t word;
+
+		memcpy(&word, text.at + i, sizeof(word));
+		high |= word;
+		nul |= zero_bytes(word);
+		cr |= zero_bytes(word ^ each_byte('\r'));
+	}
+	for (; i < text.len; i++) {
+		high |= (uint64_t)text.at[i];
 		nul |= text.at[i] == '\0';
 		cr |= text.at[i] == '\r';
 	}
-	flags |= high & 0x80 ? LINE_8BIT : 0;
+	flags |= high & each_byte(0x80) ? LINE_8BIT : 0;
 	flags |= nul ? LINE_NUL : 0;
 	flags |= cr ? LINE_BARE_CR : 0;
 	flags |= text.len > LIMIT_LINE_BYTES ? LINE_LONG : 0;
