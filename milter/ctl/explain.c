@@ -1,10 +1,15 @@
-/* segelctl explain: what would happen to this message, and why. Asks the registry; signs nothing, records nothing. */
+/*
+ * segelctl explain: what would happen to the message in a file, or what did happen to one that is
+ * on record, and why. Asks the registry or the records; signs nothing, records nothing.
+ */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "milter/ctl/crlf.h"
 #include "milter/ctl/ctl.h"
+#include "milter/ctl/history.h"
 #include "milter/ctl/nouns.h"
 #include "milter/filter/gather.h"
 #include "policy/check.h"
@@ -177,7 +182,7 @@ first_look(struct question *question, struct slice message, time_t now, char *fr
 }
 
 static enum ctl_exit
-explain(struct ctl *ctl)
+explain_file(struct ctl *ctl)
 {
 	struct question question = { .config = NULL };
 	char from[LIMIT_ADDRESS_BYTES + 1];
@@ -205,7 +210,25 @@ explain(struct ctl *ctl)
 	return result;
 }
 
+/* A word that names no file is the id of a message on record. */
+static enum ctl_exit
+explain(struct ctl *ctl)
+{
+	const char *id = ctl_option(ctl, "queue-id"), *word = ctl_arg(ctl, 0);
+
+	if (id && word)
+		return ctl_fail(ctl, CTL_USAGE, "give a file, or --queue-id, not both");
+	if (id)
+		return history_explain(ctl, id);
+	if (!word)
+		return ctl_fail(ctl, CTL_USAGE, "wanted a message file ('-' is standard input), or a queue id");
+	if (strcmp(word, "-") == 0 || strchr(word, '/') || access(word, F_OK) == 0)
+		return explain_file(ctl);
+	return history_explain(ctl, word);
+}
+
 static const struct ctl_option options[] = {
+	{ .name = "queue-id", .meta = "ID", .help = "the message on record under this id, even where a file is called so" },
 	{ .name = "login", .meta = "LOGIN", .help = "the login it would come from (the From address)" },
 	{ .name = "sender", .meta = "ADDRESS", .help = "the envelope sender (the From address)" },
 	{ .name = "tls", .meta = "VERSION", .help = "TLS version of the connection, or none (TLSv1.3)" },
@@ -214,6 +237,7 @@ static const struct ctl_option options[] = {
 };
 
 const struct ctl_command ctl_explain_commands[] = {
-	{ "", CTL_READS, { "FILE" }, options, "what would happen to this message, and why", explain },
+	{ "", CTL_READS, { "[FILE|ID]" }, options,
+	  "what would happen to the message in FILE, or what did to the one with this queue id (or the id its sender saw)", explain },
 	{ .run = NULL },
 };

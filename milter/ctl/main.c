@@ -17,7 +17,7 @@ static const struct ctl_noun nouns[] = {
 	{ "audit", "the daemons' records", ctl_audit_commands },
 	{ "config", "the settings file", ctl_config_commands },
 	{ "policy", "what is done about which finding", ctl_policy_commands },
-	{ "explain", "what would happen to a message, and why", ctl_explain_commands },
+	{ "explain", "what would happen to a message, or did, and why", ctl_explain_commands },
 	{ "seal", "the sealing transform alone, with a key of your own", ctl_seal_commands },
 	{ "stats", "the counters of the running filter", ctl_stats_commands },
 	{ 0 },
