@@ -1,11 +1,13 @@
 """mta: one private Postfix instance, from Debian's package or unpacked from it.
 
-    submission   STARTTLS and SASL, with the filter under test
+    submission   STARTTLS and SASL, with the filter under test; lenient, so that the filter must be strict
+    documented   the submission service exactly as contrib/postfix/master.cf has it
     inbound      plain, without a filter
     hop1, hop2   two further servers in a row; hop1 does not offer 8BITMIME, so that
                  Postfix re-codes on the way to it whatever is not 7-bit
 
-Everything of it lies in one folder; nothing runs in a chroot; nothing asks the DNS.
+What concerns the filter is read from contrib/postfix, so that what is documented is what is
+tested. Everything of it lies in one folder; nothing runs in a chroot; nothing asks the DNS.
 """
 
 import glob
@@ -20,6 +22,8 @@ from daemon import Daemon
 from place import MAIL_UID
 
 PRIVATE_ROOT = os.path.join(os.environ.get("SEGEL_POSTFIX_DIR", "/var/cache/segel-demo/postfix"), "root")
+SNIPPETS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../contrib/postfix")
+DOCUMENTED_SOCKET = "unix:segel/milter.sock"
 HOST = "mail.kota.example"
 
 QUEUE_FOLDERS = {
@@ -63,7 +67,6 @@ virtual_mailbox_maps = static:all/
 virtual_uid_maps = static:{mail_uid}
 virtual_gid_maps = static:{mail_uid}
 virtual_mailbox_limit = 0
-message_size_limit = 73400320
 transport_maps = texthash:{etc}/transport
 
 smtpd_tls_security_level = may
@@ -76,9 +79,7 @@ cyrus_sasl_config_path = {sasl}
 smtpd_sasl_local_domain =
 smtpd_relay_restrictions = permit_sasl_authenticated, permit_mynetworks, reject_unauth_destination
 
-milter_default_action = tempfail
-milter_protocol = 6
-
+{filter_lines}
 # Tests do not wait for anybody's politeness.
 smtpd_client_connection_count_limit = 0
 smtpd_error_sleep_time = 0
@@ -92,13 +93,14 @@ default_process_limit = 150
 """
 
 MASTER_CF = """\
+127.0.0.1:{documented} inet n - n - - smtpd
+{documented_options}
 127.0.0.1:{submission} inet n - n - - smtpd
-  -o syslog_name=postfix/submission
+{documented_options}
+  -o smtpd_tls_security_level=may
   -o smtpd_tls_auth_only=no
-  -o smtpd_sasl_auth_enable=yes
   -o smtpd_relay_restrictions=permit_sasl_authenticated,reject_unauth_destination
   -o mynetworks=192.0.2.255/32
-{milter}
 127.0.0.1:{inbound} inet n - n - - smtpd
   -o syslog_name=postfix/inbound
 127.0.0.1:{hop1} inet n - n - - smtpd
@@ -130,6 +132,22 @@ anvil      unix - - n - 1 anvil
 scache     unix - - n - 1 scache
 postlog    unix-dgram n - n - 1 postlogd
 """
+
+
+def snippet(name):
+    """The lines of contrib/postfix/NAME that are neither comments nor empty."""
+    with open(os.path.join(SNIPPETS, name), encoding="ascii") as lines:
+        return [line.rstrip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def documented_options(milter_socket):
+    """The -o lines of the documented service, with a world's own socket (or none) in place of the documented one."""
+    service, *options = snippet("master.cf")
+    milters = [option for option in options if option.endswith("=" + DOCUMENTED_SOCKET)]
+    if not service.startswith("submission inet ") or len(milters) != 1:
+        raise RuntimeError(f"contrib/postfix/master.cf: wanted one service, submission, with {DOCUMENTED_SOCKET}")
+    return "\n".join(option.replace(DOCUMENTED_SOCKET, f"unix:{milter_socket}" if milter_socket else "")
+                     for option in options)
 
 
 class Programs:
@@ -203,11 +221,11 @@ class Mta:
     def write_config(self):
         programs = self.programs
         self.write_file("main.cf", MAIN_CF.format(
-            queue=self.queue_folder, data=self.data, command=programs.command, daemon=programs.daemon,
-            lib=programs.lib, etc=self.etc, owner=self.owner, setgid=self.setgid, log=self.log, folder=self.folder,
+            queue=self.queue_folder, data=self.data, filter_lines="\n".join(snippet("main.cf")),
+            command=programs.command, daemon=programs.daemon, lib=programs.lib, etc=self.etc, owner=self.owner, setgid=self.setgid, log=self.log, folder=self.folder,
             host=HOST, domains=" ".join(self.domains), mail=self.mail, mail_uid=MAIL_UID, tls=self.tls, sasl=self.sasl))
-        milter = f"  -o smtpd_milters=unix:{self.milter_socket}" if self.milter_socket else "  -o smtpd_milters="
-        self.write_file("master.cf", MASTER_CF.format(milter=milter, **self.ports))
+        self.write_file("master.cf", MASTER_CF.format(documented_options=documented_options(self.milter_socket),
+                                                      **self.ports))
         self.write_file("transport", f"{self.far_domain} smtp:[127.0.0.1]:{self.ports['hop1']}\n")
         self.write_file("dynamicmaps.cf", "")
         with open(self.sasl + "/smtpd.conf", "w", encoding="ascii") as conf:
