@@ -1,6 +1,9 @@
 # Segel. Everything builds from Debian packages (contrib/packages).
 #   make            the programs, in build/release
 #   make check      every test, with ASan and UBSan; the session tests also with TSan
+#   make fuzz       every fuzz target for a minute (FUZZ_SECONDS)
+#   make bench      how fast it is, as ratios from one run (tests/bench)
+#   make soak       1,000 kills at random times under load
 #   make lint       include arrows, libraries in one place, forbidden calls
 #   make install DESTDIR= PREFIX=/usr/local
 # V=1 shows the commands.
@@ -8,7 +11,8 @@
 MODE ?= release
 PREFIX ?= /usr/local
 DESTDIR ?=
-CC = gcc
+CC_fuzz = clang
+CC = $(or $(CC_$(MODE)),gcc)
 VERSION := 0.1.0
 OUT := build/$(MODE)
 Q := $(if $(V),,@)
@@ -18,9 +22,12 @@ PKGS := gmime-3.0 libconfig sqlite3 libcrypto jansson libidn2 libmicrohttpd
 CFLAGS_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-clash-protection -fcf-protection -ftrivial-auto-var-init=zero
 CFLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 CFLAGS_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
+CFLAGS_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer \
+	-Wno-unknown-warning-option
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now
 LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS_tsan := -fsanitize=thread
+LDFLAGS_fuzz := -fsanitize=address,undefined
 
 # snprintf into a bounded array is how texts are cut here, so its warning about cutting is off.
 WARN := -Wall -Wextra -Wshadow -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -44,6 +51,8 @@ TEST_MAINS := $(sort $(shell find tests -name 'test_*.c'))
 TESTS := $(TEST_MAINS:%.c=$(OUT)/%)
 TEST_SUPPORT := $(filter-out %/main.c,$(sort $(shell find tests/support -name '*.c' 2>/dev/null)))
 TOOLS := $(OUT)/tests/pki/mkpki
+FUZZERS := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+BENCHES := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/bench/*.c)))
 
 all: $(PROGRAMS:%=$(OUT)/%)
 
@@ -72,7 +81,18 @@ $(TOOLS): $(OUT)/%: $(OUT)/%.o $(LIBRARY)
 	$(SAY) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Only with MODE=fuzz.
+$(FUZZERS): $(OUT)/%: $(OUT)/%.o $(TEST_SUPPORT:%.c=$(OUT)/%.o) $(LIBRARY)
+	$(SAY) LD $@
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+$(BENCHES): $(OUT)/%: $(OUT)/%.o $(TEST_SUPPORT:%.c=$(OUT)/%.o) $(LIBRARY)
+	$(SAY) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lssl
+
 tools: $(TOOLS)
+fuzzers: $(FUZZERS) $(TOOLS)
+benches: $(BENCHES) $(TOOLS)
 tests: $(TESTS) $(TOOLS)
 
 check:
@@ -82,6 +102,17 @@ check:
 
 # The tests that use threads, once more with the thread sanitizer.
 tsan-tests: $(filter $(OUT)/tests/milter/filter/% $(OUT)/tests/milter/audit/%,$(TESTS)) $(TOOLS)
+
+fuzz:
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) tests/fuzz/test_fuzz.sh
+
+bench:
+	$(MAKE) MODE=release all benches
+	/usr/bin/python3 tests/bench/bench.py
+
+soak:
+	$(MAKE) MODE=release all tools
+	SEGEL_BUILD=build/release SEGEL_KILLS=1000 /usr/bin/python3 tests/e2e/chaos.py
 
 lint:
 	tests/lint
@@ -95,6 +126,6 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all tools tests tsan-tests clean check lint install
+.PHONY: all tools tests tsan-tests fuzzers benches clean check fuzz bench soak lint install
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
