@@ -39,7 +39,7 @@ keyd: {{
 }};
 seal: {{ form = "{form}"; chain_dir = "{chain}"; }};
 tls: {{ minimum = "TLSv1.2"; }};
-limits: {{ message_size = "35MiB"; recipients = 100; }};
+limits: {{ message_size = "{message_size}"; recipients = 100; }};
 """
 
 
@@ -169,7 +169,7 @@ class Gateway(World):
         return {"registry": self.registry, "milter_socket": self.mta.milter_socket, "mta_gid": self.mta.gid,
                 "milter_uid": MILTER_UID, "keyd_uid": KEYD_UID, "audit_submission": self.path("audit-submission"),
                 "audit_keyd": self.path("audit-keyd"), "keyd_socket": self.keyd_socket, "keys": ", ".join(keys),
-                "chain": self.authority.chain_folder, "form": self.form}
+                "chain": self.authority.chain_folder, "form": self.form, "message_size": "35MiB"}
 
     @property
     def registry(self):
