@@ -1,6 +1,9 @@
 #include "milter/daemon.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <pthread.h>
+#include <poll.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,18 +101,67 @@ watchdog_interval(void)
 	return value > 2000 ? (long)(value / 2000) : 1;
 }
 
+/* What the handler tells daemon_wait; made by daemon_signals_block before threads start. */
+static int signal_pipe[2] = { -1, -1 };
+
+static void
+on_signal(int number)
+{
+	const int saved = errno;
+	const unsigned char byte = (unsigned char)number;
+
+	(void)!write(signal_pipe[1], &byte, 1); /* full: as many are waiting already */
+	errno = saved;
+}
+
+static void
+our_signals(sigset_t *ret)
+{
+	sigemptyset(ret);
+	sigaddset(ret, SIGHUP);
+	sigaddset(ret, SIGTERM);
+	sigaddset(ret, SIGINT);
+}
+
 int
-daemon_wait(const sigset_t *signals, bool (*healthy)(void *ctx), void *ctx)
+daemon_signals_block(struct err *err)
+{
+	sigset_t ours;
+
+	our_signals(&ours);
+	pthread_sigmask(SIG_BLOCK, &ours, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) == -1)
+		return err_set(err, ERR_TEMP, "pipe: %s", strerror(errno));
+	return 0;
+}
+
+void
+daemon_signals_take(void)
+{
+	const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	sigset_t ours;
+
+	(void)sigaction(SIGHUP, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+	(void)sigaction(SIGINT, &action, NULL);
+	our_signals(&ours);
+	pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
+}
+
+int
+daemon_wait(bool (*healthy)(void *ctx), void *ctx)
 {
 	const long interval = watchdog_interval();
-	const struct timespec tick = { interval / 1000, interval % 1000 * 1000000 };
+	struct pollfd waiting = { .fd = signal_pipe[0], .events = POLLIN };
+	unsigned char number;
 
 	for (;;) {
-		int number = interval ? sigtimedwait(signals, NULL, &tick) : sigwaitinfo(signals, NULL);
+		int n = poll(&waiting, 1, interval ? (int)interval : -1);
 
-		if (number > 0)
+		if (n > 0 && read(signal_pipe[0], &number, 1) == 1)
 			return number;
-		if (errno == EAGAIN && healthy(ctx))
+		if (n == 0 && healthy(ctx))
 			notify("WATCHDOG=1");
 	}
 }

@@ -8,8 +8,6 @@
 #ifndef MILTER_DAEMON_H
 #define MILTER_DAEMON_H
 
-#include <signal.h>
-
 #include "smime/base.h"
 #include "smime/err.h"
 
@@ -21,11 +19,19 @@ void daemon_ready(void);
 void daemon_reloading(void);
 void daemon_stopping(void);
 /*
- * Waits for one of the signals, which must be blocked, and returns it. Meanwhile, as often as the
- * service manager wants a sign of life (WATCHDOG_USEC), asks `healthy`: true feeds its watchdog,
- * false lets it run out, and the manager starts the program anew.
+ * HUP, TERM and INT belong to the main thread alone, and it never sits with them blocked: libmilter
+ * has a thread of its own in sigwait, for which HUP means "stop", and the kernel gives that thread
+ * every signal that the main thread does not want at that moment. So: block before the first thread
+ * starts (all inherit it), take in the main thread once they run.
  */
-int daemon_wait(const sigset_t *signals, bool (*healthy)(void *ctx), void *ctx);
+int daemon_signals_block(struct err *err) MUST_USE;
+void daemon_signals_take(void);
+/*
+ * The next of the three, in the order they came. Meanwhile, as often as the service manager wants a
+ * sign of life (WATCHDOG_USEC), asks `healthy`: true feeds its watchdog, false lets it run out, and
+ * the manager starts the program anew.
+ */
+int daemon_wait(bool (*healthy)(void *ctx), void *ctx);
 /* Start-up failed: one line on standard error and in the log; returns the exit status 1. */
 int daemon_failed(const char *program, const struct err *err);
 

@@ -5,14 +5,25 @@
 
 #include "smime/inspect.h"
 
-/* May this login speak for these addresses? The null sender speaks for nobody. */
+/* May this login speak for these addresses? The null sender speaks for nobody. Mostly all are one address: asked once. */
 static void
 ask_login(struct registry *registry, const char *login, const struct message_facts *message,
     const struct envelope_facts *envelope, time_t now, struct registry_facts *ret)
 {
-	ret->owns_from = registry_login(registry, login, message->from.address, now);
-	ret->owns_envelope = *envelope->sender ? registry_login(registry, login, envelope->sender, now) : LOGIN_OWNS;
-	if (message->sender.state == MAILBOX_ONE)
+	const char *from = message->from.address;
+
+	ret->owns_from = registry_login(registry, login, from, now);
+	if (!*envelope->sender)
+		ret->owns_envelope = LOGIN_OWNS;
+	else if (strcmp(envelope->sender, from) == 0)
+		ret->owns_envelope = ret->owns_from;
+	else
+		ret->owns_envelope = registry_login(registry, login, envelope->sender, now);
+	if (message->sender.state != MAILBOX_ONE)
+		return;
+	if (strcmp(message->sender.address, from) == 0)
+		ret->owns_sender = ret->owns_from;
+	else
 		ret->owns_sender = registry_login(registry, login, message->sender.address, now);
 }
 
@@ -51,6 +62,18 @@ ask_certificate(struct registry *registry, struct prepared_set *set, const char 
 	ret->sender_known = registry_address_known(registry, sender, now);
 }
 
+static void
+ask(struct registry *registry, struct prepared_set *set, const struct transport_facts *transport,
+    const struct envelope_facts *envelope, time_t now, struct gathered *ret)
+{
+	ret->registry = (struct registry_facts){ .sender_known = -1 };
+	if (ret->message.from.state != MAILBOX_ONE)
+		return;
+	ask_login(registry, transport->login, &ret->message, envelope, now, &ret->registry);
+	if (ret->message.outer == LAYER_NONE)
+		ask_certificate(registry, set, ret->message.from.address, now, ret);
+}
+
 int
 gather(struct registry *registry, struct prepared_set *set, struct slice bytes, const struct transport_facts *transport,
     const struct envelope_facts *envelope, time_t now, struct gathered *ret, struct err *err)
@@ -60,12 +83,16 @@ gather(struct registry *registry, struct prepared_set *set, struct slice bytes, 
 		ret->message = (struct message_facts){ 0 };
 		return -1;
 	}
-	if (ret->message.from.state != MAILBOX_ONE)
-		return 0;
-	ask_login(registry, transport->login, &ret->message, envelope, now, &ret->registry);
-	if (ret->message.outer == LAYER_NONE)
-		ask_certificate(registry, set, ret->message.from.address, now, ret);
+	ask(registry, set, transport, envelope, now, ret);
 	return 0;
+}
+
+void
+gather_again(struct registry *registry, struct prepared_set *set, const struct transport_facts *transport,
+    const struct envelope_facts *envelope, time_t now, struct gathered *gathered)
+{
+	gathered_done(gathered);
+	ask(registry, set, transport, envelope, now, gathered);
 }
 
 void

@@ -23,6 +23,12 @@ struct gathered {
  */
 int gather(struct registry *registry, struct prepared_set *set, struct slice bytes, const struct transport_facts *transport,
     const struct envelope_facts *envelope, time_t now, struct gathered *ret, struct err *err) MUST_USE;
+/*
+ * Asks the registry once more about the same message: a hold or a revocation may have come while the
+ * key agent was waited for. The new answers replace the old.
+ */
+void gather_again(struct registry *registry, struct prepared_set *set, const struct transport_facts *transport,
+    const struct envelope_facts *envelope, time_t now, struct gathered *gathered);
 void gathered_done(struct gathered *gathered);
 
 static inline __attribute__((unused)) void auto_gathered_done(struct gathered *g) { gathered_done(g); }

@@ -165,7 +165,7 @@ open_socket(const struct config *config, struct err *err)
 	umask(0117);
 	if (smfi_setconn(address) != MI_SUCCESS || smfi_opensocket(true) != MI_SUCCESS)
 		return err_set(err, ERR_CONFIG, "submission.socket: cannot listen on '%s': %s", path, strerror(errno));
-	if (chown(path, (uid_t)-1, group) == -1)
+	if (lchown(path, (uid_t)-1, group) == -1) /* whoever owns the folder could put a link here meanwhile */
 		return err_set(err, ERR_CONFIG, "submission.socket: cannot give '%s' to group '%s': %s", path,
 		    config->submission.socket_group, strerror(errno));
 	umask(0077);
@@ -233,18 +233,31 @@ reload(struct filter *filter)
 	log_line(LOG_LEVEL_WARNING, "reload failed, using the old settings");
 }
 
-/* libmilter's loop. When it ends by itself, the main thread must hear of it. */
+/* libmilter's loop. It must not end before the process does; if it does, the main thread must hear of it. */
 static void *
-serve(void *unused)
+serve(void *context)
 {
-	(void)unused;
-	if (smfi_main() != MI_SUCCESS)
-		log_line(LOG_LEVEL_FATAL, "libmilter gave up; the filter stops, mail is deferred until it is started again");
+	struct filter *filter = context;
+
+	(void)smfi_main();
+	atomic_store(&filter->gave_up, true);
 	kill(getpid(), SIGTERM);
 	return NULL;
 }
 
-/* True: no message is in hand any more. */
+/* New connections of the MTA fail at once from here on, and it defers; a socket that is not ours stays. */
+static void
+leave_socket(const struct filter *filter)
+{
+	if (unlink(filter->socket) == -1 && errno != ENOENT)
+		log_line(LOG_LEVEL_WARNING, "socket '%s' stays behind: %s; the next start removes it", filter->socket,
+		    strerror(errno));
+}
+
+/*
+ * True: no message is in hand any more. smfi_stop() is not called: once it is, libmilter reads no more
+ * from any session, and what is in hand could not be finished.
+ */
 static bool
 drain(struct filter *filter)
 {
@@ -255,7 +268,7 @@ drain(struct filter *filter)
 
 	snapshot_unref(filter->box, snapshot);
 	atomic_store(&filter->draining, true);
-	smfi_stop();
+	leave_socket(filter);
 	for (long waited = 0; atomic_load(&filter->messages) > 0 && waited < limit; waited += 20)
 		nanosleep(&tick, NULL);
 	left = atomic_load(&filter->messages);
@@ -303,38 +316,36 @@ is_healthy(void *ctx)
 	return false;
 }
 
-/* Signals belong to this thread; libmilter would take HUP for "stop". */
+/* The main thread: signals, one after the other, until it is time to stop. */
 static int
 run(struct filter *filter, int *metrics_fd)
 {
 	AUTO(exporter_stop) struct exporter *exporter = NULL;
 	pthread_t server;
-	sigset_t signals;
+	int status;
 
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &signals, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	if (pthread_create(&server, NULL, serve, NULL) != 0) {
+	if (pthread_create(&server, NULL, serve, filter) != 0) {
 		log_line(LOG_LEVEL_FATAL, "cannot start a thread; the filter stops");
 		return EXIT_FAILURE;
 	}
 	exporter = serve_metrics(filter, metrics_fd);
+	daemon_signals_take();
 	daemon_ready();
 	log_line(LOG_LEVEL_INFO, "segel-milter %s serves role submission%s", SEGEL_VERSION,
 	    filter->pretend ? ", pretending" : "");
-	while (daemon_wait(&signals, is_healthy, filter) == SIGHUP) {
+	while (daemon_wait(is_healthy, filter) == SIGHUP) {
 		daemon_reloading();
 		reload(filter);
 		daemon_ready();
 	}
 	daemon_stopping();
+	status = atomic_load(&filter->gave_up) ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (status == EXIT_FAILURE)
+		log_line(LOG_LEVEL_FATAL, "libmilter gave up; the filter stops, mail is deferred until it is started again");
 	/* libmilter's threads live on until the process ends: what they may still touch is not freed. */
 	if (!drain(filter))
-		_exit(EXIT_SUCCESS);
-	return EXIT_SUCCESS;
+		_exit(status);
+	return status;
 }
 
 int
@@ -372,7 +383,7 @@ main(int argc, char **argv)
 	}
 	if (!options.foreground && daemon_detach(&err) == -1)
 		return daemon_failed("segel-milter", &err);
-	if (start(filter, options.foreground, &metrics_fd, &err) == -1)
+	if (daemon_signals_block(&err) == -1 || start(filter, options.foreground, &metrics_fd, &err) == -1)
 		return daemon_failed("segel-milter", &err);
 	return run(filter, &metrics_fd);
 }

@@ -6,6 +6,8 @@
  *     verdict    the strictest action                                policy_decide()
  *     transform  the sealed form; every signature is on record at
  *                the key agent before it is made                     smime_seal()
+ *     confirm    the registry again, which may have changed while
+ *                the key agent was waited for                        gather_again()
  *     record     decision and evidence on disk before any answer     record()
  *     answer     refuse, or accept with a plan of edits              answer()
  *
@@ -27,6 +29,7 @@ struct passage {
 	const struct config *config;
 	const char *queue_id;
 	time_t now;
+	struct timespec began;
 	struct gathered gathered;
 	struct err trouble; /* why facts are missing; ERR_NONE = none are */
 	struct findings findings;
@@ -115,6 +118,40 @@ seal(struct passage *passage)
 		metrics_keyd_error(&passage->filter->metrics);
 	finding_add(&passage->findings, err.kind == ERR_BUG ? REASON_INTERNAL : REASON_KEY_UNAVAILABLE, "%s", err.text);
 	decide(passage);
+}
+
+/* Seconds since the answer of the registry that the seal rests on. */
+static time_t
+time_since(const struct timespec *began)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec - began->tv_sec;
+}
+
+/*
+ * The key agent may have kept us waiting. A hold or revocation that came meanwhile counts: the registry
+ * is asked again, and a seal that would not be made now does not leave.
+ */
+static void
+confirm(struct passage *passage)
+{
+	const struct snapshot *snapshot = passage->message->snapshot;
+	unsigned char sealed_with[32];
+
+	memcpy(sealed_with, passage->gathered.registry.seal.cert.sha256, sizeof(sealed_with));
+	passage->now += time_since(&passage->began);
+	gather_again(snapshot->registry, snapshot->prepared, &passage->message->transport, &passage->message->envelope,
+	    passage->now, &passage->gathered);
+	check(passage, STAGE_MESSAGE);
+	if (passage->findings.n == 0
+	    && memcmp(sealed_with, passage->gathered.registry.seal.cert.sha256, sizeof(sealed_with)) != 0) {
+		finding_add(&passage->findings, REASON_REG_UNAVAILABLE, "another certificate was bound while this one sealed");
+		decide(passage);
+	}
+	if (passage->findings.n > 0)
+		seal_free(TAKE(passage->sealed));
 }
 
 static bool
@@ -215,6 +252,7 @@ begin(struct passage *passage, struct filter *filter, struct message *message, t
 		.config = message->snapshot->config,
 		.now = now,
 	};
+	clock_gettime(CLOCK_MONOTONIC, &passage->began);
 	snprintf(ret->id, sizeof(ret->id), "%s", message->id);
 }
 
@@ -236,9 +274,7 @@ void
 pipeline_message(struct filter *filter, struct message *message, const char *queue_id, time_t now, struct answer *ret)
 {
 	struct passage passage;
-	struct timespec began;
 
-	clock_gettime(CLOCK_MONOTONIC, &began);
 	begin(&passage, filter, message, now, ret);
 	passage.queue_id = queue_id;
 	snprintf(ret->queue_id, sizeof(ret->queue_id), "%s", queue_id);
@@ -247,10 +283,12 @@ pipeline_message(struct filter *filter, struct message *message, const char *que
 	check(&passage, STAGE_MESSAGE);
 	if (wants_seal(&passage))
 		seal(&passage);
+	if (passage.sealed)
+		confirm(&passage);
 	record(&passage);
 	count(&passage); /* before the answer takes the sealed form */
 	answer(&passage, ANSWER_ACCEPT, ret);
-	metrics_seconds(&filter->metrics, &began);
+	metrics_seconds(&filter->metrics, &passage.began);
 
 	seal_free(passage.sealed);
 	gathered_done(&passage.gathered);

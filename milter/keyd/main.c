@@ -339,18 +339,6 @@ reload(struct daemon *daemon)
 		    "read at start: then restart)", err.text);
 }
 
-static void
-block_signals(sigset_t *ret)
-{
-	sigemptyset(ret);
-	sigaddset(ret, SIGHUP);
-	sigaddset(ret, SIGTERM);
-	sigaddset(ret, SIGINT);
-	sigprocmask(SIG_BLOCK, ret, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a limit on file size is a failed write, not the end */
-}
-
 static int
 stop(struct daemon *daemon)
 {
@@ -380,11 +368,12 @@ is_healthy(void *ctx)
 
 /* Signals belong to this thread. */
 static int
-run(struct daemon *daemon, const sigset_t *signals)
+run(struct daemon *daemon)
 {
+	daemon_signals_take();
 	log_line(LOG_LEVEL_INFO, "segel-keyd %s serves '%s'", SEGEL_VERSION, daemon->socket);
 	daemon_ready();
-	while (daemon_wait(signals, is_healthy, daemon) == SIGHUP) {
+	while (daemon_wait(is_healthy, daemon) == SIGHUP) {
 		daemon_reloading();
 		reload(daemon);
 		daemon_ready();
@@ -397,7 +386,6 @@ static int
 serve(struct daemon *daemon, const struct options *options)
 {
 	struct err err = { .kind = ERR_NONE };
-	sigset_t signals;
 
 	daemon->file = realpath(options->file, NULL); /* a reload must find it from "/" too */
 	if (!daemon->file) {
@@ -406,10 +394,10 @@ serve(struct daemon *daemon, const struct options *options)
 	}
 	if (!options->foreground && daemon_detach(&err) == -1)
 		return daemon_failed("segel-keyd", &err);
-	block_signals(&signals);
-	if (start(daemon, options, &err) == -1)
+	signal(SIGXFSZ, SIG_IGN); /* a limit on file size is a failed write, not the end */
+	if (daemon_signals_block(&err) == -1 || start(daemon, options, &err) == -1)
 		return daemon_failed("segel-keyd", &err);
-	return run(daemon, &signals);
+	return run(daemon);
 }
 
 int

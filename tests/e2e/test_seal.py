@@ -396,6 +396,58 @@ def _(world):
     judged_good(world, delivered(world, "setelan-lama"), BUDI, ["openssl"])
 
 
+@test("held while the key agent keeps the filter waiting: refused, although the signature was made")
+def _(world):
+    world.keyd.send(signal.SIGSTOP)
+    with world.session_of(DEWI) as session:
+        sending = threading.Thread(target=lambda: replies.append(session.send(
+            DEWI.address, [SITI], mail.plain(DEWI.address, SITI, "disusul"))))
+        replies = []
+        sending.start()
+        try:
+            deadline.until("the filter to wait for the agent", lambda: waits_for_agent(world), seconds=10)
+            world.must("cert", "hold", DEWI.cert, "--reason", "laporan kehilangan")
+        finally:
+            world.keyd.send(signal.SIGCONT)
+        sending.join()
+    world.must("cert", "unhold", DEWI.cert, "--reason", "ditemukan")
+    refused(replies[0], "550", "5.7.1", "REG_HELD")
+    nothing_delivered(world, "disusul")
+
+
+def waits_for_agent(world):
+    """A connection to the agent's socket holds bytes that it has not read."""
+    shown = subprocess.run(["ss", "-xH"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True).stdout
+    return any(world.keyd_socket in line and int(line.split()[2]) > 0 for line in shown.splitlines())
+
+
+@test("SIGHUP in bursts: the filter stays, and seals")
+def _(world):
+    for _ in range(200):
+        world.milter.send(signal.SIGHUP)
+        time.sleep(random.random() * 0.002)
+    # libmilter would notice within its 5 seconds of polling that it was told to stop.
+    limit = time.monotonic() + 6
+    while time.monotonic() < limit:
+        suite.check(world.milter.running(), "the filter has ended")
+        suite.check(send_letter(world, BUDI, "sesudah-hup").accepted, "a message was not sealed")
+
+
+@test("SIGTERM: the message in hand is sealed, no new one begins, and the filter ends well")
+def _(world):
+    with world.session_of(BUDI) as session, world.session_of(DEWI) as other:
+        suite.check(session.mail(BUDI.address).good and session.rcpt(SITI).good, session.replies[-1])
+        world.milter.send(signal.SIGTERM)
+        deadline.until("the socket to go", lambda: not os.path.exists(world.mta.milter_socket), seconds=10)
+        late = other.mail(DEWI.address)
+        suite.check(late.says("451"), late)
+        reply = session.data(mail.plain(BUDI.address, SITI, "terakhir"))
+        suite.check(reply.good, reply)
+    judged_good(world, delivered(world, "terakhir"), BUDI)
+    deadline.until("the filter to end", lambda: not world.milter.running(), seconds=10)
+    suite.equal(world.milter.process.returncode, 0, "exit status")
+
+
 @test("20 logins on 24 parallel connections, with aborts: every seal is its own login's")
 def _(world):
     wanted = {}
