@@ -37,6 +37,7 @@ UDIN = Account("udin", "Kantor Kelurahan", address=f"üdin@{OWN_DOMAIN}")
 # What the certificate names where that is not the account's own address.
 CERT_ADDRESS = {PIMPINAN: DINAS, HUMAS: f"humas@{UTF8_DOMAIN_ASCII}", UDIN: f"kelurahan@{OWN_DOMAIN}"}
 
+ACCEPTED = client.Outcome([client.Reply(".", 250, "sent before")])
 JUDGES = ("openssl", "gpgsm", "cmsutil")
 KIB = 1024
 MIB = 1024 * 1024
@@ -221,6 +222,10 @@ def inner_message(extra="", body="Isi.\r\n", sender="warga@example.org"):
     return letter(sender, BUDI.address, "Keluhan", body, extra, "di-dalam").decode()
 
 
+def attached(message, more=""):
+    return f"Content-Type: message/rfc822\r\n{more}\r\n{message}"
+
+
 def plain(token, body="Isi.\r\n", extra="", sender=BUDI.address):
     return letter(sender, SITI, "Surat", body, extra, token)
 
@@ -232,7 +237,8 @@ KINDS = [
     ("a line of 5,000 bytes in a part", "recoded", lambda t: mixed(t, [text_part("z" * 5000 + "\r\n"), text_part()])),
     ("trailing blanks", "clean", lambda t: plain(t, "a \r\nb\t\r\n  \r\n \t \r\nc   \r\n", mail.MIME)),
     ("trailing blanks in 8-bit text", "recoded", lambda t: plain(t, "é \r\nb\t\r\n  \r\n", mail.EIGHT_BIT)),
-    ("lines that begin 'From '", "recoded", lambda t: plain(t, "From awal\r\n>From kutip\r\nFrom\r\nx\r\nFrom akhir\r\n", mail.MIME)),
+    ("lines that begin 'From '", "recoded",
+     lambda t: plain(t, "From awal\r\n>From kutip\r\nFrom\r\nx\r\nFrom akhir\r\n", mail.MIME)),
     ("lines that are dots", "clean", lambda t: plain(t, ".\r\n..\r\n.x\r\n", mail.MIME)),
     ("empty body", "clean", lambda t: plain(t, "")),
     ("a body of one empty line", "clean", lambda t: plain(t, "\r\n")),
@@ -242,9 +248,9 @@ KINDS = [
     ("multipart/alternative in mixed", "clean", lambda t: mixed(t, [ALTERNATIVE, file_part(mail.PDF)])),
     ("multipart/alternative in mixed, 8-bit", "recoded",
      lambda t: mixed(t, [ALTERNATIVE.replace("Bapak", "Bapák").replace("; charset=utf-8\r\n", "; charset=utf-8\r\n" + EIGHT)])),
-    ("nested message/rfc822", "clean", lambda t: mixed(t, [text_part(), "Content-Type: message/rfc822\r\n\r\n" + inner_message()])),
+    ("nested message/rfc822", "clean", lambda t: mixed(t, [text_part(), attached(inner_message())])),
     ("nested message/rfc822, 8-bit inside: sealed opaque", "opaque",
-     lambda t: mixed(t, [text_part(), "Content-Type: message/rfc822\r\n" + EIGHT + "\r\n" + inner_message(mail.EIGHT_BIT, mail.ACCENTED)])),
+     lambda t: mixed(t, [text_part(), attached(inner_message(mail.EIGHT_BIT, mail.ACCENTED), EIGHT)])),
     ("message/rfc822 as the whole body, 8-bit: sealed opaque", "opaque",
      lambda t: plain(t, inner_message(mail.EIGHT_BIT, mail.ACCENTED), mail.MIME + "Content-Type: message/rfc822\r\n" + EIGHT)),
     ("preamble and epilogue", "clean",
@@ -255,7 +261,8 @@ KINDS = [
      lambda t: plain(t, multipart([text_part()])[1], "mime-version: 1.0\r\ncontent-type: multipart/mixed; boundary=batas\r\n")),
     ("Content-Type folded oddly", "clean",
      lambda t: plain(t, multipart([text_part(), text_part()])[1],
-                     "MIME-Version:\r\n 1.0\r\nCoNtEnT-tYpE:\r\n\tMultipart/MIXED\r\n ;\r\n\t boundary\r\n =\r\n\t\"batas\"\r\n ;x=y\r\n")),
+                     "MIME-Version:\r\n 1.0\r\n"
+                     "CoNtEnT-tYpE:\r\n\tMultipart/MIXED\r\n ;\r\n\t boundary\r\n =\r\n\t\"batas\"\r\n ;x=y\r\n")),
     ("no MIME-Version", "clean", lambda t: plain(t, multipart([text_part(), file_part(mail.PDF)])[1], multipart([])[0])),
     ("no MIME-Version, 8-bit", "recoded", lambda t: plain(t, mail.ACCENTED, "Content-Type: text/plain; charset=utf-8\r\n")),
     ("no MIME fields at all, 8-bit", "recoded", lambda t: plain(t, mail.ACCENTED)),
@@ -263,7 +270,9 @@ KINDS = [
      lambda t: mixed(t, [text_part()], preamble=("p" * 62 + "\r\n") * 16)),
     ("boundary not in the first body chunk: a first part of 200 KB", "clean",
      lambda t: mixed(t, [text_part("isi\r\n" * 40000), text_part("akhir\r\n")])),
-    ("text/calendar", "clean", lambda t: plain(t, CALENDAR.replace("–", "-"), mail.MIME + "Content-Type: text/calendar; method=REQUEST; charset=utf-8\r\n")),
+    ("text/calendar", "clean",
+     lambda t: plain(t, CALENDAR.replace("–", "-"),
+                     mail.MIME + "Content-Type: text/calendar; method=REQUEST; charset=utf-8\r\n")),
     ("text/calendar, 8-bit, beside text", "recoded",
      lambda t: mixed(t, [text_part(), text_part(CALENDAR, "text/calendar; method=REQUEST", EIGHT)], kind="alternative")),
     ("format=flowed", "clean", lambda t: plain(t, FLOWED, mail.MIME + "Content-Type: text/plain; format=flowed; delsp=no\r\n")),
@@ -271,7 +280,8 @@ KINDS = [
                                                         "Content-Type: text/plain; charset=utf-8; format=flowed\r\n" + EIGHT)),
     ("a From of 600 characters", "clean", lambda t: plain(t, sender=f"\"{'n' * 600}\" <{BUDI.address}>")),
     ("a public certificate and a public key attached", "clean",
-     lambda t: mixed(t, [file_part(read(BUDI.issued.cert), "budi.crt", "application/x-x509-user-cert"), file_part(public_key(), "kunci.pem")])),
+     lambda t: mixed(t, [file_part(read(BUDI.issued.cert), "budi.crt", "application/x-x509-user-cert"),
+                         file_part(public_key(), "kunci.pem")])),
 ]
 
 
@@ -321,8 +331,10 @@ def _(world):
         token = f"batas-potong-{offset + 10}"
         # "--batas", the part's head, and then text up to the border.
         before = len("--batas\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n")
-        message = mixed(token, [text_part("x" * 62 + "\r\n" + "y" * 7 + "\r\n" + ("z" * 62 + "\r\n") * ((CHUNK - before) // 64 - 2) +
-                                          "q" * ((CHUNK - before) % 64 + offset + 53 - 2)), text_part("akhir\r\n")])
+        text = ("z" * 62 + "\r\n") * ((CHUNK - before) // 64 - 1)
+        text += "q" * (CHUNK + offset - before - len(text) - len("\r\n"))
+        message = mixed(token, [text_part(text), text_part("akhir\r\n")])
+        suite.equal(message.split(b"\r\n\r\n", 1)[1].index(b"\r\n--batas\r\n", 9) + 2, CHUNK + offset, "place of the boundary")
         sealed(world, DEWI, token, message.replace(BUDI.address.encode(), DEWI.address.encode()))
 
 
@@ -332,7 +344,7 @@ def _(world):
         token = f"bdat-{form}"
         message = plain(token, extra=mail.EIGHT_BIT if form == "recoded" else "").removesuffix(b"Isi.\r\n") + text
         with world.session_of(BUDI) as session:
-            suite.check(session.mail(BUDI.address).good and session.rcpt(SITI).good and session.rcpt(FAR).good, session.replies[-1])
+            suite.check(session.mail(BUDI.address).good and all(session.rcpt(to).good for to in (SITI, FAR)), session.replies[-1])
             session.smtp.sock.sendall(b"BDAT %d LAST\r\n" % len(message) + message)
             reply = session.note(".", session.smtp.getreply())
         sealed(world, BUDI, token, message, form, outcome=client.Outcome([reply]))
@@ -358,12 +370,17 @@ def _(world):
     suite.check(judge.openssl_verify(content, world.authority.root_file).ok, "the signature inside does not hold any more")
 
 
+def stranger(world, name):
+    """A certificate and key that the gateway knows nothing of."""
+    return world.pki(name, "--ca-of", world.authority.prefix("issuing"), "--cn", name, "--email", f"{name}@example.org",
+                     "--from", "-1d", "--to", "+1y", "--key", "p256", "--usage", "sign")
+
+
 def signed_message(world, text):
     """Somebody's multipart/signed, made by openssl with 8-bit text under the signature."""
-    certificate = world.pki("orang", "--ca-of", world.authority.prefix("issuing"), "--cn", "Orang", "--email", "orang@example.org",
-                            "--from", "-1d", "--to", "+1y", "--key", "p256", "--usage", "sign")
+    signer = stranger(world, "orang")
     entity = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + text
-    made = openssl("cms", "-sign", "-signer", certificate.cert, "-inkey", certificate.key, "-certfile", world.authority.issuing_file,
+    made = openssl("cms", "-sign", "-signer", signer.cert, "-inkey", signer.key, "-certfile", world.authority.issuing_file,
                    "-md", "sha256", "-binary", stdin=judge.crlf(entity))
     return judge.crlf(b"From: orang@example.org\nSubject: Asli\n" + made)
 
@@ -379,7 +396,7 @@ def _(world):
             suite.check(outcome.accepted, outcome)
     for number, token in enumerate(tokens):
         body, extra, form = (mail.ACCENTED, mail.EIGHT_BIT, "recoded") if number % 2 else (mail.TEXT, "", "clean")
-        sealed(world, DEWI, token, plain(token, body, extra, DEWI.address), form, outcome=client.Outcome([client.Reply(".", 250, "")]))
+        sealed(world, DEWI, token, plain(token, body, extra, DEWI.address), form, outcome=ACCEPTED)
 
 
 @test("RSET between messages on one connection: each sealed, the one given up not delivered")
@@ -391,7 +408,7 @@ def _(world):
             suite.check(session.mail(BUDI.address).good and session.rcpt(f"lain@{OTHER_DOMAIN}").good, session.replies[-1])
             suite.check(session.reset().good, session.replies[-1])
     for token in ("sebelum-rset", "sesudah-rset"):
-        sealed(world, DEWI, token, plain(token, sender=DEWI.address), outcome=client.Outcome([client.Reply(".", 250, "")]))
+        sealed(world, DEWI, token, plain(token, sender=DEWI.address), outcome=ACCEPTED)
     suite.equal(world.mailbox(f"lain@{OTHER_DOMAIN}"), [], "delivered to the recipient of what was given up")
 
 
@@ -400,7 +417,8 @@ def _(world):
 @test("null sender: sealed for its login")
 def _(world):
     token = "pengirim-kosong"
-    near, _entity = sealed(world, BUDI, token, plain(token), outcome=world.send(BUDI.login, BUDI.password, plain(token), "", [SITI, FAR]))
+    outcome = world.send(BUDI.login, BUDI.password, plain(token), "", [SITI, FAR])
+    near, _entity = sealed(world, BUDI, token, plain(token), outcome=outcome)
     suite.equal(fields(near, "Return-Path"), ["<>"], "Return-Path")
 
 
@@ -422,7 +440,8 @@ def signatures(message):
 @test("101 recipients: 550 5.6.0 PARSE_LIMIT, nothing delivered")
 def _(world):
     recipients = [f"warga{number}@{OTHER_DOMAIN}" for number in range(99)] + [SITI, FAR]
-    refused(world, world.send_as(BUDI, plain("seratus-satu"), recipients), "seratus-satu", "550", "5.6.0", "PARSE_LIMIT", "limits.recipients")
+    outcome = world.send_as(BUDI, plain("seratus-satu"), recipients)
+    refused(world, outcome, "seratus-satu", "550", "5.6.0", "PARSE_LIMIT", "limits.recipients")
     suite.equal(world.mailbox("warga0@" + OTHER_DOMAIN), [], "delivered")
 
 
@@ -616,8 +635,7 @@ def private_pem():
 
 
 def pkcs12(world):
-    issued = world.pki("kunci", "--ca-of", world.authority.prefix("issuing"), "--cn", "Kunci", "--email", "k@example.org",
-                       "--from", "-1d", "--to", "+1y", "--key", "p256", "--usage", "sign")
+    issued = stranger(world, "kunci")
     return openssl("pkcs12", "-export", "-in", issued.cert, "-inkey", issued.key, "-passout", "pass:x")
 
 
@@ -632,7 +650,8 @@ key_case("PKCS#12 attached, of no telling name", lambda w, t: mixed(t, [text_par
 key_case("PKCS#12 attached, by its name alone", lambda w, t: mixed(t, [text_part(), file_part(b"x", "kunci.P12")]))
 key_case("PKCS#12 attached, by its media type alone", lambda w, t: mixed(t, [file_part(b"x", "x", "application/x-pkcs12")]))
 key_case("a private key attached", lambda w, t: mixed(t, [text_part(), file_part(private_pem(), "berkas.txt")]))
-key_case("a private key attached in DER", lambda w, t: mixed(t, [file_part(openssl("pkey", "-outform", "DER", stdin=private_pem()))]))
+key_case("a private key attached in DER",
+         lambda w, t: mixed(t, [file_part(openssl("pkey", "-outform", "DER", stdin=private_pem()))]))
 key_case("a private key in the text", lambda w, t: plain(t, "Ini:\r\n" + judge.crlf(private_pem()).decode()))
 key_case("a private key in a forwarded message",
          lambda w, t: mixed(t, [text_part(), "Content-Type: message/rfc822\r\n\r\n" + inner_message(
@@ -704,7 +723,8 @@ def add_limits():
 
         def above(world, limit=limit, build=build):
             token = token_of("lewat-" + limit)
-            refused(world, world.send_as(BUDI, build(token, 1), [SITI, FAR]), token, "550", "5.6.0", "PARSE_LIMIT", f"limit={limit}")
+            outcome = world.send_as(BUDI, build(token, 1), [SITI, FAR])
+            refused(world, outcome, token, "550", "5.6.0", "PARSE_LIMIT", f"limit={limit}")
         test(f"{limit}, at the limit: sealed")(at)
         test(f"{limit}, one above: 550 5.6.0 PARSE_LIMIT, nothing delivered")(above)
 
