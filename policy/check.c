@@ -58,6 +58,8 @@ check_tls(const struct policy_input *input, struct findings *findings)
 static bool
 auth_type_counts(const struct config *config, const char *type)
 {
+	if (strcasecmp(type, "XCLIENT") == 0)
+		return false; /* another host's claim, whatever the list says */
 	for (size_t i = 0; i < config->submission.auth_types.n; i++)
 		if (strcasecmp(config->submission.auth_types.at[i], type) == 0)
 			return true;
@@ -146,8 +148,8 @@ check_from(const struct policy_input *input, struct findings *findings)
 
 /* One address the message claims, against the login. */
 static bool
-login_finding(enum login_answer answer, const char *login, const char *what, const char *address,
-    struct findings *findings)
+login_finding(const struct registry_facts *registry, enum login_answer answer, const char *login, const char *what,
+    const char *address, struct findings *findings)
 {
 	switch (answer) {
 	case LOGIN_OWNS:
@@ -159,7 +161,9 @@ login_finding(enum login_answer answer, const char *login, const char *what, con
 		finding_add(findings, REASON_LOGIN_MISMATCH, "login=%s %s=%s", login, what, address);
 		return true;
 	case LOGIN_UNAVAILABLE:
-		finding_add(findings, REASON_REG_UNAVAILABLE, "login=%s", login);
+		/* The same trouble met both questions; only the second keeps its words. */
+		finding_add(findings, REASON_REG_UNAVAILABLE, "login=%s %s", login,
+		    registry->seal.answer == REGISTRY_UNAVAILABLE ? registry->seal.why : "");
 		return true;
 	}
 	finding_add(findings, REASON_INTERNAL, "login=%s", login);
@@ -175,12 +179,12 @@ check_ownership(const struct policy_input *input, struct findings *findings)
 
 	if (message->from.state != MAILBOX_ONE || !*login)
 		return;
-	if (login_finding(registry->owns_from, login, "from", message->from.address, findings))
+	if (login_finding(registry, registry->owns_from, login, "from", message->from.address, findings))
 		return;
-	if (login_finding(registry->owns_envelope, login, "envelope", input->envelope->sender, findings))
+	if (login_finding(registry, registry->owns_envelope, login, "envelope", input->envelope->sender, findings))
 		return;
 	if (message->sender.state == MAILBOX_ONE)
-		(void)login_finding(registry->owns_sender, login, "sender", message->sender.address, findings);
+		(void)login_finding(registry, registry->owns_sender, login, "sender", message->sender.address, findings);
 }
 
 /* Mail that its author signed or encrypted goes through as it is; only other mail needs our certificate. */

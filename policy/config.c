@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "policy/endpoint.h"
 #include "policy/setting.h"
@@ -249,12 +250,13 @@ unknown_key(const struct setting *table, const char *prefix, const config_settin
     struct buf *problems)
 {
 	char *name = xasprintf("%s%s", prefix, config_setting_name(at));
-	const char *nearest = setting_nearest(table, name);
+	int len = 0;
+	const char *nearest = setting_nearest(table, name, &len);
 
 	problem_at(problems, at, file, name);
 	buf_add_text(problems, "no such setting");
 	if (nearest)
-		buf_printf(problems, "; did you mean '%s'?", nearest);
+		buf_printf(problems, "; did you mean '%.*s'?", len, nearest);
 	buf_add_text(problems, "\n");
 	free(name);
 }
@@ -357,6 +359,11 @@ apply_policy_row(struct action_table *table, const struct policy_setting *row, c
 		    "wanted reject or defer\n", file, row->finding);
 		return;
 	}
+	if (!table_allows(reason, class, action)) {
+		buf_printf(problems, "%s: policy: %s in class %s cannot be softened to '%s'; wanted defer or stricter\n", file,
+		    row->finding, row->class, row->action);
+		return;
+	}
 	cell->action = action;
 }
 
@@ -372,7 +379,7 @@ check_across(struct config *config, struct buf *problems)
 	for (size_t i = 0; i < config->policy.n; i++)
 		apply_policy_row(&config->table, &rows[i], config->file, problems);
 	for (size_t i = 0; i < config->submission.auth_types.n; i++)
-		if (strcmp(config->submission.auth_types.at[i], "XCLIENT") == 0)
+		if (strcasecmp(config->submission.auth_types.at[i], "XCLIENT") == 0)
 			buf_printf(problems, "%s: submission.auth_types: XCLIENT is a claim of another host, never a "
 			    "login; remove it\n", config->file);
 	if (config->submission.metrics && *config->submission.metrics

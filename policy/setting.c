@@ -241,17 +241,22 @@ distance(const char *a, const char *b)
 }
 
 const char *
-setting_nearest(const struct setting *table, const char *name)
+setting_nearest(const struct setting *table, const char *name, int *ret_len)
 {
+	const bool top = strchr(name, '.') == NULL;
 	const char *nearest = NULL;
 	size_t best = strlen(name) / 2 + 1;
 
 	for (; table->name; table++) {
-		size_t d = distance(name, table->name);
+		/* At the top stand groups, too. */
+		size_t len = top ? strcspn(table->name, ".") : strlen(table->name);
+		AUTO(xfree) char *candidate = xstrndup(table->name, len);
+		size_t d = distance(name, candidate);
 
 		if (d < best) {
 			best = d;
 			nearest = table->name;
+			*ret_len = (int)len;
 		}
 	}
 	return nearest;

@@ -43,7 +43,7 @@ long setting_choice(const char *const *choices, const char *word);
 /* What may be written for this setting, for error texts. */
 void setting_allowed(const struct setting *setting, struct buf *ret);
 /* The known name nearest to `name` among the table's, NULL if none is near. */
-const char *setting_nearest(const struct setting *table, const char *name);
+const char *setting_nearest(const struct setting *table, const char *name, int *ret_len);
 
 /* A commented settings file with every default: contrib/segel.conf.sample is its output. */
 void setting_sample(struct buf *ret);

@@ -86,6 +86,33 @@ table_defaults(struct action_table *ret)
 	*ret = defaults;
 }
 
+/* Findings that a setting cannot soften below "defer". */
+static const struct {
+	enum reason reason;
+	bool everywhere; /* else in class submission */
+} hard[] = {
+	{ REASON_UNKNOWN, true },
+	{ REASON_INTERNAL, true },
+	{ REASON_STORE_UNAVAILABLE, true },
+	{ REASON_KEY_UNAVAILABLE, false },
+	{ REASON_REG_UNAVAILABLE, false },
+	{ REASON_STATUS_UNKNOWN, false },
+	{ REASON_LOGIN_MISSING, false },
+	{ REASON_LOGIN_MISMATCH, false },
+	{ REASON_FROM_AMBIGUOUS, false },
+	{ REASON_MIME_AMBIGUOUS, false },
+	{ REASON_PARSE_LIMIT, false },
+};
+
+bool
+table_allows(enum reason reason, enum class class, enum action action)
+{
+	for (size_t i = 0; i < N_ELEMENTS(hard); i++)
+		if (hard[i].reason == reason && (hard[i].everywhere || class == CLASS_SUBMISSION))
+			return action_rank(action) >= action_rank(ACTION_DEFER);
+	return true;
+}
+
 int
 action_rank(enum action action)
 {

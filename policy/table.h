@@ -39,6 +39,12 @@ struct action_table {
 
 void table_defaults(struct action_table *ret);
 
+/*
+ * May a setting give this action? Our own troubles let nothing through in any class; in the class that
+ * seals, nor does what could not be found out, whose login it is not, or what cannot be read in one way.
+ */
+bool table_allows(enum reason reason, enum class class, enum action action);
+
 /* Strictness: accept < tag < defer < hold < reject < reject+hold. */
 int action_rank(enum action action);
 

@@ -14,8 +14,8 @@
 
 enum { NOW = 1780000000 };
 
-static char plain[] = "PLAIN", scram[] = "SCRAM-SHA-256";
-static char *auth_types[] = { plain, scram };
+static char plain[] = "PLAIN", scram[] = "SCRAM-SHA-256", xclient_lower[] = "xclient";
+static char *auth_types[] = { plain, scram, xclient_lower };
 
 /* One submission with all its facts; the rows change copies of it. */
 struct scene {

@@ -102,6 +102,7 @@ problems_are_named(void **state)
 	} rows[] = {
 		{ "langauge = \"en\";", ":1: langauge: no such setting; did you mean 'language'?" },
 		{ "\n\nkeyd: { sokcet = \"/x\"; };", ":3: keyd.sokcet: no such setting; did you mean 'keyd.socket'?" },
+		{ "sael: { form = \"clear\"; };", ":1: sael: no such setting; did you mean 'seal'?" },
 		{ "quarantine: { dir = \"/x\"; };", ":1: quarantine: no such setting" },
 		{ "limits: { message_size = 35; };", "limits.message_size: wanted a size in quotes such as \"35MiB\"" },
 		{ "limits: { message_size = \"35\"; };", "wanted a size in quotes" },
@@ -121,6 +122,7 @@ problems_are_named(void **state)
 		{ "tls: { minimum = \"TLSv1.1\"; };", "tls.minimum: wanted one of \"TLSv1.2\", \"TLSv1.3\"" },
 		{ "submission: { auth_types = \"PLAIN\"; };", "submission.auth_types: wanted a list of texts" },
 		{ "submission: { auth_types = [ \"XCLIENT\" ]; };", "XCLIENT is a claim of another host" },
+		{ "submission: { auth_types = [ \"PLAIN\", \"xclient\" ]; };", "XCLIENT is a claim of another host" },
 		{ "keyd: { keys = ( { file = \"/k\"; } ); };", "passphrase_file: must be given" },
 		{ "keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; pin = \"1\"; } ); };", "pin: no such setting" },
 		{ "keyd = 5;", "keyd: no such setting" },
@@ -130,6 +132,12 @@ problems_are_named(void **state)
 		{ "policy = ( { finding = \"LOGIN_MISSING\"; class = \"egress\"; action = \"reject\"; } );",
 		  "LOGIN_MISSING cannot arise in class egress" },
 		{ "policy = ( { finding = \"REG_HELD\"; class = \"submission\"; action = \"hold\"; } );", "has no quarantine" },
+		{ "policy = ( { finding = \"LOGIN_MISMATCH\"; class = \"submission\"; action = \"accept\"; } );",
+		  "LOGIN_MISMATCH in class submission cannot be softened to 'accept'" },
+		{ "policy = ( { finding = \"REG_UNAVAILABLE\"; class = \"submission\"; action = \"tag\"; } );",
+		  "cannot be softened to 'tag'" },
+		{ "policy = ( { finding = \"INTERNAL\"; class = \"inbound-other\"; action = \"accept\"; } );",
+		  "cannot be softened to 'accept'" },
 		{ "language = ", ":1: syntax error" },
 	};
 

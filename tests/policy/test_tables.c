@@ -129,6 +129,24 @@ own_troubles_defer(void **state)
 			assert_int_equal(table.cells[troubles[i]][class].action, ACTION_DEFER);
 }
 
+/* What a setting may not give, the defaults do not give either. */
+static void
+defaults_keep_the_floor(void **state)
+{
+	struct action_table table;
+
+	(void)state;
+	table_defaults(&table);
+	for (int reason = 0; reason < N_REASONS; reason++)
+		for (int class = CLASS_SUBMISSION; class < N_CLASSES; class++)
+			assert_true(!table.cells[reason][class].reachable || table_allows((enum reason)reason, (enum class)class,
+			    table.cells[reason][class].action));
+	assert_false(table_allows(REASON_LOGIN_MISMATCH, CLASS_SUBMISSION, ACTION_TAG));
+	assert_true(table_allows(REASON_LOGIN_MISMATCH, CLASS_SUBMISSION, ACTION_DEFER));
+	assert_false(table_allows(REASON_INTERNAL, CLASS_EGRESS, ACTION_ACCEPT));
+	assert_true(table_allows(REASON_REG_UNAVAILABLE, CLASS_INBOUND_OTHER, ACTION_ACCEPT));
+}
+
 static void
 strictest_action_wins(void **state)
 {
@@ -289,6 +307,7 @@ main(void)
 		cmocka_unit_test(ranks_are_a_strict_order),
 		cmocka_unit_test(no_reachable_pair_without_a_cell),
 		cmocka_unit_test(own_troubles_defer),
+		cmocka_unit_test(defaults_keep_the_floor),
 		cmocka_unit_test(strictest_action_wins),
 		cmocka_unit_test(too_many_findings_defer),
 		cmocka_unit_test(only_a_spotless_submission_is_sealed),
