@@ -137,6 +137,16 @@ issuer_of(const struct issuers *issuers, X509 *cert)
 	return NULL;
 }
 
+/* Two authorities that certified each other would go round for ever. */
+static bool
+is_among(const struct issuer *issuer, const struct slice *chain, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (chain[i].at == issuer->der)
+			return true;
+	return false;
+}
+
 size_t
 issuers_above(const struct issuers *issuers, struct slice leaf, struct slice ret[LIMIT_CHAIN_CERTS])
 {
@@ -148,7 +158,7 @@ issuers_above(const struct issuers *issuers, struct slice leaf, struct slice ret
 	while (below && n < LIMIT_CHAIN_CERTS) {
 		const struct issuer *issuer = issuer_of(issuers, below);
 
-		if (!issuer || X509_self_signed(issuer->cert, 0) == 1)
+		if (!issuer || X509_self_signed(issuer->cert, 0) == 1 || is_among(issuer, ret, n))
 			break;
 		ret[n++] = (struct slice){ issuer->der, issuer->len };
 		below = issuer->cert;
