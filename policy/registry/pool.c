@@ -38,7 +38,9 @@ static const char *const queries[N_QUERIES] = {
 	[Q_BY_ADDRESS] = BINDINGS("address"),
 	[Q_BY_UNIT] = BINDINGS("unit"),
 	[Q_BY_DOMAIN] = BINDINGS("domain"),
-	[Q_CERT] = "SELECT sha256, spki, der, kind, state, coalesce(code, ''), coalesce(reason, '') FROM cert WHERE id=?1",
+	/* A hold that has lapsed is no hold any more, and its reason none. */
+	[Q_CERT] = "SELECT sha256, spki, der, kind, iif(state='ditahan' AND hold_until<=?1, 'aktif', state), coalesce(code, ''),"
+	           " iif(state='ditahan' AND hold_until<=?1, '', coalesce(reason, '')) FROM cert WHERE id=?2",
 	[Q_LOGIN] = "SELECT count(*), coalesce(max(a.norm=?3), 0) FROM login l"
 	            " JOIN address a ON a.id=l.address JOIN domain d ON d.id=a.domain"
 	            " WHERE l.login=?2 AND " SQL_CURRENT("l") " AND " SQL_CURRENT("a") " AND " SQL_CURRENT("d"),

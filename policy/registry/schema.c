@@ -112,7 +112,8 @@ static const char people[] =
     LAWS("person", "name, category, policy, unit", "0", "this person is registered")
     "CREATE TRIGGER person_ends_empty BEFORE UPDATE OF ended_at ON person"
     " WHEN EXISTS (SELECT 1 FROM address WHERE person = OLD.id AND ended_at IS NULL)"
-    "  OR EXISTS (SELECT 1 FROM officer WHERE person = OLD.id AND ended_at IS NULL)"
+    "  OR EXISTS (SELECT 1 FROM officer o, act a WHERE a.seq = segel_act() AND o.person = OLD.id AND o.ended_at IS NULL"
+    "   AND (o.to_at IS NULL OR a.at < o.to_at))"
     " BEGIN SELECT RAISE(ABORT, 'the person still has addresses or an appointment as officer; end those first'); END;"
 
     "CREATE TABLE system ("
@@ -141,8 +142,8 @@ static const char people[] =
     " BEGIN SELECT RAISE(ABORT, 'the person to be appointed has ended'); END;"
     "CREATE TRIGGER officer_never_none BEFORE UPDATE OF ended_at ON officer"
     " WHEN NOT EXISTS (SELECT 1 FROM officer o, act a WHERE a.seq = segel_act() AND o.id <> OLD.id"
-    "  AND o.ended_at IS NULL AND o.from_at <= a.at AND (o.to_at IS NULL OR a.at < o.to_at))"
-    " BEGIN SELECT RAISE(ABORT, 'the last current officer cannot be ended; appoint another one first'); END;";
+    "  AND o.ended_at IS NULL AND o.from_at <= a.at AND o.to_at IS NULL)"
+    " BEGIN SELECT RAISE(ABORT, 'the last officer without a term cannot be ended; appoint another one without a term first'); END;";
 
 static const char addresses[] =
     "CREATE TABLE domain ("
@@ -367,6 +368,24 @@ pragma_number(sqlite3 *db, const char *sql, int *ret)
 	return rc == SQLITE_ROW ? 0 : -1;
 }
 
+/* A program that may only read cannot make the files beside the database: a restored backup lacks them. */
+static const char *
+remedy(sqlite3 *db)
+{
+	switch (sqlite3_errcode(db) & 0xff) {
+	case SQLITE_READONLY:
+	case SQLITE_CANTOPEN:
+		return "; its -wal and -shm are missing or of another copy: run `segelctl unit list` as root, which makes them";
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return "; another program keeps it locked: end that";
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return "; it is damaged: restore a backup";
+	}
+	return "";
+}
+
 enum schema_state
 schema_check(sqlite3 *db, const char *file, struct err *err)
 {
@@ -374,7 +393,7 @@ schema_check(sqlite3 *db, const char *file, struct err *err)
 
 	if (pragma_number(db, "PRAGMA application_id", &application) == -1
 	    || pragma_number(db, "PRAGMA user_version", &version) == -1) {
-		(void)err_set(err, ERR_TEMP, "registry '%s' cannot be read: %s", file, sqlite3_errmsg(db));
+		(void)err_set(err, ERR_TEMP, "registry '%s' cannot be read: %s%s", file, sqlite3_errmsg(db), remedy(db));
 		return SCHEMA_UNREADABLE;
 	}
 	if (application != SCHEMA_APPLICATION) {

@@ -5,7 +5,7 @@
  * edited again. The laws are constraints and triggers, so that they hold for whoever writes.
  * Two SQL functions that only our own writer registers keep everybody else from writing:
  *
- *     segel_act()        sequence number of the act under way (write.c); 0 = none
+ *     segel_act()        sequence number of the act under way (writer.c); 0 = none
  *     segel_sha256(der)  what the bytes hash to
  *
  * In any other program (the sqlite3 shell) a write ends with "no such function". That stops

@@ -237,7 +237,7 @@ read_cert(const struct question *q, int64_t id, struct registry_cert *cert, stru
 	sqlite3_stmt *stmt;
 	int row;
 
-	if (conn_query(q->conn, Q_CERT, &stmt, err) == -1 || db_bindf(stmt, "i", id) == -1
+	if (conn_query(q->conn, Q_CERT, &stmt, err) == -1 || db_bindf(stmt, "ii", (int64_t)q->at, id) == -1
 	    || (row = conn_step(q->conn, stmt, err)) == -1)
 		return -1;
 	if (row == 0 || read_bytes(stmt, cert) == -1)

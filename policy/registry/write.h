@@ -7,7 +7,7 @@
  * laws are in the schema (schema.c); a verb that breaks one is WRITE_REFUSED with the law's text,
  * and its transaction is to be rolled back. A dry run is everything but the commit.
  *
- * Does not check: who the caller really is (milter/ctl/actor.c), that the certificate's facts
+ * Does not check: who the caller really is (milter/ctl/ctl.c), that the certificate's facts
  * belong to its bytes beyond the SHA-256 (the caller read both with smime/cert.h).
  *
  * Times are seconds UTC; `now` is the time of all acts of one writer. One thread per writer.
@@ -88,7 +88,10 @@ enum write_outcome write_officer_end(struct registry_writer *, const char *login
 /* A CA's, a weakly signed, an unsuitable key's or an odd-addressed certificate is refused. */
 enum write_outcome write_cert_import(struct registry_writer *, const unsigned char *der, size_t len,
     const struct cert_facts *facts, enum cert_kind kind, int64_t *id, struct err *) MUST_USE;
-/* `cert`: number, or the first digits of its SHA-256. `until` 0: until it is lifted. `id` may be NULL, here and below. */
+/*
+ * `cert`: number, or the first digits of its SHA-256. One that is held already gets the new reason and end, without a
+ * moment in between. `until` 0: until it is lifted. `id` may be NULL, here and below.
+ */
 enum write_outcome write_cert_hold(struct registry_writer *, const char *cert, const char *reason, time_t until,
     int64_t *id, struct err *) MUST_USE;
 enum write_outcome write_cert_unhold(struct registry_writer *, const char *cert, const char *reason, int64_t *id, struct err *) MUST_USE;

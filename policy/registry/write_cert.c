@@ -105,28 +105,30 @@ write_cert_import(struct registry_writer *writer, const unsigned char *der, size
 	    (int64_t)facts->not_after, writer->act);
 }
 
-/* The state as an enum; what a number in SQL cannot say. */
+/* The state as an enum, as it is now: a hold lapses by itself at its end. */
 static enum write_outcome
 state_of(struct registry_writer *writer, int64_t id, enum cert_state *ret, struct err *err)
 {
 	int64_t index = 0;
-	enum write_outcome outcome = writer_ask(writer, &index, err, "SELECT CASE state WHEN 'aktif' THEN 1 WHEN 'ditahan' THEN 2"
-	    " WHEN 'dicabut' THEN 3 WHEN 'diganti' THEN 4 ELSE 0 END FROM cert WHERE id=?1", "i", id);
+	enum write_outcome outcome = writer_ask(writer, &index, err, "SELECT CASE state WHEN 'aktif' THEN 1"
+	    " WHEN 'ditahan' THEN iif(hold_until<=?2, 1, 2) WHEN 'dicabut' THEN 3 WHEN 'diganti' THEN 4 ELSE 0 END"
+	    " FROM cert WHERE id=?1", "ii", id, (int64_t)writer->now);
 
 	*ret = (enum cert_state)index;
 	return outcome;
 }
 
-/* Looks the certificate up and says whether the change of state is one of those wanted. */
+/* Looks the certificate up and says whether the change of state is one of those wanted (`other` too, if it is one). */
 static enum write_outcome
-cert_in_state(struct registry_writer *writer, const char *cert, enum cert_state wanted, int64_t *id, struct err *err)
+cert_in_state(struct registry_writer *writer, const char *cert, enum cert_state wanted, enum cert_state other, int64_t *id,
+    struct err *err)
 {
 	enum cert_state state = CERT_STATE_UNKNOWN;
 	enum write_outcome outcome = writer_cert(writer, cert, id, err);
 
 	if (outcome == WRITE_DONE)
 		outcome = state_of(writer, *id, &state, err);
-	if (outcome == WRITE_DONE && state != wanted)
+	if (outcome == WRITE_DONE && state != wanted && (state != other || other == CERT_STATE_UNKNOWN))
 		return writer_fail(WRITE_REFUSED, err, "certificate %lld is %s; only one that is %s can be changed so%s",
 		    (long long)*id, cert_state_name(state), cert_state_name(wanted),
 		    state == CERT_STATE_REVOKED ? " (revoked is final)" : "");
@@ -152,7 +154,7 @@ write_cert_hold(struct registry_writer *writer, const char *cert, const char *re
     struct err *err)
 {
 	int64_t found = 0;
-	enum write_outcome outcome = cert_in_state(writer, cert, CERT_STATE_ACTIVE, &found, err);
+	enum write_outcome outcome = cert_in_state(writer, cert, CERT_STATE_ACTIVE, CERT_STATE_HELD, &found, err);
 
 	if (outcome == WRITE_DONE && is_blank_text(reason))
 		return writer_fail(WRITE_REFUSED, err, "a hold needs a reason: what was reported, by whom");
@@ -173,7 +175,7 @@ enum write_outcome
 write_cert_unhold(struct registry_writer *writer, const char *cert, const char *reason, int64_t *id, struct err *err)
 {
 	int64_t found = 0;
-	enum write_outcome outcome = cert_in_state(writer, cert, CERT_STATE_HELD, &found, err);
+	enum write_outcome outcome = cert_in_state(writer, cert, CERT_STATE_HELD, CERT_STATE_UNKNOWN, &found, err);
 
 	if (outcome == WRITE_DONE && is_blank_text(reason))
 		return writer_fail(WRITE_REFUSED, err, "lifting a hold needs a reason: what was found");
@@ -265,7 +267,7 @@ enum write_outcome
 write_cert_replace(struct registry_writer *writer, const char *cert, const char *by, int64_t *id, struct err *err)
 {
 	int64_t old = 0, new = 0;
-	enum write_outcome outcome = cert_in_state(writer, cert, CERT_STATE_ACTIVE, &old, err);
+	enum write_outcome outcome = cert_in_state(writer, cert, CERT_STATE_ACTIVE, CERT_STATE_UNKNOWN, &old, err);
 	AUTO(xfree) char *detail = NULL;
 
 	if (outcome == WRITE_DONE)
@@ -281,7 +283,7 @@ write_cert_replace(struct registry_writer *writer, const char *cert, const char 
 		outcome = writer_run(writer, NULL, err, COPY_BINDINGS, "iiii", writer->now, new, old, writer->act);
 	if (outcome == WRITE_DONE)
 		outcome = writer_run(writer, NULL, err,
-		    "UPDATE cert SET state='diganti', successor=?2, reason=NULL, state_act=?3 WHERE id=?1", "iii", old, new,
+		    "UPDATE cert SET state='diganti', successor=?2, reason=NULL, hold_until=NULL, state_act=?3 WHERE id=?1", "iii", old, new,
 		    writer->act);
 	return outcome;
 }

@@ -166,7 +166,7 @@ static const struct {
 	{ "an officer without a letter", "INSERT INTO officer(person, login, appointment, from_at, act) VALUES (2, 'budi', ' ', 1, segel_act())",
 	    "CHECK constraint" },
 	{ "an officer twice", "INSERT INTO officer(person, login, appointment, from_at, act) VALUES (2, 'ani', 'SK', 1, segel_act())", "already" },
-	{ "the last officer ends", END("officer", "1"), "last current officer" },
+	{ "the last officer ends", END("officer", "1"), "last officer without a term" },
 	{ "the last but one ends", "INSERT INTO officer(person, login, appointment, from_at, act) VALUES (2, 'budi', 'SK', 1, segel_act());"
 	    END("officer", "1"), NULL },
 	{ "an ended officer goes on", "INSERT INTO officer(person, login, appointment, from_at, act) VALUES (2, 'budi', 'SK', 1, segel_act());"

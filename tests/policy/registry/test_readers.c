@@ -524,6 +524,8 @@ test_officers(void **state)
 	assert_non_null(strstr(err.text, "officer add siti"));
 	world_begin(w);
 	must(write_officer_add(w->writer, "siti", "Budi", "SK 2", NOW + 10, NULL, &err));
+	must(write_person_add(w->writer, "Tuti", "asn", NULL, NULL, NULL, &err));
+	must(write_officer_add(w->writer, "tuti", "Tuti", "SK 3", 0, NULL, &err)); /* one without a term must stay */
 	world_commit(w);
 	assert_int_equal(registry_write_open(w->file, "siti", NOW - 1, &writer, &err), WRITE_REFUSED);
 	assert_int_equal(registry_write_open(w->file, "siti", NOW + 10, &writer, &err), WRITE_REFUSED);
