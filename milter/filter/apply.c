@@ -19,23 +19,62 @@ apply_edit(SMFICTX *ctx, const struct edit *edit)
 	return MI_FAILURE;
 }
 
+static int
+replace_body(SMFICTX *ctx, struct slice piece)
+{
+	while (piece.len > 0) {
+		const size_t len = piece.len < 0x40000000 ? piece.len : 0x40000000;
+
+		if (smfi_replacebody(ctx, (unsigned char *)(uintptr_t)piece.at, (int)len) != MI_SUCCESS)
+			return MI_FAILURE;
+		piece.at += len;
+		piece.len -= len;
+	}
+	return MI_SUCCESS;
+}
+
+/* Every call of libmilter's is a frame, and wakes the MTA: small pieces go together in one. */
+struct together {
+	SMFICTX *ctx;
+	size_t len;
+	unsigned char bytes[16 * 1024];
+};
+
+static int
+flush(struct together *together)
+{
+	const struct slice all = { together->bytes, together->len };
+
+	together->len = 0;
+	return replace_body(together->ctx, all);
+}
+
+static int
+add_piece(struct together *together, struct slice piece)
+{
+	if (piece.len > sizeof(together->bytes) - together->len && flush(together) != MI_SUCCESS)
+		return MI_FAILURE;
+	if (piece.len > sizeof(together->bytes))
+		return replace_body(together->ctx, piece);
+	if (piece.len)
+		memcpy(together->bytes + together->len, piece.at, piece.len);
+	together->len += piece.len;
+	return MI_SUCCESS;
+}
+
 /* One uninterrupted series: the MTA takes the pieces for one new body. */
 static int
 apply_body(SMFICTX *ctx, const struct sealed *sealed)
 {
+	struct together together;
+
+	together.ctx = ctx;
+	together.len = 0;
 	for (size_t i = 0; i < sealed->n_body; i++) {
-		struct slice piece = sealed->body[i];
-
-		while (piece.len > 0) {
-			const size_t len = piece.len < 0x40000000 ? piece.len : 0x40000000;
-
-			if (smfi_replacebody(ctx, (unsigned char *)(uintptr_t)piece.at, (int)len) != MI_SUCCESS)
-				return MI_FAILURE;
-			piece.at += len;
-			piece.len -= len;
-		}
+		if (add_piece(&together, sealed->body[i]) != MI_SUCCESS)
+			return MI_FAILURE;
 	}
-	return MI_SUCCESS;
+	return flush(&together);
 }
 
 int
