@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "milter/daemon.h"
+#include "milter/filter/accept.h"
 #include "milter/filter/exporter.h"
 #include "milter/filter/mta.h"
 #include "milter/filter/pulse.h"
@@ -383,7 +384,13 @@ main(int argc, char **argv)
 	}
 	if (!options.foreground && daemon_detach(&err) == -1)
 		return daemon_failed("segel-milter", &err);
-	if (daemon_signals_block(&err) == -1 || start(filter, options.foreground, &metrics_fd, &err) == -1)
+	accept_raise_limit();
+	if (daemon_signals_block(&err) == -1 || start(filter, options.foreground, &metrics_fd, &err) == -1) {
+		audit_close(filter->audit);
+		free(filter->socket);
+		free(filter->file);
+		free(filter);
 		return daemon_failed("segel-milter", &err);
+	}
 	return run(filter, &metrics_fd);
 }
