@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "smime/name.h"
+
 enum {
 	MAX_LOCAL = 64, /* RFC 5321 4.5.3.1 */
 	MAX_DOMAIN = 255,
@@ -116,7 +118,7 @@ addr_spec_is_plain(struct slice text, bool utf8)
 	if (local.len == 0 || local.len > MAX_LOCAL || domain.len == 0 || domain.len > MAX_DOMAIN)
 		return false;
 	/* Some readers decode "=?" even here, and so read another address. */
-	if (holds_encoded_word(text) || !utf8_is_valid(text))
+	if (holds_encoded_word(text) || !utf8_is_valid(text) || !characters_show(text))
 		return false;
 	return is_dot_atom(local, false, utf8) && is_dot_atom(domain, true, utf8);
 }
@@ -192,22 +194,16 @@ control_why(struct slice value)
 
 /* Finds the '<' of an angle address; value.len where the value is a bare addr-spec. */
 static const char *
-find_angle(struct slice value, size_t *angle, bool *quoted)
+find_angle(struct slice value, size_t *angle)
 {
 	size_t i = 0;
 
-	*quoted = false;
 	while (i < value.len && value.at[i] != '<') {
 		const char *why = special_why(value.at[i]);
 
 		if (why)
 			return why;
-		if (value.at[i] == '"') {
-			*quoted = true;
-			i = skip_quoted(value, i);
-		} else {
-			i++;
-		}
+		i = value.at[i] == '"' ? skip_quoted(value, i) : i + 1;
 	}
 	if (i > value.len)
 		return "a quote that is not closed";
@@ -265,17 +261,18 @@ mailbox_parse(struct slice value, struct mailbox_facts *ret)
 	struct slice address = trimmed;
 	const char *why = value.len > LIMIT_FROM_BYTES ? "a field over 1024 bytes" : control_why(value);
 	size_t angle = 0;
-	bool quoted = false;
 
 	*ret = (struct mailbox_facts){ 0 };
 	if (!why && trimmed.len == 0)
 		why = "an empty field";
 	if (!why)
-		why = find_angle(trimmed, &angle, &quoted);
+		why = find_angle(trimmed, &angle);
 	if (!why && angle < trimmed.len)
 		why = angle_why(trimmed, angle, &address);
 	if (!why)
 		why = address_why(address);
+	if (!why && angle < trimmed.len)
+		why = name_why((struct slice){ trimmed.at, angle }, address);
 	if (why) {
 		ambiguous(ret, why);
 		return;

@@ -5,8 +5,8 @@
  * dots, quoted strings, encoded words) and an addr-spec in angle brackets (RFC 5322 3.4). Groups,
  * routes, comments, several mailboxes, quoted local parts, domain literals, blanks inside the
  * addr-spec, control characters and bad UTF-8 are MAILBOX_AMBIGUOUS.
- * Does not check: whether the display name pretends to be another address, nor whether the
- * address exists (policy/registry).
+ * A display name that shows another address is ambiguous, too (name.h).
+ * Does not check: whether the address exists (policy/registry).
  */
 #ifndef SMIME_ADDRESS_H
 #define SMIME_ADDRESS_H
