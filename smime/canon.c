@@ -157,11 +157,11 @@ body_of(struct slice message, const struct part *part)
 static bool
 is_mostly_ascii(struct slice text)
 {
-	size_t high = 0;
+	size_t escaped = 0;
 
 	for (size_t i = 0; i < text.len; i++)
-		high += text.at[i] >= 0x80;
-	return high <= text.len / 6;
+		escaped += text.at[i] >= 0x7f || text.at[i] == '=' || (text.at[i] < ' ' && !strchr("\t\r\n", text.at[i]));
+	return escaped <= text.len / 6;
 }
 
 /* Parts whose bytes somebody else may have signed or sealed. */

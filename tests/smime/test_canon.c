@@ -254,6 +254,33 @@ test_python_agrees(void **state)
 	world_close(&world);
 }
 
+/* The MTA's limit is 1.5 times ours: no re-encoding may grow mail by more (RFC 2045 6.8: base64 grows by 37 %). */
+static void
+test_growth(void **state)
+{
+	static const char *const fills[] = { "=", "\x01", "\xc3\xb6", "=a", "\x7f" };
+	enum { LINES = 2000, LINE = 70 };
+
+	(void)state;
+	for (size_t f = 0; f < N_ELEMENTS(fills); f++) {
+		AUTO_BUF struct buf text = { 0 };
+		AUTO_TREE struct part_tree tree = { 0 };
+		AUTO_PIECES struct pieces body = { 0 };
+
+		buf_init(&text, 1024 * 1024);
+		buf_add_text(&text, FROM TEXT "\r\n\xc3\xb6\r\n");
+		for (int line = 0; line < LINES; line++) {
+			for (int i = 0; i < LINE; i++)
+				buf_add_text(&text, fills[f]);
+			buf_add_text(&text, "\r\n");
+		}
+		part_scan(buf_slice(&text), &tree);
+		canon_render(buf_slice(&text), &tree, &body);
+		if (body.len > text.len + text.len / 2)
+			fail_msg("'%s': %zu bytes became %zu", fills[f], text.len, body.len);
+	}
+}
+
 int
 main(void)
 {
@@ -262,6 +289,7 @@ main(void)
 		cmocka_unit_test(test_line_length),
 		cmocka_unit_test(test_decode),
 		cmocka_unit_test(test_python_agrees),
+		cmocka_unit_test(test_growth),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
