@@ -3,6 +3,7 @@
 
 #include "milter/ctl/ctl.h"
 #include "milter/ctl/nouns.h"
+#include "policy/man.h"
 #include "policy/setting.h"
 
 enum { SETTINGS_BYTES = 1024 * 1024 };
@@ -127,14 +128,22 @@ sample(struct ctl *ctl)
 	AUTO_BUF struct buf text = { 0 };
 
 	buf_init(&text, SETTINGS_BYTES);
-	setting_sample(&text);
+	if (ctl_flag(ctl, "man"))
+		man_settings(&text);
+	else
+		setting_sample(&text);
 	fputs(buf_text(&text), ctl->out);
 	return CTL_OK;
 }
 
+static const struct ctl_option sample_options[] = {
+	{ .name = "man", .help = "the same as a part of segel.conf(5), in mdoc" },
+	{ .name = NULL },
+};
+
 const struct ctl_command ctl_config_commands[] = {
 	{ "check", CTL_PLAIN, { "[FILE]" }, NULL, "report every problem of the settings, with file and line", check },
 	{ "dump", CTL_READS, { "[FILE]" }, NULL, "print the effective settings, defaults included", dump },
-	{ "sample", CTL_PLAIN, { NULL }, NULL, "print a commented settings file with every default", sample },
+	{ "sample", CTL_PLAIN, { NULL }, sample_options, "print a commented settings file with every default", sample },
 	{ .run = NULL },
 };

@@ -5,6 +5,7 @@
 #include "milter/ctl/ctl.h"
 #include "milter/ctl/nouns.h"
 #include "policy/explain.h"
+#include "policy/man.h"
 #include "policy/setting.h"
 
 /* The table of the settings file; the defaults with --defaults, or where there is no file at the usual place. */
@@ -70,13 +71,17 @@ show(struct ctl *ctl)
 		return CTL_OK;
 	}
 	buf_init(&text, 64 * 1024);
-	explain_table(&table, &text);
+	if (ctl_flag(ctl, "man"))
+		man_reasons(&table, &text);
+	else
+		explain_table(&table, &text);
 	fputs(buf_text(&text), ctl->out);
 	return CTL_OK;
 }
 
 static const struct ctl_option show_options[] = {
 	{ .name = "defaults", .help = "the built-in table, whatever the settings say" },
+	{ .name = "man", .help = "as a part of segel-events(7), in mdoc" },
 	{ .name = NULL },
 };
 

@@ -1,0 +1,278 @@
+#!/bin/bash
+# What is installed, and what stands in it: manual pages against the program's own tables, units
+# against systemd's judgement, folders and users as systemd makes them. Wants $SEGEL_BUILD.
+set -u
+TOP=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+BUILD=$(realpath "${SEGEL_BUILD:?the folder with segelctl, e.g. build/asan}")
+DIR=$(mktemp -d)
+trap 'rm -rf "$DIR"' EXIT
+cd "$TOP" || exit 1
+ROOT=$DIR/root
+passed=0
+failed=0
+
+# check NAME COMMAND...   the command's words are shown where it fails
+check() {
+	local name=$1
+	shift
+	if "$@" >"$DIR/said" 2>&1 </dev/null; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		echo "FAILED: $name"
+		sed 's/^/    /' "$DIR/said"
+	fi
+}
+
+refuses() {
+	! "$@"
+}
+
+# --- manual pages ---
+
+page_is_clean() {
+	local said
+	said=$(mandoc -Tlint -W warning "$1" 2>&1) && [ -z "$said" ] || {
+		echo "$said"
+		return 1
+	}
+}
+
+generated_parts_are_current() {
+	cp -r contrib/man "$DIR/man" && "$DIR/man/generate" "$BUILD/segelctl" "$DIR/man" && diff -ru contrib/man "$DIR/man" || {
+		echo "run: contrib/man/generate $BUILD/segelctl"
+		return 1
+	}
+}
+
+a_changed_page_is_noticed() {
+	cp -r contrib/man "$DIR/man2" && sed -i '0,/^Default: /s//Standard: /' "$DIR/man2/segel.conf.5" || return
+	cp -r "$DIR/man2" "$DIR/man3"
+	"$DIR/man3/generate" "$BUILD/segelctl" "$DIR/man3" && refuses diff -r "$DIR/man2" "$DIR/man3" >"$DIR/difference"
+}
+
+# names_all PAGE WORD...   each word stands in the page
+names_all() {
+	local page=$1 word missing=0
+	shift
+	[ $# -gt 0 ] || { echo "no words to look for"; return 1; }
+	for word in "$@"; do
+		grep -qw -- "$word" "$page" || { echo "$page does not name '$word'"; missing=1; }
+	done
+	return $missing
+}
+
+verbs() {
+	"$BUILD/segelctl" --help | sed -n 's/^  \([a-z]\{1,\}\)\( \([a-z|]*\)\)\{0,1\}$/\1 \3/p' | tr '|' ' ' |
+		while read -r noun rest; do
+			[ -n "$rest" ] || echo "segelctl $noun"
+			for verb in $rest; do echo "segelctl $noun $verb"; done
+		done
+}
+
+every_verb_is_named() {
+	local line n=0
+	while read -r line; do
+		n=$((n + 1))
+		grep -qE "^\.It Li $line( |\$)" contrib/man/segelctl.8 || { echo "not named: $line"; return 1; }
+	done < <(verbs)
+	[ $n -ge 40 ] || { echo "only $n verbs found in the help"; return 1; }
+}
+
+# From the sources that write them.
+fields() {
+	grep -oP '\badd(_if)?\([^"]*, "\K[a-z]+(?=",)' milter/filter/record.c
+	grep -ohP '\{ "\K[a-z0-9-]+(?=", )' milter/filter/record.c milter/keyd/intent.c
+	sed -n '/^record(/,/^}/p' milter/keyd/main.c | grep -oP '\{ "\K[a-z]+(?=", )'
+}
+
+events() {
+	grep -ohP 'audit_append\([^"]*"\K[a-z-]+(?=")' milter/*/*.c
+	grep -oP '\brecord\(daemon, "\K[a-z]+' milter/keyd/main.c
+	grep -oP 'AUDIT_RESUME_EVENT "\K[a-z]+' milter/audit/line.h
+}
+
+metrics() {
+	grep -oP '"\Ksegel_[a-z_]+(?=")' milter/filter/metrics.c
+}
+
+every_reason_is_named() {
+	local words
+	words=$("$BUILD/segelctl" policy show --defaults | awk 'NR > 1 { print $1 }')
+	# shellcheck disable=SC2086
+	names_all contrib/man/segel-events.7 $words
+}
+
+# --- installed ---
+
+install_it() {
+	make -s MODE="$(basename "$BUILD")" OUT="$BUILD" install DESTDIR="$ROOT" PREFIX=/usr
+}
+
+wanted_files() {
+	cat <<-'END'
+		./usr/bin/segelctl
+		./usr/lib/systemd/system/segel-keyd.service
+		./usr/lib/systemd/system/segel-milter@.service
+		./usr/lib/sysusers.d/segel.conf
+		./usr/lib/tmpfiles.d/segel.conf
+		./usr/sbin/segel-keyd
+		./usr/sbin/segel-milter
+		./usr/share/doc/segel/LICENSE
+		./usr/share/doc/segel/README.md
+		./usr/share/doc/segel/postfix/main.cf
+		./usr/share/doc/segel/postfix/master.cf
+		./usr/share/doc/segel/segel.conf.sample
+		./usr/share/man/man5/segel.conf.5
+		./usr/share/man/man7/segel-events.7
+		./usr/share/man/man8/segel-keyd.8
+		./usr/share/man/man8/segel-milter.8
+		./usr/share/man/man8/segelctl.8
+	END
+}
+
+files_are_those_wanted() {
+	diff <(wanted_files) <(cd "$ROOT" && find . -type f | sort)
+}
+
+no_mark_is_left() {
+	refuses grep -rn '@[A-Z]*@' "$ROOT/usr/lib" "$ROOT/usr/share/man"
+}
+
+another_prefix_is_named() {
+	make -s MODE="$(basename "$BUILD")" OUT="$BUILD" install DESTDIR="$DIR/local" PREFIX=/opt/segel &&
+		grep -q '^ExecStart=/opt/segel/sbin/segel-keyd -f$' "$DIR/local/opt/segel/lib/systemd/system/segel-keyd.service" &&
+		grep -q '/opt/segel/share/doc/segel' "$DIR/local/opt/segel/share/man/man8/segel-milter.8" &&
+		refuses grep -rq '/usr/share/doc/segel' "$DIR/local/opt/segel/share/man"
+}
+
+starts() {
+	"$ROOT/usr/$1" "$2" | grep -q "$3"
+}
+
+sample_is_good() {
+	"$ROOT/usr/bin/segelctl" config check "$ROOT/usr/share/doc/segel/segel.conf.sample"
+}
+
+# --- units ---
+
+# As an instance, with programs that are there.
+prepare_units() {
+	mkdir -p "$DIR/units"
+	for unit in segel-keyd segel-milter@; do
+		sed "s|/usr/sbin/segel-|$ROOT/usr/sbin/segel-|g" "$ROOT/usr/lib/systemd/system/$unit.service" \
+			>"$DIR/units/${unit/@/@submission}.service"
+	done
+}
+
+exposure_is_low() {
+	local said level
+	said=$(systemd-analyze security --offline=true --no-pager "$1") || { echo "$said"; return 1; }
+	level=$(sed -n 's/.*Overall exposure level for [^:]*: \([0-9.]*\) .*/\1/p' <<<"$said")
+	awk -v level="$level" 'BEGIN { exit !(level != "" && level <= 2.0) }' || {
+		echo "exposure '$level', wanted at most 2.0"
+		return 1
+	}
+}
+
+weaker() {
+	grep -vE '^(SystemCallFilter|CapabilityBoundingSet|ProtectSystem|PrivateDevices|RestrictAddressFamilies|User)=' "$1" \
+		>"$DIR/units/weaker.service"
+	refuses exposure_is_low "$DIR/units/weaker.service"
+}
+
+unit_is_clean() {
+	local said
+	said=$(systemd-analyze verify --man=no "$1" 2>&1) && [ -z "$said" ] || { echo "$said"; return 1; }
+}
+
+stop_time_exceeds_drain() {
+	local stop drain
+	stop=$(sed -n 's/^TimeoutStopSec=//p' "$DIR/units/segel-milter@submission.service")
+	drain=$(sed -n 's/.*\bdrain = "\([0-9]*\)s";.*/\1/p' contrib/segel.conf.sample)
+	[ "$stop" -gt "$drain" ]
+}
+
+# --- users and folders, as systemd makes them in a root of their own ---
+
+make_root() {
+	mkdir -p "$ROOT/etc" "$ROOT/run" "$ROOT/var/spool/postfix" "$ROOT/var/lib" &&
+		printf 'root:x:0:\npostfix:x:4242:\n' >"$ROOT/etc/group" &&
+		printf 'root:x:0:0:root:/root:/bin/sh\n' >"$ROOT/etc/passwd" &&
+		systemd-sysusers --root="$ROOT" && systemd-tmpfiles --root="$ROOT" --create segel.conf
+}
+
+# folder_is PATH MODE OWNER GROUP, by the names in that root
+folder_is() {
+	local found uid gid
+	uid=$(awk -F: -v name="$3" '$1 == name { print $3 }' "$ROOT/etc/passwd")
+	gid=$(awk -F: -v name="$4" '$1 == name { print $3 }' "$ROOT/etc/group")
+	found=$(stat -c '%a %u %g' "$ROOT$1") && [ "$found" = "$2 $uid $gid" ] || {
+		echo "$1: found '$found', wanted '$2 $uid $gid'"
+		return 1
+	}
+}
+
+no_shell_no_home() {
+	grep -E "^$1:[^:]*:[0-9]+:[0-9]+:[^:]*:/nonexistent:/usr/sbin/nologin$|^$1:.*:/nonexistent:.*nologin$" "$ROOT/etc/passwd"
+}
+
+# --- what the README says ---
+
+# Every line of a snippet that Postfix reads stands in the README too.
+readme_shows() {
+	local line missing=0
+	while IFS= read -r line; do
+		grep -qF -- "$(sed 's/^ *//; s/  */ /g' <<<"$line")" <(sed 's/^ *//; s/  */ /g' README.md) || {
+			echo "not in README.md: $line"
+			missing=1
+		}
+	done < <(grep -vE '^(#|$)' "$1")
+	return $missing
+}
+
+for page in contrib/man/*.[578]; do
+	check "$page is clean" page_is_clean "$page"
+done
+check "generated parts of the pages are current" generated_parts_are_current
+check "a page that drifted is noticed" a_changed_page_is_noticed
+check "every verb is in segelctl(8)" every_verb_is_named
+check "every finding is in segel-events(7)" every_reason_is_named
+# shellcheck disable=SC2046 # words, one by one
+check "every log field is in segel-events(7)" names_all contrib/man/segel-events.7 $(fields)
+# shellcheck disable=SC2046
+check "every audit event is in segel-events(7)" names_all contrib/man/segel-events.7 $(events)
+# shellcheck disable=SC2046
+check "every metric is in segel-events(7)" names_all contrib/man/segel-events.7 $(metrics)
+check "a word that is not there is noticed" refuses names_all contrib/man/segel-events.7 NO_SUCH_FINDING
+check "make install" install_it
+check "the files are those wanted" files_are_those_wanted
+check "no mark is left in them" no_mark_is_left
+check "another prefix is named in units and pages" another_prefix_is_named
+check "segel-milter starts" starts sbin/segel-milter -V "^segel-milter [0-9]"
+check "segel-keyd starts" starts sbin/segel-keyd -V "^segel-keyd [0-9]"
+check "segelctl starts" starts bin/segelctl --help "^Usage: segelctl"
+check "the sample settings are good" sample_is_good
+prepare_units
+for unit in segel-keyd segel-milter@submission; do
+	check "$unit: clean" unit_is_clean "$DIR/units/$unit.service"
+	check "$unit: exposure at most 2.0" exposure_is_low "$DIR/units/$unit.service"
+	check "$unit: without its walls the exposure is too high" weaker "$DIR/units/$unit.service"
+done
+check "stopping may take longer than submission.drain" stop_time_exceeds_drain
+check "users and folders are made" make_root
+for user in segel-submission segel-keyd; do
+	check "$user has no shell and no home" no_shell_no_home $user
+done
+check "socket folder in Postfix's chroot" folder_is /var/spool/postfix/segel 2750 segel-submission postfix
+check "socket folder under /run" folder_is /run/segel/submission 2750 segel-submission postfix
+check "the key agent's socket folder" folder_is /run/segel/keyd 2750 segel-keyd segel-submission
+check "keys" folder_is /etc/segel/keys 700 segel-keyd segel-keyd
+check "the filter's records" folder_is /var/lib/segel/audit-submission 750 segel-submission segel-submission
+check "the key agent's records" folder_is /var/lib/segel/audit-keyd 750 segel-keyd segel-keyd
+check "the registry" folder_is /var/lib/segel/registry 2750 root segel-submission
+check "README shows contrib/postfix/main.cf" readme_shows contrib/postfix/main.cf
+check "README shows contrib/postfix/master.cf" readme_shows contrib/postfix/master.cf
+
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
