@@ -45,14 +45,42 @@ ordinal_of(const struct head *head, size_t i)
 	return ordinal;
 }
 
+/* What the outer head says about the body once it is sealed. */
+struct outer {
+	const char *name;
+	const char *value; /* NULL = no such field */
+};
+
+enum { N_OUTER = 4 };
+
 static void
-plan_deletions(struct edit_plan *plan, const struct head *head, bool sealing)
+outer_fields(const struct sealed *sealed, struct outer ret[N_OUTER])
+{
+	ret[0] = (struct outer){ "MIME-Version", "1.0" };
+	ret[1] = (struct outer){ "Content-Type", sealed->content_type };
+	ret[2] = (struct outer){ "Content-Transfer-Encoding", sealed->transfer_encoding };
+	ret[3] = (struct outer){ "Content-Disposition", sealed->content_disposition };
+}
+
+/* The first field of a name that gets a value stays, to be changed: deleting and adding costs the MTA twice. */
+static bool
+is_kept(const struct head *head, size_t i, const struct outer outer[N_OUTER])
+{
+	for (size_t n = 0; n < N_OUTER; n++) {
+		if (outer[n].value && slice_equal_nocase(head->fields[i].name, outer[n].name))
+			return ordinal_of(head, i) == 1;
+	}
+	return false;
+}
+
+static void
+plan_deletions(struct edit_plan *plan, const struct head *head, const struct outer *outer)
 {
 	for (size_t i = head->n_fields; i-- > 0;) {
 		struct slice name = head->fields[i].name;
 		char *text;
 
-		if (!has_prefix(name, OUR_PREFIX) && !(sealing && describes_body(name)))
+		if (!has_prefix(name, OUR_PREFIX) && !(outer && describes_body(name) && !is_kept(head, i, outer)))
 			continue;
 		text = slice_dup(name);
 		plan_edit(plan, EDIT_DELETE, text, ordinal_of(head, i), NULL);
@@ -72,14 +100,23 @@ plan_sender(struct edit_plan *plan, const struct head *head, const char *sender)
 }
 
 static void
-plan_sealed_head(struct edit_plan *plan, const struct sealed *sealed)
+plan_changes(struct edit_plan *plan, const struct head *head, const struct outer outer[N_OUTER])
 {
-	plan_edit(plan, EDIT_ADD, "MIME-Version", 0, "1.0");
-	plan_edit(plan, EDIT_ADD, "Content-Type", 0, sealed->content_type);
-	if (sealed->transfer_encoding)
-		plan_edit(plan, EDIT_ADD, "Content-Transfer-Encoding", 0, sealed->transfer_encoding);
-	if (sealed->content_disposition)
-		plan_edit(plan, EDIT_ADD, "Content-Disposition", 0, sealed->content_disposition);
+	for (size_t n = 0; n < N_OUTER; n++) {
+		const struct field *field = outer[n].value ? head_find(head, outer[n].name, 0) : NULL;
+
+		if (field && !slice_equal(slice_trim(field->value), slice_of(outer[n].value)))
+			plan_edit(plan, EDIT_CHANGE, outer[n].name, 1, outer[n].value);
+	}
+}
+
+static void
+plan_additions(struct edit_plan *plan, const struct head *head, const struct outer outer[N_OUTER])
+{
+	for (size_t n = 0; n < N_OUTER; n++) {
+		if (outer[n].value && head_count(head, outer[n].name) == 0)
+			plan_edit(plan, EDIT_ADD, outer[n].name, 0, outer[n].value);
+	}
 }
 
 const struct edit *
@@ -99,12 +136,17 @@ edit_plan_new(const struct head *head, struct sealed **sealed, const char *sende
 {
 	struct edit_plan *plan = xcalloc(1, sizeof(*plan));
 
+	struct outer outer[N_OUTER];
+
 	plan->sealed = TAKE(*sealed);
-	plan_deletions(plan, head, plan->sealed != NULL);
+	if (plan->sealed)
+		outer_fields(plan->sealed, outer);
+	plan_deletions(plan, head, plan->sealed ? outer : NULL);
 	if (!plan->sealed)
 		return plan;
+	plan_changes(plan, head, outer);
 	plan_sender(plan, head, sender);
-	plan_sealed_head(plan, plan->sealed);
+	plan_additions(plan, head, outer);
 	return plan;
 }
 
