@@ -120,13 +120,15 @@ priv_socket_folder(const char *socket, struct err *err)
 		return err_set(err, ERR_CONFIG, "the path '%s' is too long for a socket (107 bytes)", socket);
 	folder = xstrndup(socket, slash == socket ? 1 : (size_t)(slash - socket));
 	if (stat(folder, &st) == -1)
-		return err_set(err, ERR_CONFIG, "folder '%s' for the socket: %s; create it, mode 0750", folder,
+		return err_set(err, ERR_CONFIG, "folder '%s' for the socket: %s; create it, mode 2750, "
+		    "for this program's user and the group that may reach the socket", folder,
 		    strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return err_set(err, ERR_CONFIG, "'%s' is no folder", folder);
 	if (st.st_mode & 0007)
 		return err_set(err, ERR_CONFIG, "folder '%s' is open to others (mode %04o), and whoever reaches the "
-		    "socket is taken at its word; run: chmod o= %s", folder, st.st_mode & 07777, folder);
+		    "socket is taken at its word; give the socket a folder of its own, closed to others (mode 2750)", folder,
+		    st.st_mode & 07777);
 	return 0;
 }
 

@@ -25,7 +25,7 @@ int priv_harden(struct err *err) MUST_USE;
 
 /*
  * The folder of a UNIX socket: there, a folder, and closed to others (mode & 0007 is 0), because
- * whoever reaches the socket is taken at its word. The text holds the chmod that mends it.
+ * whoever reaches the socket is taken at its word. Never advises to close a folder that may not be ours.
  */
 int priv_socket_folder(const char *socket, struct err *err) MUST_USE;
 

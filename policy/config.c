@@ -424,6 +424,21 @@ config_load(const char *file, struct config **ret, struct buf *problems)
 	return 0;
 }
 
+int
+config_err(const struct buf *problems, struct err *err)
+{
+	AUTO_BUF struct buf line = { 0 };
+
+	buf_init(&line, sizeof(err->text));
+	for (const char *at = buf_text(problems); *at;) {
+		size_t len = strcspn(at, "\n");
+
+		buf_printf(&line, "%s%.*s", line.len ? "; " : "", (int)len, at);
+		at += len + (at[len] == '\n');
+	}
+	return err_set(err, ERR_CONFIG, "%s", buf_text(&line));
+}
+
 const struct keyd_key_setting *
 config_keys(const struct config *config, size_t *n)
 {

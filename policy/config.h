@@ -9,6 +9,7 @@
 
 #include "policy/table.h"
 #include "smime/buf.h"
+#include "smime/err.h"
 
 #define CONFIG_FILE "/etc/segel/segel.conf"
 
@@ -84,6 +85,8 @@ struct config {
 
 /* `problems` gets one line a problem; -1 when there is any. */
 int config_load(const char *file, struct config **ret, struct buf *problems) MUST_USE;
+/* The problems as one error on one line; returns -1. */
+int config_err(const struct buf *problems, struct err *err);
 void config_free(struct config *config);
 AUTO_DEFINE(struct config, config_free);
 

@@ -192,9 +192,9 @@ start(struct filter *filter, bool foreground, int *metrics_fd, struct err *err)
 	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
 	AUTO_BUF struct buf problems = { 0 };
 
-	buf_init(&problems, sizeof(err->text) - 1);
+	buf_init(&problems, 64 * 1024);
 	if (config_load(filter->file, &config, &problems) == -1)
-		return err_set(err, ERR_CONFIG, "%s", buf_text(&problems));
+		return config_err(&problems, err);
 	log_open("segel-milter", foreground ? LOG_TO_STDERR : (enum log_target)config->log.target,
 	    (enum log_level)config->log.level);
 	if (mta_register(filter, err) == -1 || open_sockets(filter, config, metrics_fd, err) == -1)
@@ -202,7 +202,7 @@ start(struct filter *filter, bool foreground, int *metrics_fd, struct err *err)
 	if (priv_drop(config->submission.user, err) == -1 || priv_harden(err) == -1)
 		return err_wrap(err, "submission.user");
 	if (snapshot_load(filter->file, &snapshot, &problems) == -1)
-		return err_set(err, ERR_CONFIG, "%s", buf_text(&problems));
+		return config_err(&problems, err);
 	if (audit_open(config->submission.audit_dir, "segel-milter-submission", &filter->audit, err) == -1)
 		return err_wrap(err, "submission.audit_dir");
 	smfi_settimeout((int)(config->submission.timeout / 1000));

@@ -136,7 +136,7 @@ load_config(const char *file, struct config **ret, struct err *err)
 
 	buf_init(&problems, 64 * 1024);
 	if (config_load(file, ret, &problems) == -1)
-		return err_set(err, ERR_CONFIG, "%s", buf_text(&problems));
+		return config_err(&problems, err);
 	return 0;
 }
 
@@ -320,7 +320,7 @@ reload_store(struct daemon *daemon, struct err *err)
 		return -1;
 	settings_of(config, &settings, &keys);
 	if (store_load(&settings, &store, err) == -1)
-		return -1;
+		return err_wrap(err, "keys (those that only root may read are read at start: then restart)");
 	if (record(daemon, "reload", store_n_keys(store), err) == -1)
 		return -1;
 	agent_replace_store(daemon->agent, &store);
@@ -335,8 +335,7 @@ reload(struct daemon *daemon)
 	if (reload_store(daemon, &err) == 0)
 		log_line(LOG_LEVEL_INFO, "reloaded %s", daemon->file);
 	else
-		log_line(LOG_LEVEL_WARNING, "reload failed, using the old keys: %s (files that only root may read are "
-		    "read at start: then restart)", err.text);
+		log_line(LOG_LEVEL_WARNING, "reload failed, using the old keys: %s", err.text);
 }
 
 static int

@@ -583,7 +583,7 @@ static const struct bad_start bad_starts[] = {
 	{ "a key twice", KEY_ENTRY("rsa.pem", PASS, 10) ", " KEY_ENTRY("rsa.pem", PASS, 10), NULL, NULL, { "twice" } },
 	{ "no such credential", KEY_ENTRY("rsa.pem", "credential:pass", 10), NULL, NULL, { "credential", "systemd" } },
 	{ "limit 0", KEY_ENTRY("rsa.pem", PASS, 0), NULL, NULL, { "limit" } },
-	{ "socket folder open to others", ALL_KEYS, "chmod o+x ../run", NULL, { "run: chmod o= ", "/run" } },
+	{ "socket folder open to others", ALL_KEYS, "chmod o+x ../run", NULL, { "folder of its own", "/run" } },
 	{ "a file in the socket's place", ALL_KEYS, "echo >../run/keyd.sock", NULL, { "no socket" } },
 	{ "audit folder missing", ALL_KEYS, "mv ../audit ../audit2", "mv ../audit2 ../audit", { "audit_dir", "No such file" } },
 	{ "audit folder of somebody else", ALL_KEYS, "chown root ../audit", NULL, { "audit_dir", "Permission denied" } },
