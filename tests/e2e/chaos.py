@@ -79,6 +79,7 @@ class Chaos:
         self.kills = kills
         self.seed = seed
         self.say = say
+        self.prefix = f"badai-{seed}-"
         self.die = random.Random(seed)
         self.lock = threading.Lock()
         self.attempts = []
@@ -116,7 +117,7 @@ class Chaos:
                 with self.world.session_of(account) as session:
                     while session.good and not self.over.is_set():
                         count += 1
-                        self.transact(session, account, f"badai-{number}-{count}", die)
+                        self.transact(session, account, f"{self.prefix}{number}-{count}", die)
             except OSError:
                 pass  # the connection went with a fault; smtplib's own errors are OSErrors too
             # A mail program would wait minutes; we wait for the filter.
@@ -198,7 +199,7 @@ class Chaos:
     def arrived(self):
         """token -> the copies delivered."""
         found = {}
-        for message in self.world.mailbox(INBOX):
+        for message in self.world.mailbox(INBOX, f"\nX-Token: {self.prefix}".encode()):
             token = re.search(rb"^X-Token: (\S+)", message, re.M)
             found.setdefault(token[1].decode() if token else "(no token)", []).append(message)
         return found
