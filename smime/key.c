@@ -88,6 +88,17 @@ digest_md(enum digest alg)
 	return NULL;
 }
 
+/*
+ * root:root 0440 is what systemd makes of a credential for a service with a user of its own: there
+ * the group's bit is the mask of an access list that names this user. Without one it opens to root.
+ */
+static bool
+is_closed(const struct stat *info)
+{
+	return (info->st_mode & 077) == 0
+	    || (info->st_uid == 0 && info->st_gid == 0 && (info->st_mode & 07777) == 0440);
+}
+
 static int
 check_file(int fd, const char *file, size_t most, struct err *err)
 {
@@ -100,7 +111,7 @@ check_file(int fd, const char *file, size_t most, struct err *err)
 	if (info.st_uid != 0 && info.st_uid != geteuid())
 		return err_set(err, ERR_CONFIG, "'%s' belongs to uid %u; want root or uid %u", file,
 		    (unsigned)info.st_uid, (unsigned)geteuid());
-	if (info.st_mode & 077)
+	if (!is_closed(&info))
 		return err_set(err, ERR_CONFIG, "'%s' has mode %04o, open to others; run: chmod 600 '%s'", file,
 		    (unsigned)info.st_mode & 07777, file);
 	if (info.st_size == 0 || info.st_size > (off_t)most)

@@ -36,7 +36,8 @@ struct key; /* a private key in this process */
  * Encrypted PEM (PKCS#8 or traditional) or PKCS#12. `passphrase_file` may be NULL only for
  * an unencrypted PEM with allow_plain (tests, segelctl seal). RSA 2048-4096, P-256, P-384;
  * anything else is ERR_CONFIG. Both files must be regular, owned by root or the caller, and
- * closed to group and others. The error tells a wrong passphrase from a damaged file.
+ * closed to group and others (root:root 0440, a systemd credential, counts as closed). The error
+ * tells a wrong passphrase from a damaged file.
  */
 int key_load(const char *file, const char *passphrase_file, bool allow_plain, struct key **ret, struct err *err) MUST_USE;
 void key_free(struct key *key);

@@ -77,6 +77,36 @@ test_rows(void **state)
 	}
 }
 
+/* As systemd hands one to a service with a user: root's, mode 0440, where the group's bit stands for an access list. */
+static const struct {
+	const char *name, *make;
+	bool want;
+} credentials[] = {
+	{ "as systemd makes it", "chown 0:0 pw-cred && chmod 440 pw-cred", true },
+	{ "of another group", "chown 0:1 pw-cred && chmod 440 pw-cred", false },
+	{ "of another user", "chown 1:0 pw-cred && chmod 440 pw-cred", false },
+	{ "readable by all", "chown 0:0 pw-cred && chmod 444 pw-cred", false },
+	{ "writable by the group", "chown 0:0 pw-cred && chmod 460 pw-cred", false },
+	{ "writable by its owner", "chown 0:0 pw-cred && chmod 640 pw-cred", false },
+};
+
+static void
+test_credentials(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(run("rm -rf key; umask 077; %s", MK("--passphrase-file pw --key p256")), 0);
+	for (size_t i = 0; i < N_ELEMENTS(credentials); i++) {
+		AUTO(key_free) struct key *key = NULL;
+		struct err err = { 0 };
+
+		assert_int_equal(run("rm -f pw-cred; cp pw pw-cred && %s", credentials[i].make), 0);
+		if ((key_load("key", "pw-cred", false, &key, &err) == 0) != credentials[i].want)
+			fail_msg("%s: '%s'", credentials[i].name, err.text);
+	}
+}
+
 static void
 check_signature(const char *kind, enum digest alg)
 {
@@ -148,6 +178,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_credentials),
 		cmocka_unit_test(test_signatures),
 	};
 
