@@ -114,10 +114,11 @@ is_at(gunichar c)
 static const char *
 characters_why(struct slice text, bool *has_at)
 {
-	const char *end = (const char *)text.at + text.len;
+	const char *end;
 
-	if (text.len == 0)
+	if (text.len == 0) /* then there may be no bytes at all, and no end to compute */
 		return NULL;
+	end = (const char *)text.at + text.len;
 	if (!g_utf8_validate_len((const char *)text.at, text.len, NULL)) {
 		/* Another character set; its ASCII half was looked at, and '@' is in it. */
 		*has_at = *has_at || memchr(text.at, '@', text.len);
