@@ -112,7 +112,7 @@ bench:
 
 soak:
 	$(MAKE) MODE=release all tools
-	SEGEL_BUILD=build/release SEGEL_KILLS=1000 /usr/bin/python3 tests/e2e/chaos.py
+	SEGEL_BUILD=build/release /usr/bin/python3 tests/e2e/chaos.py --kills 1000
 
 lint:
 	tests/lint
