@@ -114,7 +114,7 @@ agent_log(struct agent *agent, enum log_level level, const struct peer *peer, co
 	log_line(level, "uid=%lu pid=%ld: %s%s", (unsigned long)peer->uid, (long)peer->pid, text, more);
 }
 
-/* A SIGN request on its way through the steps. */
+/* A SIGN or HAVE request on its way through the steps. */
 struct work {
 	struct agent *agent;
 	const struct peer *peer;
@@ -235,14 +235,15 @@ make_signature(struct work *work, struct err *err)
 	return WIRE_STATUS_INTERNAL;
 }
 
-static enum wire_status
-sign(struct work *work, struct err *err)
-{
-	static enum wire_status (*const steps[])(struct work *, struct err *) = {
-		check_peer, check_names, find_key, check_digest, check_limit, record, make_signature,
-	};
+static enum wire_status (*const sign_steps[])(struct work *, struct err *) = {
+	check_peer, check_names, find_key, check_digest, check_limit, record, make_signature, NULL,
+};
+static enum wire_status (*const have_steps[])(struct work *, struct err *) = { check_peer, find_key, NULL };
 
-	for (size_t i = 0; i < N_ELEMENTS(steps); i++) {
+static enum wire_status
+run(enum wire_status (*const *steps)(struct work *, struct err *), struct work *work, struct err *err)
+{
+	for (size_t i = 0; steps[i]; i++) {
 		enum wire_status status = steps[i](work, err);
 
 		if (status != WIRE_STATUS_OK)
@@ -278,13 +279,27 @@ answer_sign(struct agent *agent, const struct peer *peer, const struct wire_requ
 	AUTO(store_unref) struct store *store = current_store(agent);
 	struct work work = { .agent = agent, .peer = peer, .request = request, .store = store };
 	struct err err = { .kind = ERR_NONE };
-	enum wire_status status = sign(&work, &err);
+	enum wire_status status = run(sign_steps, &work, &err);
 
 	if (status == WIRE_STATUS_OK) {
 		add_answer(request, status, (struct slice){ work.sig, work.sig_len }, ret);
 		return;
 	}
 	log_refusal(agent, peer, status, err.text);
+	add_answer(request, status, slice_of(err.text), ret);
+}
+
+/* That a key is not here is an answer, not a refusal: the asker says so in its own log. */
+static void
+answer_have(struct agent *agent, const struct peer *peer, const struct wire_request *request, struct buf *ret)
+{
+	AUTO(store_unref) struct store *store = current_store(agent);
+	struct work work = { .agent = agent, .peer = peer, .request = request, .store = store };
+	struct err err = { .kind = ERR_NONE };
+	enum wire_status status = run(have_steps, &work, &err);
+
+	if (status != WIRE_STATUS_OK && status != WIRE_STATUS_UNKNOWN_KEY)
+		log_refusal(agent, peer, status, err.text);
 	add_answer(request, status, slice_of(err.text), ret);
 }
 
@@ -317,6 +332,9 @@ agent_answer(struct agent *agent, const struct peer *peer, struct slice frame, s
 		return true;
 	case WIRE_OP_SIGN:
 		answer_sign(agent, peer, &request, ret);
+		return true;
+	case WIRE_OP_HAVE:
+		answer_have(agent, peer, &request, ret);
 		return true;
 	case WIRE_OP_NONE:
 		break;

@@ -5,6 +5,8 @@
  * A request is answered in this order: is the caller a signer; is the key here; do digest and
  * algorithm fit the key; is the limit kept; is the intent on disk; sign. Once an intent could
  * not be recorded, nothing is signed until the agent is started anew.
+ *
+ * Whether a key is here is told to signers only, and not recorded: nothing is made with the key.
  */
 #ifndef KEYD_AGENT_H
 #define KEYD_AGENT_H

@@ -224,8 +224,9 @@ check_status(const struct keyd_client *client, const struct wire_answer *answer,
 	    refusals[answer->status].what, wire_status_name(answer->status), text);
 }
 
+/* Any answer at all, a refusal included. */
 static int
-call_agent(struct keyd_client *client, struct wire_request *request, struct call *call, struct err *err)
+reach_agent(struct keyd_client *client, struct wire_request *request, struct call *call, struct err *err)
 {
 	AUTO_BUF struct buf bytes = { 0 };
 
@@ -243,6 +244,14 @@ call_agent(struct keyd_client *client, struct wire_request *request, struct call
 		return err_set(err, inner.kind, "key agent at '%s' does not answer: %.300s; is segel-keyd running?",
 		    client->socket, inner.text);
 	}
+	return 0;
+}
+
+static int
+call_agent(struct keyd_client *client, struct wire_request *request, struct call *call, struct err *err)
+{
+	if (reach_agent(client, request, call, err) == -1)
+		return -1;
 	return check_status(client, &call->answer, err);
 }
 
@@ -291,6 +300,30 @@ keyd_ping(struct keyd_client *client, struct err *err)
 
 	buf_init(&call.frame, WIRE_FRAME_BYTES);
 	result = call_agent(client, &request, &call, err);
+	buf_done(&call.frame);
+	return result;
+}
+
+static int
+take_presence(const struct keyd_client *client, const struct wire_answer *answer, bool *ret, struct err *err)
+{
+	if (answer->status != WIRE_STATUS_UNKNOWN_KEY && check_status(client, answer, err) == -1)
+		return -1;
+	*ret = answer->status == WIRE_STATUS_OK;
+	return 0;
+}
+
+int
+keyd_has(struct keyd_client *client, const unsigned char spki[32], bool *ret, struct err *err)
+{
+	struct wire_request request = { .op = WIRE_OP_HAVE, .spki = { spki, WIRE_SPKI_BYTES } };
+	struct call call = { .number = 0 };
+	int result;
+
+	buf_init(&call.frame, WIRE_FRAME_BYTES);
+	result = reach_agent(client, &request, &call, err);
+	if (result == 0)
+		result = take_presence(client, &call.answer, ret, err);
 	buf_done(&call.frame);
 	return result;
 }

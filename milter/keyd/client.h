@@ -32,6 +32,9 @@ int keyd_sign(struct keyd_client *client, const struct sign_context *context, co
 /* Is the agent there and does it answer? For `segel-milter -n`. */
 int keyd_ping(struct keyd_client *client, struct err *err) MUST_USE;
 
+/* Does the agent hold the key with this SPKI hash? No signature, no record. -1: could not ask, or it does not sign for us. */
+int keyd_has(struct keyd_client *client, const unsigned char spki[32], bool *ret, struct err *err) MUST_USE;
+
 /* The signer that smime_seal takes. Borrows both. */
 struct keyd_signer {
 	struct keyd_client *client;

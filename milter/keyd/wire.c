@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* The fields of a SIGN request, in order. */
+/* The fields of a SIGN request, in order; a HAVE request has the first one. */
 static const struct {
 	const char *name;
 	size_t offset; /* of a struct slice */
@@ -27,6 +27,8 @@ wire_op_name(enum wire_op op)
 		return "ping";
 	case WIRE_OP_SIGN:
 		return "sign";
+	case WIRE_OP_HAVE:
+		return "have";
 	}
 	return "none";
 }
@@ -80,6 +82,21 @@ add_head(struct buf *ret, enum wire_op op, uint32_t number)
 	add_number(ret, number, 4);
 }
 
+static size_t
+count_fields(enum wire_op op)
+{
+	switch (op) {
+	case WIRE_OP_SIGN:
+		return N_ELEMENTS(sign_fields);
+	case WIRE_OP_HAVE:
+		return 1;
+	case WIRE_OP_NONE:
+	case WIRE_OP_PING:
+		break;
+	}
+	return 0;
+}
+
 /* Field i of `request`. */
 static const struct slice *
 sign_field(const struct wire_request *request, size_t i)
@@ -105,10 +122,11 @@ check_field(size_t i, struct slice field, enum err_kind kind, struct err *err)
 }
 
 static int
-add_sign_fields(struct buf *frame, const struct wire_request *request, struct err *err)
+add_fields(struct buf *frame, const struct wire_request *request, struct err *err)
 {
-	add_number(frame, (uint32_t)request->alg, 1);
-	for (size_t i = 0; i < N_ELEMENTS(sign_fields); i++) {
+	if (request->op == WIRE_OP_SIGN)
+		add_number(frame, (uint32_t)request->alg, 1);
+	for (size_t i = 0; i < count_fields(request->op); i++) {
 		if (check_field(i, *sign_field(request, i), ERR_CONFIG, err) == -1)
 			return -1;
 		add_field(frame, *sign_field(request, i));
@@ -130,7 +148,7 @@ wire_request_render(const struct wire_request *request, struct buf *ret, struct 
 
 	buf_init(&frame, WIRE_FRAME_BYTES);
 	add_head(&frame, request->op, request->number);
-	if (request->op == WIRE_OP_SIGN && add_sign_fields(&frame, request, err) == -1)
+	if (add_fields(&frame, request, err) == -1)
 		return -1;
 	add_frame(ret, &frame);
 	return 0;
@@ -194,7 +212,7 @@ wire_frame_len(const unsigned char head[WIRE_LENGTH_BYTES], size_t *ret, struct 
 static bool
 op_from(uint32_t byte, enum wire_op *ret)
 {
-	static const enum wire_op ops[] = { WIRE_OP_PING, WIRE_OP_SIGN };
+	static const enum wire_op ops[] = { WIRE_OP_PING, WIRE_OP_SIGN, WIRE_OP_HAVE };
 
 	for (size_t i = 0; i < N_ELEMENTS(ops); i++) {
 		if (byte == (uint32_t)ops[i]) {
@@ -243,15 +261,23 @@ alg_from(uint32_t byte, enum digest *ret)
 }
 
 static int
-cut_sign_fields(struct slice *rest, struct wire_request *ret, struct err *err)
+cut_alg(struct slice *rest, enum digest *ret, struct err *err)
 {
 	uint32_t alg;
 
 	if (!cut_number(rest, 1, &alg))
 		return err_set(err, ERR_TEMP, "frame ends before the digest algorithm");
-	if (!alg_from(alg, &ret->alg))
+	if (!alg_from(alg, ret))
 		return err_set(err, ERR_TEMP, "unknown digest algorithm %lu", (unsigned long)alg);
-	for (size_t i = 0; i < N_ELEMENTS(sign_fields); i++) {
+	return 0;
+}
+
+static int
+cut_fields(struct slice *rest, struct wire_request *ret, struct err *err)
+{
+	if (ret->op == WIRE_OP_SIGN && cut_alg(rest, &ret->alg, err) == -1)
+		return -1;
+	for (size_t i = 0; i < count_fields(ret->op); i++) {
 		struct slice *field = sign_field_of(ret, i);
 
 		if (!cut_field(rest, field))
@@ -268,7 +294,7 @@ wire_request_parse(struct slice frame, struct wire_request *ret, struct err *err
 	*ret = (struct wire_request){ .op = WIRE_OP_NONE };
 	if (cut_head(&frame, &ret->op, &ret->number, err) == -1)
 		return -1;
-	if (ret->op == WIRE_OP_SIGN && cut_sign_fields(&frame, ret, err) == -1)
+	if (cut_fields(&frame, ret, err) == -1)
 		return -1;
 	return check_end(frame, err);
 }

@@ -34,6 +34,7 @@ enum wire_op {
 	WIRE_OP_NONE = 0,
 	WIRE_OP_PING = 1, /* no fields; the answer's payload is a text */
 	WIRE_OP_SIGN = 2, /* the answer's payload is the signature */
+	WIRE_OP_HAVE = 5, /* is this key here? field spki; ok or unknown-key, without a record */
 };
 
 enum wire_status {
@@ -50,8 +51,9 @@ enum wire_status {
 struct wire_request {
 	enum wire_op op;
 	uint32_t number;
-	/* WIRE_OP_SIGN */
+	/* WIRE_OP_SIGN and WIRE_OP_HAVE */
 	struct slice spki; /* WIRE_SPKI_BYTES */
+	/* WIRE_OP_SIGN */
 	enum digest alg;
 	struct slice digest;
 	struct slice login;
@@ -82,7 +84,7 @@ int wire_answer_parse(struct slice frame, struct wire_answer *ret, struct err *e
 /* The frame's length from its first WIRE_LENGTH_BYTES bytes; over WIRE_FRAME_BYTES or 0: ERR_TEMP. */
 int wire_frame_len(const unsigned char head[WIRE_LENGTH_BYTES], size_t *ret, struct err *err) MUST_USE;
 
-const char *wire_op_name(enum wire_op op);             /* "ping", "sign" */
+const char *wire_op_name(enum wire_op op);             /* "ping", "sign", "have" */
 const char *wire_status_name(enum wire_status status); /* "ok", "unknown-key", ... */
 
 #endif

@@ -25,6 +25,9 @@ enum act {
 	ACT_NUMBER,       /* the answer to another question */
 	ACT_OP,           /* a pong to a sign request */
 	ACT_REFUSE,       /* status limit */
+	ACT_UNKNOWN,      /* status unknown-key */
+	ACT_DENY,         /* status denied */
+	ACT_UNKNOWN_ELSE, /* status unknown-key, to another question */
 	ACT_NOISE,        /* bytes that are no answer */
 	ACT_HUGE,         /* a length over the cap */
 	ACT_HALF,         /* half an answer, then closed */
@@ -63,6 +66,12 @@ add_answer(const struct wire_request *request, enum act act, struct buf *ret)
 		answer.status = WIRE_STATUS_LIMIT;
 		answer.payload = slice_of("ten a minute");
 	}
+	if (act == ACT_UNKNOWN || act == ACT_UNKNOWN_ELSE)
+		answer.status = WIRE_STATUS_UNKNOWN_KEY;
+	if (act == ACT_UNKNOWN_ELSE)
+		answer.number++;
+	if (act == ACT_DENY)
+		answer.status = WIRE_STATUS_DENIED;
 	if (act == ACT_NOISE)
 		buf_add(ret, "\0\0\0\4none", 8);
 	else if (act == ACT_HUGE)
@@ -227,6 +236,49 @@ test_agents(void **state)
 		check_row(&rows[i]);
 }
 
+/* Only "ok" and "unknown-key" to this very question are answers; all else is "could not ask". */
+static const struct {
+	const char *name;
+	enum act act;
+	int want;
+	bool want_has;
+} presences[] = {
+	{ "here", ACT_SIGN, 0, true },
+	{ "not here", ACT_UNKNOWN, 0, false },
+	{ "not here, to another question", ACT_UNKNOWN_ELSE, -1, false },
+	{ "here, to another question", ACT_NUMBER, -1, false },
+	{ "a pong", ACT_OP, -1, false },
+	{ "denied", ACT_DENY, -1, false },
+	{ "limit", ACT_REFUSE, -1, false },
+	{ "noise", ACT_NOISE, -1, false },
+	{ "half an answer", ACT_HALF, -1, false },
+	{ "closed", ACT_CLOSE, -1, false },
+};
+
+static void
+test_presence(void **state)
+{
+	static const unsigned char spki[32];
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(presences); i++) {
+		struct agent agent;
+		AUTO(keyd_client_free) struct keyd_client *client = NULL;
+		struct err err = { .kind = ERR_NONE };
+		bool has = !presences[i].want_has; /* untouched by an error */
+
+		agent_start(&agent, &presences[i].act, 1);
+		client = keyd_client_new(agent.socket, 1500);
+		if (keyd_has(client, spki, &has, &err) != presences[i].want
+		    || has != (presences[i].want == 0 ? presences[i].want_has : !presences[i].want_has))
+			fail_msg("%s: '%s'", presences[i].name, err.text);
+		if (presences[i].want == -1 && !strstr(err.text, agent.socket))
+			fail_msg("%s: '%s' does not name the socket", presences[i].name, err.text);
+		keyd_client_free(TAKE(client));
+		agent_stop(&agent);
+	}
+}
+
 static void
 test_nobody_there(void **state)
 {
@@ -303,6 +355,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_agents),
+		cmocka_unit_test(test_presence),
 		cmocka_unit_test(test_nobody_there),
 		cmocka_unit_test(test_full_backlog),
 		cmocka_unit_test(test_signer),

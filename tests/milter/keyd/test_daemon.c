@@ -563,6 +563,51 @@ test_only_signers_sign(void **state)
 	stop(world);
 }
 
+/* As another user: 0 it is here, 1 it is not, 2 denied, 3 could not ask. */
+static int
+asked_for(const struct world *world, uid_t uid, gid_t gid, const unsigned char spki[32])
+{
+	pid_t child = fork();
+	int status = 0;
+
+	if (child == 0) {
+		struct keyd_client *client = keyd_client_new(world->socket, 5000);
+		struct err err;
+		bool has;
+
+		if (setgroups(0, NULL) == -1 || setresgid(gid, gid, gid) == -1 || setresuid(uid, uid, uid) == -1)
+			_exit(100);
+		if (keyd_has(client, spki, &has, &err) == 0)
+			_exit(!has);
+		_exit(strstr(err.text, "(denied: ") ? 2 : 3);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void
+test_signers_are_told_which_keys_are_here(void **state)
+{
+	static const unsigned char unknown[32] = "no such key";
+	struct world *world = *state;
+	size_t n_records;
+
+	start(world, KEY_ENTRY("rsa.pem", PASS, 1), "");
+	n_records = audited(world).n;
+	for (int i = 0; i < 3; i++) /* no signature: the key's limit of one does not count */
+		assert_int_equal(asked_for(world, SIGNER_UID, SOCKET_GID, world->spki[0]), 0);
+	assert_int_equal(asked_for(world, SIGNER_UID, SOCKET_GID, world->spki[1]), 1);
+	assert_int_equal(asked_for(world, SIGNER_UID, SOCKET_GID, unknown), 1);
+	/* A stranger learns neither that it is here nor that it is not. */
+	assert_int_equal(asked_for(world, STRANGER_UID, SOCKET_GID, world->spki[0]), 2);
+	assert_int_equal(asked_for(world, STRANGER_UID, SOCKET_GID, unknown), 2);
+	assert_int_equal(asked_for(world, STRANGER_UID, STRANGER_UID, world->spki[0]), 3);
+	assert_int_equal(audited(world).n, n_records);
+	assert_logged(world, "refused (denied)");
+	stop(world);
+}
+
 struct bad_start {
 	const char *name;
 	const char *keys;
@@ -1138,6 +1183,7 @@ main(void)
 		WORLD_TEST(test_intent_is_there_before_the_signature),
 		WORLD_TEST(test_refusals),
 		WORLD_TEST(test_only_signers_sign),
+		WORLD_TEST(test_signers_are_told_which_keys_are_here),
 		WORLD_TEST(test_bad_starts),
 		WORLD_TEST(test_check_only),
 		WORLD_TEST(test_credential),

@@ -82,6 +82,47 @@ test_request_comes_back(void **state)
 	assert_true(slice_equal(got.session, request.session));
 }
 
+/* The same bytes as written down in wire.h, not only what the renderer says. */
+static void
+test_have_is_one_field(void **state)
+{
+	static const unsigned char head[] = { 1, 5, 1, 2, 3, 4, 0, 32 };
+	struct wire_request request = { .op = WIRE_OP_HAVE, .number = 0x01020304, .spki = { spki, 32 } }, got;
+	size_t len;
+	AUTO(xfree) unsigned char *frame = rendered(&request, &len);
+	AUTO(xfree) unsigned char *longer = xcalloc(len + 1, 1);
+
+	(void)state;
+	assert_int_equal(len, sizeof(head) + 32);
+	assert_memory_equal(frame, head, sizeof(head));
+	assert_memory_equal(frame + sizeof(head), spki, 32);
+	memcpy(longer, frame, len);
+	for (size_t cut = 0; cut <= len + 1; cut++)
+		assert_int_equal(parsed(longer, cut, &got), cut == len ? 0 : -1);
+	longer[7] = 31;
+	assert_int_equal(parsed(longer, len - 1, &got), -1);
+	longer[7] = 33;
+	assert_int_equal(parsed(longer, len + 1, &got), -1);
+	assert_int_equal(wire_request_parse((struct slice){ frame, len }, &got, NULL), 0);
+	assert_int_equal(got.op, WIRE_OP_HAVE);
+	assert_true(slice_equal(got.spki, request.spki));
+}
+
+static void
+test_have_wants_its_field(void **state)
+{
+	struct wire_request request = { .op = WIRE_OP_HAVE, .spki = { spki, 31 } };
+	AUTO_BUF struct buf out = { 0 };
+	struct err err;
+
+	(void)state;
+	buf_init(&out, 64 * 1024);
+	assert_int_equal(wire_request_render(&request, &out, &err), -1);
+	assert_non_null(strstr(err.text, "'spki'"));
+	request.spki.len = 32;
+	assert_int_equal(wire_request_render(&request, &out, &err), 0);
+}
+
 static void
 test_cut_and_longer_are_refused(void **state)
 {
@@ -111,6 +152,9 @@ static const struct {
 	{ "ping with fields", 1, 1, false },
 	{ "sign", 1, 2, true },
 	{ "unwrap, not yet", 1, 3, false },
+	{ "derive, not yet", 1, 4, false },
+	{ "have with the fields of sign", 1, 5, false },
+	{ "operation 6", 1, 6, false },
 	{ "operation 255", 1, 255, false },
 	{ "another number", 2, 255, true },
 	{ "no algorithm", 6, 0, false },
@@ -224,6 +268,8 @@ test_names(void **state)
 			assert_string_not_equal(wire_status_name((enum wire_status)i), wire_status_name((enum wire_status)j));
 	}
 	assert_string_not_equal(wire_op_name(WIRE_OP_PING), wire_op_name(WIRE_OP_SIGN));
+	assert_string_not_equal(wire_op_name(WIRE_OP_HAVE), wire_op_name(WIRE_OP_SIGN));
+	assert_string_not_equal(wire_op_name(WIRE_OP_HAVE), wire_op_name(WIRE_OP_PING));
 }
 
 /* A valid frame with a few bytes changed, so that noise gets past the first check. The seed is fixed. */
@@ -255,6 +301,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_request_comes_back),
+		cmocka_unit_test(test_have_is_one_field),
+		cmocka_unit_test(test_have_wants_its_field),
 		cmocka_unit_test(test_cut_and_longer_are_refused),
 		cmocka_unit_test(test_single_bytes),
 		cmocka_unit_test(test_texts_have_a_cap),
