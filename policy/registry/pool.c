@@ -38,6 +38,14 @@ static const char *const queries[N_QUERIES] = {
 	[Q_BY_ADDRESS] = BINDINGS("address"),
 	[Q_BY_UNIT] = BINDINGS("unit"),
 	[Q_BY_DOMAIN] = BINDINGS("domain"),
+	/* Of address, unit and domain a binding has one; the columns of the others are null, and so not current. */
+	[Q_EACH_SEAL] = "SELECT DISTINCT c.id FROM binding b JOIN cert c ON c.id=b.cert"
+	                " LEFT JOIN address a ON a.id=b.address LEFT JOIN unit u ON u.id=b.unit"
+	                " LEFT JOIN domain d ON d.id=coalesce(b.domain, a.domain)"
+	                " WHERE b.purpose='seal' AND " SQL_CURRENT_TERM("b")
+	                " AND (" SQL_CURRENT("u") " OR (" SQL_CURRENT("d") " AND (b.address IS NULL OR " SQL_CURRENT("a") ")))"
+	                " AND (c.state='aktif' OR (c.state='ditahan' AND c.hold_until<=?1))"
+	                " AND ?1 BETWEEN c.not_before AND c.not_after ORDER BY c.id",
 	/* A hold that has lapsed is no hold any more, and its reason none. */
 	[Q_CERT] = "SELECT sha256, spki, der, kind, iif(state='ditahan' AND hold_until<=?1, 'aktif', state), coalesce(code, ''),"
 	           " iif(state='ditahan' AND hold_until<=?1, '', coalesce(reason, '')) FROM cert WHERE id=?2",

@@ -21,6 +21,7 @@ enum query {
 	Q_BY_ADDRESS,
 	Q_BY_UNIT,
 	Q_BY_DOMAIN,
+	Q_EACH_SEAL,
 	Q_CERT,
 	Q_LOGIN,
 	N_QUERIES,

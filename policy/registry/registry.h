@@ -99,6 +99,16 @@ void registry_found_done(struct registry_found *found);
 
 enum login_answer registry_login(struct registry *registry, const char *login, const char *address, time_t at);
 
+/*
+ * Every certificate that mail may be sealed with at this time: aktif (a hold that has lapsed is none),
+ * in its dates, bound for purpose seal to an address, unit or domain that is current. Each once, by id.
+ * For looking ahead, not for decisions about mail: `bound` is unknown, and where several are bound in
+ * one place registry_lookup() takes one of them. The certificate is borrowed for the callback, which must not ask
+ * this registry itself. -1: could not ask; what was called back until then holds.
+ */
+int registry_each_seal(struct registry *registry, time_t at, void (*each)(void *ctx, const struct registry_cert *cert),
+    void *ctx, struct err *err) MUST_USE;
+
 /* Is this address registered and current? 1 yes, 0 no, -1 could not ask. */
 int registry_address_known(struct registry *registry, const char *address, time_t at);
 

@@ -391,6 +391,38 @@ registry_lookup(struct registry *registry, const char *address, enum purpose pur
 }
 
 static int
+each_seal(const struct question *q, void (*each)(void *ctx, const struct registry_cert *cert), void *ctx, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int row;
+
+	if (conn_query(q->conn, Q_EACH_SEAL, &stmt, err) == -1 || db_bindf(stmt, "i", q->at) == -1)
+		return -1;
+	while ((row = conn_step(q->conn, stmt, err)) == 1) {
+		AUTO_FOUND struct registry_found found = { 0 };
+
+		if (read_cert(q, sqlite3_column_int64(stmt, 0), &found.cert, err) == -1)
+			return -1;
+		each(ctx, &found.cert);
+	}
+	return row;
+}
+
+int
+registry_each_seal(struct registry *registry, time_t at, void (*each)(void *ctx, const struct registry_cert *cert),
+    void *ctx, struct err *err)
+{
+	struct question q = { .purpose = PURPOSE_SEAL, .at = at };
+	int result;
+
+	if (conn_begin(registry, &q.conn, err) == -1)
+		return -1;
+	result = each_seal(&q, each, ctx, err);
+	conn_end(registry, q.conn, result == 0);
+	return result;
+}
+
+static int
 ask_login(const struct question *q, const char *login, enum login_answer *ret)
 {
 	struct place place;

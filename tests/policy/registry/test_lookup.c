@@ -222,6 +222,32 @@ build(struct world *w, const struct row *row, char names[MOST][24])
 		end_by_force(w, row->sql_end);
 }
 
+struct sought {
+	int64_t id;
+	int n;
+};
+
+static void
+count_sought(void *ctx, const struct registry_cert *cert)
+{
+	struct sought *sought = ctx;
+
+	sought->n += cert->id == sought->id;
+}
+
+/* Looking ahead and looking up agree: what seals is listed, what must not is not. */
+static void
+check_listed(struct world *w, const struct row *row, const struct registry_found *found)
+{
+	struct sought sought = { .id = found->cert.id };
+	struct err err = { 0 };
+
+	if (registry_each_seal(w->reader, NOW + 20 + row->later, count_sought, &sought, &err) == -1)
+		fail_msg("%s: %s", row->name, err.text);
+	if (sought.n != (found->answer == REGISTRY_FOUND))
+		fail_msg("%s: certificate %lld is listed %d times", row->name, (long long)sought.id, sought.n);
+}
+
 static void
 check_row(struct world *w, const struct row *row)
 {
@@ -243,6 +269,8 @@ check_row(struct world *w, const struct row *row)
 		assert_int_equal(found.cert.der_len, strlen(fake->bytes));
 		assert_memory_equal(found.cert.der, fake->bytes, found.cert.der_len);
 	}
+	if (want && !row->purpose)
+		check_listed(w, row, &found);
 	if (found.unusable == UNUSABLE_HELD)
 		assert_string_equal(found.cert.reason, row->fates[0] == FATE_HOLD_UNTIL ? "cuti" : "lapor: hilang");
 	if (found.unusable == UNUSABLE_REVOKED)

@@ -445,19 +445,46 @@ test_schema_of_others(void **state)
 	expect(w->reader, REGISTRY_FOUND, NULL);
 }
 
+static void
+count(void *ctx, const struct registry_cert *cert)
+{
+	(void)cert;
+	++*(int *)ctx;
+}
+
+static void
+expect_listed(struct world *w, int want, int want_n, const char *part)
+{
+	struct err err = { 0 };
+	int n = 0;
+
+	assert_int_equal(registry_each_seal(w->reader, NOW, count, &n, &err), want);
+	assert_int_equal(n, want_n);
+	if (want == -1 && !strstr(err.text, part))
+		fail_msg("'%s' does not say '%s'", err.text, part);
+}
+
 /* One byte of the DER turned round, behind the registry's back. */
 static void
 test_damaged_row(void **state)
 {
 	struct world *w = *state;
+	char away[96];
 
 	fill(w);
 	open_reader(w);
 	spoil(w->file, "DROP TRIGGER cert_unchanging; DROP TRIGGER cert_update_by_officer; DROP TRIGGER cert_state_by_act;"
 	    "UPDATE cert SET der=CAST('the certificatE' AS BLOB)");
 	expect(w->reader, REGISTRY_UNAVAILABLE, "damaged");
+	expect_listed(w, -1, 0, "damaged");
 	spoil(w->file, "UPDATE cert SET der=CAST('the certificate' AS BLOB)");
 	expect(w->reader, REGISTRY_FOUND, NULL);
+	expect_listed(w, 0, 1, NULL);
+	snprintf(away, sizeof(away), "%s/away.db", w->dir);
+	assert_int_equal(rename(w->file, away), 0);
+	expect_listed(w, -1, 0, "No such file");
+	assert_int_equal(rename(away, w->file), 0);
+	expect_listed(w, 0, 1, NULL);
 }
 
 /* The file, overwritten with noise behind its first page, and as a whole. */

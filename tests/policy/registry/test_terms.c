@@ -153,6 +153,90 @@ a_person_whose_term_ran_out_can_be_ended(void **state)
 	world_commit(w);
 }
 
+struct listed {
+	char ids[64]; /* "1 2 " */
+	struct registry_cert last; /* der: NULL */
+	char bytes[16];
+};
+
+static void
+note(void *ctx, const struct registry_cert *cert)
+{
+	struct listed *listed = ctx;
+	size_t len = strlen(listed->ids);
+
+	snprintf(listed->ids + len, sizeof(listed->ids) - len, "%lld ", (long long)cert->id);
+	snprintf(listed->bytes, sizeof(listed->bytes), "%.*s", (int)cert->der_len, (const char *)cert->der);
+	listed->last = *cert;
+	listed->last.der = NULL;
+}
+
+static void
+must_list(struct world *w, time_t now, const char *want)
+{
+	struct listed listed = { .ids = "" };
+	struct err err = { 0 };
+
+	if (registry_each_seal(w->reader, now, note, &listed, &err) == -1)
+		fail_msg("%s", err.text);
+	assert_string_equal(listed.ids, want);
+}
+
+static void
+what_seals_is_listed_once(void **state)
+{
+	struct new_binding unit = { .cert = "1", .purpose = PURPOSE_SEAL, .unit = "DISHUB" };
+	struct new_binding domain = { .cert = "2", .purpose = PURPOSE_SEAL, .domain = "kota.example", .to = NOW + DAY };
+	struct new_binding other = { .cert = "2", .purpose = PURPOSE_VERIFY, .domain = "kota.example" };
+	struct listed listed = { .ids = "" };
+	struct world *w = *state;
+	struct err err = { 0 };
+	unsigned char spki[32];
+
+	must_list(w, NOW + 10, "1 ");
+	at(w, NOW + 10);
+	must(write_binding_add(w->writer, &unit, NULL, &err));
+	must(write_binding_add(w->writer, &other, NULL, &err));
+	world_commit(w);
+	must_list(w, NOW + 10, "1 "); /* bound twice; and the other one not for sealing */
+	at(w, NOW + 20);
+	must(write_binding_add(w->writer, &domain, NULL, &err));
+	world_commit(w);
+	assert_int_equal(registry_each_seal(w->reader, NOW + 20, note, &listed, &err), 0);
+	assert_string_equal(listed.ids, "1 2 ");
+	assert_string_equal(listed.bytes, "two");
+	memset(spki, 2, sizeof(spki));
+	assert_memory_equal(listed.last.spki, spki, 32);
+	assert_int_equal(listed.last.kind, CERT_KIND_OFFICE);
+	assert_int_equal(listed.last.state, CERT_STATE_ACTIVE);
+	must_list(w, NOW + 19, "1 ");        /* before it was bound */
+	must_list(w, NOW + DAY - 1, "1 2 ");
+	must_list(w, NOW + DAY, "1 ");       /* its binding's planned end */
+	must_list(w, NOW + 10 * DAY, "1 ");  /* its last second */
+	must_list(w, NOW + 10 * DAY + 1, "");
+}
+
+static void
+a_hold_unlists_until_it_lapses(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+
+	at(w, NOW + 10);
+	must(write_cert_hold(w->writer, "1", "cuti", NOW + DAY, NULL, &err));
+	world_commit(w);
+	must_list(w, NOW + DAY - 1, "");
+	must_list(w, NOW + DAY, "1 ");
+	at(w, NOW + 2 * DAY);
+	must(write_cert_replace(w->writer, "1", "2", NULL, &err));
+	world_commit(w);
+	must_list(w, NOW + 2 * DAY, "2 "); /* the successor has the binding */
+	at(w, NOW + 3 * DAY);
+	must(write_cert_revoke(w->writer, "2", "MUTASI", NULL, NULL, &err));
+	world_commit(w);
+	must_list(w, NOW + 3 * DAY, "");
+}
+
 #define TERM_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -165,6 +249,8 @@ main(void)
 		TERM_TEST(after_a_lapsed_hold_a_successor_may_come),
 		TERM_TEST(the_last_officer_without_a_term_stays),
 		TERM_TEST(a_person_whose_term_ran_out_can_be_ended),
+		TERM_TEST(what_seals_is_listed_once),
+		TERM_TEST(a_hold_unlists_until_it_lapses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
