@@ -139,7 +139,11 @@ daemon_signals_block(struct err *err)
 void
 daemon_signals_take(void)
 {
-	const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	/*
+	 * SA_NODEFER: libmilter waits for these signals in a thread of its own, and takes HUP for "stop". It
+	 * gets what this thread does not take, so this one must not even block them while it handles one.
+	 */
+	const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART | SA_NODEFER };
 	sigset_t ours;
 
 	(void)sigaction(SIGHUP, &action, NULL);
