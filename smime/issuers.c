@@ -166,3 +166,14 @@ issuers_above(const struct issuers *issuers, struct slice leaf, struct slice ret
 	ERR_clear_error();
 	return n;
 }
+
+bool
+issuers_know(const struct issuers *issuers, struct slice leaf)
+{
+	const unsigned char *at = leaf.at;
+	AUTO(X509_free) X509 *cert = d2i_X509(NULL, &at, (long)leaf.len);
+	bool known = cert && (X509_self_signed(cert, 0) == 1 || issuer_of(issuers, cert));
+
+	ERR_clear_error();
+	return known;
+}

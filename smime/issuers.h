@@ -24,4 +24,10 @@ size_t issuers_count(const struct issuers *issuers);
  */
 size_t issuers_above(const struct issuers *issuers, struct slice leaf, struct slice ret[LIMIT_CHAIN_CERTS]);
 
+/*
+ * Is a certificate of the authority that issued `leaf` in the folder, be it a root or not? True also for a
+ * leaf that signed itself, false for bytes that are no certificate. Says nothing about what is above.
+ */
+bool issuers_know(const struct issuers *issuers, struct slice leaf);
+
 #endif
