@@ -21,6 +21,7 @@ struct filter {
 	struct metrics metrics;
 	atomic_uint sessions;   /* connections of the MTA */
 	atomic_uint messages;   /* between MAIL and their end */
+	atomic_uint reviews;    /* threads that look for what is not ready */
 	atomic_bool gave_up;    /* libmilter's loop ended by itself */
 	atomic_bool draining;   /* after SIGTERM: no new message begins */
 };

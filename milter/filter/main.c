@@ -16,8 +16,10 @@
 #include "milter/filter/exporter.h"
 #include "milter/filter/mta.h"
 #include "milter/filter/pulse.h"
+#include "milter/filter/readiness.h"
 #include "milter/log.h"
 #include "milter/priv.h"
+#include "smime/process.h"
 #include "smime/version.h"
 
 struct options {
@@ -32,7 +34,8 @@ static const char usage_text[] =
 	"\n"
 	"  -r ROLE     what this process serves: submission (authenticated users of our own)\n"
 	"  -c FILE     settings (" CONFIG_FILE ")\n"
-	"  -n          check settings, registry, folders and key agent, then exit: 0 good, 1 not\n"
+	"  -n          check settings, registry, folders and key agent, then exit: 0 good, 1 not; warns of\n"
+	"              certificates whose key or issuing authority is missing\n"
 	"  -d          print the effective settings, defaults included, then exit\n"
 	"  -f          stay in the foreground and log to standard error\n"
 	"  --pretend   decide and log, but change and refuse nothing\n"
@@ -42,7 +45,7 @@ static const char usage_text[] =
 	"log.target need a restart), TERM and INT finish the messages in hand (submission.drain), then exit.\n"
 	"Exit status: 0 good, 1 not started or check failed, 2 wrong usage.\n";
 
-enum { EXIT_USAGE = 2 };
+enum { EXIT_USAGE = 2, WARNINGS_LOGGED = 20, WARNINGS_BYTES = 1024 * 1024 };
 
 static int
 parse_options(int argc, char **argv, struct options *ret)
@@ -108,17 +111,41 @@ print_settings(const char *file)
 	return EXIT_SUCCESS;
 }
 
+/* The lines of a text, one a call; NULL after the last. */
+static const char *
+next_line(const char **text, size_t *len)
+{
+	const char *line = *text;
+
+	*len = strcspn(line, "\n");
+	*text = line + *len + (line[*len] == '\n');
+	return *line ? line : NULL;
+}
+
+static void
+print_warnings(const struct buf *warnings)
+{
+	const char *rest = buf_text(warnings), *line;
+	size_t len;
+
+	while ((line = next_line(&rest, &len)))
+		fprintf(stderr, "warning: %.*s\n", (int)len, line);
+}
+
 /* What only the role's own user can tell: may it read, write and ask? */
 static void
-check_as_user(const struct config *config, struct buf *problems)
+check_as_user(const struct config *config, struct buf *problems, struct buf *warnings)
 {
 	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
 	struct err err;
 
 	if (access(config->submission.audit_dir, W_OK | X_OK) == -1)
 		buf_printf(problems, "submission.audit_dir: '%s': %s\n", config->submission.audit_dir, strerror(errno));
-	if (snapshot_load(config->file, &snapshot, problems) == 0 && keyd_ping(snapshot->keyd, &err) == -1)
+	if (snapshot_load(config->file, &snapshot, problems) == -1)
+		return;
+	if (keyd_ping(snapshot->keyd, &err) == -1)
 		buf_printf(problems, "keyd.socket: %s\n", err.text);
+	readiness(snapshot, time(NULL), warnings);
 }
 
 /* Everything a start would need, without touching anything. */
@@ -127,10 +154,12 @@ check_only(const char *file)
 {
 	AUTO(config_free) struct config *config = NULL;
 	AUTO_BUF struct buf problems = { 0 };
+	AUTO_BUF struct buf warnings = { 0 };
 	struct err err;
 	gid_t group;
 
 	buf_init(&problems, 1024 * 1024);
+	buf_init(&warnings, WARNINGS_BYTES);
 	if (config_load(file, &config, &problems) == -1)
 		return print_problems(&problems);
 	if (priv_socket_folder(config->submission.socket, &err) == -1)
@@ -140,7 +169,8 @@ check_only(const char *file)
 	if (priv_drop(config->submission.user, &err) == -1)
 		buf_printf(&problems, "submission.user: %s\n", err.text);
 	else
-		check_as_user(config, &problems);
+		check_as_user(config, &problems, &warnings);
+	print_warnings(&warnings);
 	if (problems.len)
 		return print_problems(&problems);
 	printf("%s: good\n", file);
@@ -212,8 +242,63 @@ start(struct filter *filter, bool foreground, int *metrics_fd, struct err *err)
 	return 0;
 }
 
-/* A new snapshot beside the old; a faulty one is reported and changes nothing. */
+/* What will not go well with these settings, although they are good. */
 static void
+log_readiness(struct filter *filter)
+{
+	const struct snapshot *snapshot = snapshot_ref(filter->box);
+	AUTO_BUF struct buf warnings = { 0 };
+	const char *rest, *line;
+	size_t len, n = 0;
+
+	buf_init(&warnings, WARNINGS_BYTES);
+	readiness(snapshot, time(NULL), &warnings);
+	snapshot_unref(filter->box, snapshot);
+	rest = buf_text(&warnings);
+	while ((line = next_line(&rest, &len)))
+		if (n++ < WARNINGS_LOGGED)
+			log_line(LOG_LEVEL_WARNING, "%.*s", (int)len, line);
+	if (n == 0)
+		log_line(LOG_LEVEL_INFO, "keys and issuing authorities of all certificates to seal with are there");
+	if (n > WARNINGS_LOGGED)
+		log_line(LOG_LEVEL_WARNING, "and %zu more; `segel-milter -n` shows all", n - WARNINGS_LOGGED);
+}
+
+static void *
+review(void *context)
+{
+	struct filter *filter = context;
+
+	log_readiness(filter);
+	atomic_fetch_sub(&filter->reviews, 1);
+	return NULL;
+}
+
+/*
+ * In a thread of its own: a key agent that is silent keeps neither signals nor the watchdog waiting. The
+ * signals that the main thread waits for are blocked in it from its first moment.
+ */
+static void
+start_review(struct filter *filter)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setsigmask_np(&attr, &all);
+	atomic_fetch_add(&filter->reviews, 1);
+	if (pthread_create(&thread, &attr, review, filter) != 0) {
+		atomic_fetch_sub(&filter->reviews, 1);
+		log_line(LOG_LEVEL_WARNING, "cannot start a thread; going on without looking whether keys and authorities are there");
+	}
+	pthread_attr_destroy(&attr);
+}
+
+/* A new snapshot beside the old; a faulty one is reported and changes nothing. */
+static bool
 reload(struct filter *filter)
 {
 	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
@@ -226,12 +311,13 @@ reload(struct filter *filter)
 		metrics_reload(&filter->metrics, true, time(NULL));
 		log_line(LOG_LEVEL_INFO, "reloaded %s; messages in hand keep the settings they began with",
 		    filter->file);
-		return;
+		return true;
 	}
 	for (const char *line = buf_text(&problems); *line; line += strcspn(line, "\n"), line += *line == '\n')
 		log_line(LOG_LEVEL_WARNING, "reload: %.*s", (int)strcspn(line, "\n"), line);
 	metrics_reload(&filter->metrics, false, time(NULL));
 	log_line(LOG_LEVEL_WARNING, "reload failed, using the old settings");
+	return false;
 }
 
 /* libmilter's loop. It must not end before the process does; if it does, the main thread must hear of it. */
@@ -334,19 +420,35 @@ run(struct filter *filter, int *metrics_fd)
 	daemon_ready();
 	log_line(LOG_LEVEL_INFO, "segel-milter %s serves role submission%s", SEGEL_VERSION,
 	    filter->pretend ? ", pretending" : "");
+	start_review(filter);
 	while (daemon_wait(is_healthy, filter) == SIGHUP) {
+		bool reloaded;
+
 		daemon_reloading();
-		reload(filter);
+		reloaded = reload(filter);
 		daemon_ready();
+		if (reloaded)
+			start_review(filter);
 	}
 	daemon_stopping();
 	status = atomic_load(&filter->gave_up) ? EXIT_FAILURE : EXIT_SUCCESS;
 	if (status == EXIT_FAILURE)
 		log_line(LOG_LEVEL_FATAL, "libmilter gave up; the filter stops, mail is deferred until it is started again");
-	/* libmilter's threads live on until the process ends: what they may still touch is not freed. */
-	if (!drain(filter))
+	/* libmilter's threads, and a review, live on until the process ends: what they may still touch is not freed. */
+	if (!drain(filter) || atomic_load(&filter->reviews) > 0)
 		_exit(status);
 	return status;
+}
+
+/* Nothing serves yet: all that the filter has can go. */
+static int
+not_started(struct filter *filter, const struct err *err)
+{
+	audit_close(filter->audit);
+	free(filter->socket);
+	free(filter->file);
+	free(filter);
+	return daemon_failed("segel-milter", err);
 }
 
 int
@@ -372,6 +474,7 @@ main(int argc, char **argv)
 		return print_settings(options.file);
 	if (options.check)
 		return check_only(options.file);
+	process_outlived_by_threads();
 	/* Bodies go back to the system when their message ends, and grow without being copied. */
 	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 	filter = xcalloc(1, sizeof(*filter)); /* lives as long as the process */
@@ -380,17 +483,12 @@ main(int argc, char **argv)
 	filter->file = realpath(options.file, NULL); /* a reload must find it from "/" too */
 	if (!filter->file) {
 		err_set(&err, ERR_CONFIG, "cannot read '%s': %s", options.file, strerror(errno));
-		return daemon_failed("segel-milter", &err);
+		return not_started(filter, &err);
 	}
 	if (!options.foreground && daemon_detach(&err) == -1)
-		return daemon_failed("segel-milter", &err);
+		return not_started(filter, &err);
 	accept_raise_limit();
-	if (daemon_signals_block(&err) == -1 || start(filter, options.foreground, &metrics_fd, &err) == -1) {
-		audit_close(filter->audit);
-		free(filter->socket);
-		free(filter->file);
-		free(filter);
-		return daemon_failed("segel-milter", &err);
-	}
+	if (daemon_signals_block(&err) == -1 || start(filter, options.foreground, &metrics_fd, &err) == -1)
+		return not_started(filter, &err);
 	return run(filter, &metrics_fd);
 }

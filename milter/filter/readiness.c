@@ -1,0 +1,62 @@
+#include "milter/filter/readiness.h"
+
+#include "smime/cert.h"
+
+struct review {
+	const struct snapshot *snapshot;
+	struct buf *ret;
+	bool agent_lost; /* could not be asked once, and is left alone */
+};
+
+static void
+review_key(struct review *review, const struct registry_cert *cert, const char *subject)
+{
+	struct err err;
+	bool has;
+
+	if (review->agent_lost)
+		return;
+	if (keyd_has(review->snapshot->keyd, cert->spki, &has, &err) == -1) {
+		review->agent_lost = true;
+		buf_printf(review->ret, "cannot ask whether the keys of sealing certificates are there: %s\n", err.text);
+		return;
+	}
+	if (!has)
+		buf_printf(review->ret, "certificate %lld (%s): segel-keyd holds no key for it, and mail to be sealed with it is deferred; "
+		    "add the key to keyd.keys and restart segel-keyd\n", (long long)cert->id, subject);
+}
+
+static void
+review_issuer(const struct review *review, const struct registry_cert *cert, const struct cert_facts *facts)
+{
+	if (issuers_know(review->snapshot->issuers, (struct slice){ cert->der, cert->der_len }))
+		return;
+	buf_printf(review->ret, "certificate %lld (%s): no certificate of its issuer '%s' in seal.chain_dir '%s', so readers may not "
+	    "follow its seals to a root; put it there in PEM form, *.pem or *.crt, and reload segel-milter\n", (long long)cert->id,
+	    facts->subject, facts->issuer, review->snapshot->config->seal.chain_dir);
+}
+
+static void
+review_cert(void *ctx, const struct registry_cert *cert)
+{
+	struct review *review = ctx;
+	struct cert_facts facts;
+	struct err err;
+
+	if (cert_inspect((struct slice){ cert->der, cert->der_len }, &facts, &err) == -1) {
+		buf_printf(review->ret, "certificate %lld: %s\n", (long long)cert->id, err.text);
+		return;
+	}
+	review_key(review, cert, facts.subject);
+	review_issuer(review, cert, &facts);
+}
+
+void
+readiness(const struct snapshot *snapshot, time_t now, struct buf *ret)
+{
+	struct review review = { .snapshot = snapshot, .ret = ret };
+	struct err err;
+
+	if (registry_each_seal(snapshot->registry, now, review_cert, &review, &err) == -1)
+		buf_printf(ret, "cannot ask the registry for its sealing certificates: %s\n", err.text);
+}

@@ -1,0 +1,221 @@
+"""What is not ready yet is said before mail is deferred: a sealing certificate whose key the agent lacks, an
+authority that is not in seal.chain_dir. In `segel-milter -n`, at start and after a reload; never as an error.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import deadline
+import suite
+from gateway import Account, Gateway
+from place import MILTER_UID
+
+BUDI = Account("budi", "Kepala Bagian Umum")
+SERVING = "serves role submission"
+RELOADED = ": reloaded "
+ALL_THERE = "keys and issuing authorities of all certificates to seal with are there"
+
+
+class Filter(Gateway):
+    """Key agent and filter; no mail is sent, so there is no Postfix."""
+
+    def start(self):
+        self.start_keyd()
+        self.start_milter()
+        return self
+
+
+def make_world(place):
+    return Filter(place, [BUDI]).make().start()
+
+
+def no_key(cert, name):
+    return rf"certificate {cert} \([^)]*CN={name}[^)]*\): segel-keyd holds no key for it.*keyd\.keys.*restart segel-keyd"
+
+
+def no_issuer(world, cert, name):
+    return (rf"certificate {cert} \([^)]*CN={name}[^)]*\): no certificate of its issuer '[^']*CN=Demo Issuing CA[^']*' in "
+            rf"seal\.chain_dir '{re.escape(world.authority.chain_folder)}'.*PEM")
+
+
+def checked(world, code=0):
+    """The lines of `segel-milter -n` on standard error."""
+    done = subprocess.run([*world.milter.command[:-1], "-n"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    suite.equal(done.returncode, code, f"exit status of -n: {done.stdout!r} {done.stderr!r}")
+    suite.equal(done.stdout.decode().endswith(": good\n"), code == 0, "'good' on standard output")
+    return done.stderr.decode().splitlines()
+
+
+def are_warnings(lines, *patterns):
+    """One line for each pattern, in order, and no other."""
+    suite.equal(len(lines), len(patterns), f"lines: {lines}")
+    for line, pattern in zip(lines, patterns):
+        suite.check(re.match(f"(.*: )?warning: {pattern}", line), f"{line!r} is not a warning that matches {pattern!r}")
+
+
+def warned(text, after, *patterns):
+    """Waits for as many warnings as patterns behind the line that says `after`, then compares. Without: that all is there."""
+    def found():
+        _, said, rest = text().partition(after)
+        lines = [line for line in rest.splitlines() if "warning: " in line or ALL_THERE in line]
+        return lines if said and len(lines) >= max(1, len(patterns)) else None
+    try:
+        lines = deadline.until(f"{len(patterns)} warnings", found)
+        are_warnings([line for line in lines if patterns or ALL_THERE not in line], *patterns)
+    except deadline.Late as late:
+        raise suite.Failed(f"{late}; it says:\n{text()}") from None
+
+
+def words_from_now(world):
+    start = len(world.filter_log())
+    return lambda: world.filter_log()[start:]
+
+
+def restarted(world):
+    world.milter.stop()
+    text = words_from_now(world)
+    world.start_milter()
+    return text
+
+
+def reloaded(world):
+    text = words_from_now(world)
+    world.milter.send(signal.SIGHUP)
+    return text
+
+
+@contextlib.contextmanager
+def another(world, name, title):
+    """A second account, whose key the agent does not get; the first one's settings stay."""
+    account = Account(name, title)
+    world.make_account(account)
+    try:
+        yield account
+    finally:
+        world.must("cert", "hold", account.cert, "--reason", "uji coba selesai")
+
+
+@contextlib.contextmanager
+def emptied(folder):
+    names = os.listdir(folder)
+    away = folder + ".away"
+    os.mkdir(away)
+    for name in names:
+        os.rename(os.path.join(folder, name), os.path.join(away, name))
+    try:
+        yield
+    finally:
+        for name in names:
+            os.rename(os.path.join(away, name), os.path.join(folder, name))
+        os.rmdir(away)
+
+
+@suite.test("a good setup has no warning: checked, at start, after a reload")
+def _(world):
+    are_warnings(checked(world))
+    warned(restarted(world), SERVING)
+    warned(reloaded(world), RELOADED)
+
+
+@suite.test("a certificate bound without its key: checked, at start, after a reload; held, it is none of our worries")
+def _(world):
+    with another(world, "siti", "Bagian Hukum"):
+        want = no_key(2, "Bagian Hukum")
+        are_warnings(checked(world), want)
+        warned(reloaded(world), RELOADED, want)
+        warned(restarted(world), SERVING, want)
+    are_warnings(checked(world))
+
+
+@suite.test("an authority missing from seal.chain_dir: checked, at start, after a reload")
+def _(world):
+    want = no_issuer(world, 1, "Kepala Bagian Umum")
+    with emptied(world.authority.chain_folder):
+        are_warnings(checked(world), want)
+        warned(reloaded(world), RELOADED, want)
+        warned(restarted(world), SERVING, want)
+    are_warnings(checked(world))
+    warned(reloaded(world), RELOADED)
+
+
+@suite.test("another authority in seal.chain_dir is not the one")
+def _(world):
+    chain = world.authority.chain_folder
+    other = os.path.join(chain, "root.crt")
+    with emptied(chain):
+        os.symlink(world.authority.root_file, other)
+        try:
+            are_warnings(checked(world), no_issuer(world, 1, "Kepala Bagian Umum"))
+        finally:
+            os.unlink(other)
+
+
+@suite.test("both troubles of one certificate are two lines, and each certificate has its own")
+def _(world):
+    with another(world, "tono", "Dinas Pangan"), emptied(world.authority.chain_folder):
+        are_warnings(checked(world), no_issuer(world, 1, "Kepala Bagian Umum"), no_key(3, "Dinas Pangan"),
+                     no_issuer(world, 3, "Dinas Pangan"))
+
+
+@suite.test("without the agent the filter starts all the same, and says so in one line; -n calls it an error")
+def _(world):
+    with another(world, "wati", "Dinas Air"):
+        world.keyd.stop()
+        try:
+            warned(restarted(world), SERVING, r"cannot ask whether the keys.*is segel-keyd running\?")
+            lines = checked(world, code=1)
+            suite.check(any(line.startswith("keyd.socket: ") for line in lines), lines)
+        finally:
+            world.start_keyd()
+    warned(reloaded(world), RELOADED)
+
+
+@contextlib.contextmanager
+def silent_agent(world):
+    """Takes connections, and answers nothing on them."""
+    world.keyd.stop()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
+        agent.bind(world.keyd_socket)
+        os.chmod(world.keyd_socket, 0o666)
+        agent.listen(16)
+        try:
+            yield
+        finally:
+            os.unlink(world.keyd_socket)
+            world.start_keyd()
+
+
+@suite.test("an agent that never answers keeps neither the start nor a reload nor the end waiting")
+def _(world):
+    timeout = 10  # keyd.timeout of this world
+    with silent_agent(world):
+        began = time.monotonic()
+        text = restarted(world)
+        deadline.until("the start", lambda: SERVING in text())
+        world.milter.send(signal.SIGHUP)
+        deadline.until("the reload", lambda: RELOADED in text())
+        suite.equal(world.milter.stop(), 0, "exit status")
+        took = time.monotonic() - began
+        suite.check(took < timeout, f"start, reload and end took {took:.1f} s")
+        suite.check("warning: " not in text() and ALL_THERE not in text(), text())
+    world.start_milter()
+
+
+@suite.test("more than twenty lines are cut in the log, and counted")
+def _(world):
+    many = [Account(f"akun{i:02}", f"Kantor Nomor {i:02}") for i in range(22)]
+    for account in many:
+        world.make_account(account)
+    shown = [no_key(r"\d+", f"Kantor Nomor {i:02}") for i in range(20)]
+    warned(reloaded(world), RELOADED, *shown, "and 2 more")
+    suite.equal(len(checked(world)), 22, "warnings of -n")
+
+
+if __name__ == "__main__":
+    sys.exit(suite.main(make_world))
