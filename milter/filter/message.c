@@ -90,3 +90,12 @@ message_add_body(struct message *message, const void *bytes, size_t len)
 	message_end_header(message);
 	add(message, bytes, len);
 }
+
+long
+milliseconds_since(const struct timespec *began)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - began->tv_sec) * 1000 + (now.tv_nsec - began->tv_nsec) / 1000000;
+}

@@ -32,6 +32,8 @@ void message_set_sender(struct message *message, const char *path);
 /* One field as the MTA passes it: folds are LF; the value's leading blank is kept when `exact`. */
 void message_add_field(struct message *message, const char *name, const char *value, bool exact);
 void message_add_body(struct message *message, const void *bytes, size_t len);
+/* Since that moment of CLOCK_MONOTONIC. */
+long milliseconds_since(const struct timespec *began);
 /* No more fields: writes the empty line if nothing has. */
 void message_end_header(struct message *message);
 

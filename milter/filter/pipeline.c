@@ -123,15 +123,6 @@ seal(struct passage *passage)
 /* A hold counts within a second of segelctl's end; an answer older than this is asked for again. */
 enum { ANSWER_AGES_MS = 250 };
 
-static long
-milliseconds_since(const struct timespec *began)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (now.tv_sec - began->tv_sec) * 1000 + (now.tv_nsec - began->tv_nsec) / 1000000;
-}
-
 /*
  * The key agent may have kept us waiting. A hold or revocation that came meanwhile counts: the registry
  * is asked again, and a seal that would not be made now does not leave.

@@ -60,15 +60,6 @@ seal_word(const struct record *record)
 	return "none";
 }
 
-static long
-milliseconds_since(const struct timespec *began)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (now.tv_sec - began->tv_sec) * 1000 + (now.tv_nsec - began->tv_nsec) / 1000000;
-}
-
 static void
 add_numbers(struct pairs *pairs, const struct record *record)
 {

@@ -406,7 +406,9 @@ def _(world):
         sending.start()
         try:
             deadline.until("the filter to wait for the agent", lambda: waits_for_agent(world), seconds=10)
+            asked = time.monotonic()
             world.must("cert", "hold", DEWI.cert, "--reason", "laporan kehilangan")
+            deadline.until("the registry's answer to age", lambda: time.monotonic() > asked + 0.5, seconds=10)
         finally:
             world.keyd.send(signal.SIGCONT)
         sending.join()
