@@ -72,7 +72,6 @@ message_add_field(struct message *message, const char *name, const char *value, 
 		}
 	}
 	add(message, "\r\n", 2);
-	message->header_bytes = message->bytes.len;
 }
 
 void

@@ -18,7 +18,6 @@ struct message {
 	struct transport_facts transport;
 	struct envelope_facts envelope;
 	struct buf bytes;                /* header block, empty line, body; capped by limits.message_size */
-	size_t header_bytes;             /* of that, the header block */
 	bool in_body;                    /* the empty line is written */
 	size_t seen;                     /* bytes offered, also those beyond the cap */
 };
