@@ -47,7 +47,7 @@ struct seal_request {
 
 /*
  * What the outer message becomes. Header fields not named here stay as they are: the caller
- * removes every Content-* and MIME-Version field and adds these three.
+ * removes every Content-* and MIME-Version field and adds MIME-Version and these three.
  */
 struct sealed {
 	enum seal_form form;       /* which it became */

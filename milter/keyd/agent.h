@@ -3,8 +3,9 @@
  * Knows no sockets. Thread-safe.
  *
  * A request is answered in this order: is the caller a signer; is the key here; do digest and
- * algorithm fit the key; is the limit kept; is the intent on disk; sign. Once an intent could
- * not be recorded, nothing is signed until the agent is started anew.
+ * algorithm fit the key; is the limit kept; is the intent on disk; sign. Once writing an intent has
+ * failed, nothing is signed until the agent is started anew; while the clock is behind the last
+ * record, nothing is signed until it is right again.
  *
  * Whether a key is here is told to signers only, and not recorded: nothing is made with the key.
  */
