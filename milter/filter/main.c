@@ -320,6 +320,21 @@ reload(struct filter *filter)
 	return false;
 }
 
+/*
+ * libmilter has a thread that waits for HUP, TERM and INT with this function, and takes HUP for
+ * "stop". The kernel gives a signal to that thread whenever this one has another pending, so that a
+ * burst of HUPs ended the filter. Nothing else in this process calls it: with this definition, which
+ * the linker prefers to the C library's, that thread waits for ever, and signals are ours alone.
+ */
+int
+sigwait(const sigset_t *restrict set, int *restrict number)
+{
+	(void)set;
+	(void)number;
+	for (;;)
+		pause();
+}
+
 /* libmilter's loop. It must not end before the process does; if it does, the main thread must hear of it. */
 static void *
 serve(void *context)
