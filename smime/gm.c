@@ -237,3 +237,9 @@ gm_free(void *block)
 {
 	g_free(block);
 }
+
+void
+gm_library(struct buf *ret)
+{
+	buf_printf(ret, "  GMime %u.%u.%u\n", gmime_major_version, gmime_minor_version, gmime_micro_version);
+}

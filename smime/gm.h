@@ -38,4 +38,7 @@ void *gm_base64(const struct slice *pieces, size_t n_pieces, size_t *ret_len) MU
 void *gm_signature_part(struct slice der, size_t *ret_len) MUST_USE;
 void gm_free(void *block);
 
+/* One line: "  GMime 3.2.13\n". */
+void gm_library(struct buf *ret);
+
 #endif

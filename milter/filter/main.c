@@ -19,6 +19,7 @@
 #include "milter/filter/readiness.h"
 #include "milter/log.h"
 #include "milter/priv.h"
+#include "smime/gm.h"
 #include "smime/process.h"
 #include "smime/version.h"
 
@@ -83,7 +84,8 @@ print_version(void)
 	AUTO_BUF struct buf libraries = { 0 };
 
 	buf_init(&libraries, 1024);
-	smime_libraries(&libraries);
+	crypto_library(&libraries);
+	gm_library(&libraries);
 	config_library(&libraries);
 	registry_library(&libraries);
 	printf("segel-milter %s\n%s", SEGEL_VERSION, buf_text(&libraries));

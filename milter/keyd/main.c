@@ -86,7 +86,7 @@ print_version(void)
 	AUTO_BUF struct buf libraries = { 0 };
 
 	buf_init(&libraries, 1024);
-	smime_libraries(&libraries);
+	crypto_library(&libraries);
 	printf("segel-keyd %s\n%s", SEGEL_VERSION, buf_text(&libraries));
 	return EXIT_SUCCESS;
 }

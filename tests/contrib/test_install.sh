@@ -217,6 +217,16 @@ no_shell_no_home() {
 	grep -E "^$1:[^:]*:[0-9]+:[0-9]+:[^:]*:/nonexistent:/usr/sbin/nologin$|^$1:.*:/nonexistent:.*nologin$" "$ROOT/etc/passwd"
 }
 
+# --- what a program is linked with ---
+
+links_nothing_of() {
+	! readelf -d "$BUILD/$1" | grep -E 'NEEDED.*(gmime|glib|sqlite|milter|microhttpd|jansson)'
+}
+
+agent_is_small() {
+	links_nothing_of segel-keyd
+}
+
 # --- what the README says ---
 
 # Every line of a snippet that Postfix reads stands in the README too.
@@ -252,6 +262,8 @@ check "another prefix is named in units and pages" another_prefix_is_named
 check "segel-milter starts" starts sbin/segel-milter -V "^segel-milter [0-9]"
 check "segel-keyd starts" starts sbin/segel-keyd -V "^segel-keyd [0-9]"
 check "segelctl starts" starts bin/segelctl --help "^Usage: segelctl"
+check "the key agent is linked with no reader of mail, no database and no network library" agent_is_small
+check "the filter is linked with GMime" refuses links_nothing_of segel-milter
 check "the sample settings are good" sample_is_good
 prepare_units
 for unit in segel-keyd segel-milter@submission; do
