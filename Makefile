@@ -93,7 +93,7 @@ $(BENCHES): $(OUT)/%: $(OUT)/%.o $(TEST_SUPPORT:%.c=$(OUT)/%.o) $(LIBRARY)
 tools: $(TOOLS)
 fuzzers: $(FUZZERS) $(TOOLS)
 benches: $(BENCHES) $(TOOLS)
-tests: $(TESTS) $(TOOLS)
+tests: $(TESTS) $(TOOLS) $(OUT)/tests/bench/signers
 
 check:
 	$(MAKE) MODE=asan all tests
