@@ -22,12 +22,3 @@ finding_add(struct findings *findings, enum reason reason, const char *fmt, ...)
 		if (*c < 0x20 || *c > 0x7e)
 			*c = '?';
 }
-
-bool
-findings_have(const struct findings *findings, enum reason reason)
-{
-	for (size_t i = 0; i < findings->n; i++)
-		if (findings->at[i].reason == reason)
-			return true;
-	return false;
-}

@@ -19,6 +19,5 @@ struct findings {
 
 /* Adds one; bytes of the evidence outside printable ASCII become '?'. */
 void finding_add(struct findings *findings, enum reason reason, const char *fmt, ...) PRINTF_LIKE(3, 4);
-bool findings_have(const struct findings *findings, enum reason reason);
 
 #endif

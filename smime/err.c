@@ -35,19 +35,3 @@ err_wrap(struct err *err, const char *fmt, ...)
 	snprintf(err->text + len, sizeof(err->text) - len, ": %s", inner);
 	return -1;
 }
-
-const char *
-err_kind_name(enum err_kind kind)
-{
-	switch (kind) {
-	case ERR_NONE:
-		return "none";
-	case ERR_TEMP:
-		return "temporary";
-	case ERR_CONFIG:
-		return "configuration";
-	case ERR_BUG:
-		return "internal";
-	}
-	return "internal";
-}

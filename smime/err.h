@@ -30,7 +30,4 @@ struct err {
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...) PRINTF_LIKE(3, 4);
 int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* The kind's word for logs: "temporary", "configuration", "internal". */
-const char *err_kind_name(enum err_kind kind);
-
 #endif

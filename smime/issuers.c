@@ -118,12 +118,6 @@ issuers_load(const char *dir, struct issuers **ret, struct err *err)
 	return result;
 }
 
-size_t
-issuers_count(const struct issuers *issuers)
-{
-	return issuers->n;
-}
-
 /* By name, then by its signature: two authorities may share a name across a key change. */
 static const struct issuer *
 issuer_of(const struct issuers *issuers, X509 *cert)

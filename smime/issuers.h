@@ -16,7 +16,6 @@ struct issuers;
 int issuers_load(const char *dir, struct issuers **ret, struct err *err) MUST_USE;
 void issuers_free(struct issuers *issuers);
 AUTO_DEFINE(struct issuers, issuers_free);
-size_t issuers_count(const struct issuers *issuers);
 
 /*
  * The authorities above `leaf`, its issuer first, without the self-signed root. Slices borrow from

@@ -478,12 +478,6 @@ key_kind_of(const struct key *key)
 	return key->kind;
 }
 
-int
-key_bits_of(const struct key *key)
-{
-	return key->bits;
-}
-
 static bool
 prepare(EVP_PKEY_CTX *ctx, const struct key *key, enum digest alg)
 {

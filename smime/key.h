@@ -45,7 +45,6 @@ AUTO_DEFINE(struct key, key_free);
 
 const unsigned char *key_spki(const struct key *key); /* 32 bytes, borrowed */
 enum key_kind key_kind_of(const struct key *key);
-int key_bits_of(const struct key *key);
 int key_sign(const struct key *key, enum digest alg, struct slice digest,
     unsigned char *sig, size_t *sig_len, struct err *err) MUST_USE;
 /* A signer around one key; asking it for another spki is ERR_CONFIG. Borrows the key. */

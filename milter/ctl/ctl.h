@@ -136,7 +136,6 @@ struct ctl_table;
 
 struct ctl_table *ctl_table_new(const char *const *columns, size_t n_columns) MUST_USE;
 void ctl_table_row(struct ctl_table *table, const struct ctl_cell *cells);
-size_t ctl_table_rows(const struct ctl_table *table);
 void ctl_table_print(struct ctl *ctl, struct ctl_table *table);
 /* The first row only: one "name  value" line a column, or one JSON object. */
 void ctl_table_print_one(struct ctl *ctl, struct ctl_table *table);

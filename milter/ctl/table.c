@@ -35,12 +35,6 @@ ctl_table_row(struct ctl_table *table, const struct ctl_cell *cells)
 	table->n_rows++;
 }
 
-size_t
-ctl_table_rows(const struct ctl_table *table)
-{
-	return table->n_rows;
-}
-
 void
 ctl_table_free(struct ctl_table *table)
 {

@@ -125,12 +125,6 @@ store_find(const struct store *store, const unsigned char spki[32])
 	return NULL;
 }
 
-const struct store_key *
-store_key_at(const struct store *store, size_t i)
-{
-	return i < store->n_keys ? &store->keys[i] : NULL;
-}
-
 size_t
 store_n_keys(const struct store *store)
 {

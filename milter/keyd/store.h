@@ -27,7 +27,6 @@ AUTO_DEFINE(struct store, store_unref);
 
 /* Borrowed; NULL = no such key. */
 const struct store_key *store_find(const struct store *store, const unsigned char spki[32]);
-const struct store_key *store_key_at(const struct store *store, size_t i); /* NULL behind the last one */
 size_t store_n_keys(const struct store *store);
 bool store_may_sign(const struct store *store, uid_t uid);
 
