@@ -19,6 +19,7 @@ static const struct ctl_noun nouns[] = {
 	{ "policy", "what is done about which finding", ctl_policy_commands },
 	{ "explain", "what would happen to a message, or did, and why", ctl_explain_commands },
 	{ "seal", "the sealing transform alone, with a key of your own", ctl_seal_commands },
+	{ "tls", "the encrypted channel between mail servers", ctl_tls_commands },
 	{ "stats", "the counters of the running filter", ctl_stats_commands },
 	{ 0 },
 };

@@ -14,6 +14,9 @@
 #define TARGET                                                                                \
 	"CASE WHEN b.address NOT NULL THEN 'address' WHEN b.unit NOT NULL THEN 'unit' ELSE 'domain' END," \
 	" coalesce(a.address, u.code, d.name)"
+/* Is what the binding is to current? Of address, unit and domain it has one; an address also needs its domain. */
+#define TARGET_CURRENT                                                                                  \
+	"coalesce(" SQL_CURRENT("u") " OR (" SQL_CURRENT("d") " AND (b.address IS NULL OR " SQL_CURRENT("a") ")), 0)"
 /* A hold that has lapsed binds nobody, whatever the row still says. */
 #define STATE_NOW "CASE WHEN c.state='ditahan' AND c.hold_until<=?1 THEN 'aktif' ELSE c.state END"
 
@@ -59,6 +62,16 @@ static const struct list {
 	    " WHERE (?2 OR (b.ended_at IS NULL AND (b.to_at IS NULL OR ?1<b.to_at)"
 	    "  AND coalesce(a.ended_at, u.ended_at, d.ended_at) IS NULL))"
 	    " AND (?3=0 OR b.cert=?3) ORDER BY b.id" },
+	/* One row a certificate, with its best binding: SQLite takes bare columns from the row of the maximum. */
+	[LIST_CLIENT] = { "nhssttssss",
+	    { "cert", "sha256", "kind", "state", "not_before", "not_after", "bound", "to", "name", "subject" },
+	    "SELECT c.id, c.sha256, c.kind, " STATE_NOW ", c.not_before, c.not_after,"
+	    " CASE max(CASE WHEN NOT " TARGET_CURRENT " THEN 0 WHEN " SQL_CURRENT_TERM("b") " THEN 2"
+	    "  WHEN b.ended_at IS NULL AND ?1<b.from_at THEN 1 ELSE 0 END) WHEN 2 THEN 'now' WHEN 1 THEN 'later' ELSE 'ended' END,"
+	    " " TARGET ", c.subject"
+	    " FROM binding b JOIN cert c ON c.id=b.cert LEFT JOIN address a ON a.id=b.address LEFT JOIN unit u ON u.id=b.unit"
+	    " LEFT JOIN domain d ON d.id=coalesce(b.domain, a.domain)"
+	    " WHERE b.purpose='client' AND (?2 OR ?1) AND (?3=0 OR c.id=?3) GROUP BY c.id ORDER BY c.id" },
 	[LIST_ACT] = { "ntssss", { "seq", "at", "officer", "verb", "object", "detail" },
 	    "SELECT t.seq, t.at, t.login, t.verb, t.object, t.detail FROM act t"
 	    " WHERE (?2 OR ?1) AND (?3=0 OR t.seq=?3) ORDER BY t.seq" },

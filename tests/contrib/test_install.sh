@@ -63,7 +63,7 @@ names_all() {
 }
 
 verbs() {
-	"$BUILD/segelctl" --help | sed -n 's/^  \([a-z]\{1,\}\)\( \([a-z|]*\)\)\{0,1\}$/\1 \3/p' | tr '|' ' ' |
+	"$BUILD/segelctl" --help | sed -n 's/^  \([a-z]\{1,\}\)\( \([a-z|-]*\)\)\{0,1\}$/\1 \3/p' | tr '|' ' ' |
 		while read -r noun rest; do
 			[ -n "$rest" ] || echo "segelctl $noun"
 			for verb in $rest; do echo "segelctl $noun $verb"; done

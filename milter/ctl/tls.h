@@ -1,0 +1,15 @@
+/*
+ * tls: the verbs of `segelctl tls`, one file each.
+ * What they have in common is the encrypted channel between mail servers (not the seal): what
+ * was used, who may use it, what is demanded.
+ */
+#ifndef CTL_TLS_H
+#define CTL_TLS_H
+
+#include "milter/ctl/ctl.h"
+
+/* tls_map.c: Postfix's table of client certificates, from the registry. */
+extern const struct ctl_option tls_map_options[];
+enum ctl_exit tls_map(struct ctl *ctl);
+
+#endif
