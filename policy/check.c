@@ -1,8 +1,11 @@
 #include "policy/check.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#include "policy/network.h"
 
 enum tls_version
 tls_version_from(const char *name)
@@ -44,15 +47,124 @@ seal_sender(const struct cert_facts *cert, const char *from)
 	return cert->addresses[0];
 }
 
+static bool
+is_official(enum domain_answer answer)
+{
+	switch (answer) {
+	case DOMAIN_NONE:
+		return false;
+	case DOMAIN_UNAVAILABLE:
+	case DOMAIN_OWN:
+	case DOMAIN_SHARED:
+	case DOMAIN_PARTNER:
+		return true;
+	}
+	return true;
+}
+
+static enum class
+class_of_inbound(const struct registry_facts *registry, const struct message_facts *message)
+{
+	/* Whoever blurs From must not thereby escape what official mail has to keep. */
+	const bool blurred = message && message->from.state != MAILBOX_ONE && message->from.state != MAILBOX_NONE;
+
+	return blurred || is_official(registry->envelope_domain) || is_official(registry->from_domain) ? CLASS_INBOUND_OFFICIAL
+												 : CLASS_INBOUND_OTHER;
+}
+
+enum class
+class_of(enum role role, const struct registry_facts *registry, const struct message_facts *message)
+{
+	switch (role) {
+	case ROLE_UNKNOWN:
+		return CLASS_UNKNOWN;
+	case ROLE_SUBMISSION:
+		return CLASS_SUBMISSION;
+	case ROLE_INBOUND:
+		return class_of_inbound(registry, message);
+	case ROLE_LOCAL:
+		return CLASS_LOCAL;
+	}
+	return CLASS_UNKNOWN;
+}
+
+const struct local_sender_setting *
+local_sender(const struct config *config, const char *envelope, const char *from)
+{
+	const struct local_sender_setting *rows = config->local.senders.rows;
+
+	if (!same_address(envelope, from))
+		return NULL;
+	for (size_t i = 0; i < config->local.senders.n; i++)
+		for (size_t j = 0; j < rows[i].from.n; j++)
+			if (same_address(rows[i].from.at[j], from))
+				return &rows[i];
+	return NULL;
+}
+
+/* What counts as TLS for one message. */
+struct tls_demand {
+	long minimum;
+	const struct text_list *ciphers;
+};
+
+static bool
+rule_fits(const struct tls_rule_setting *rule, enum class class, const char *client)
+{
+	struct network network;
+
+	if (*rule->class && strcmp(rule->class, class_name(class)) != 0)
+		return false;
+	return !*rule->network || (network_from(rule->network, &network) && network_has(&network, client));
+}
+
+static struct tls_demand
+tls_demand(const struct policy_input *input)
+{
+	const struct config *config = input->config;
+	const struct tls_rule_setting *rules = config->tls.rules.rows;
+
+	for (size_t i = 0; i < config->tls.rules.n; i++)
+		if (rule_fits(&rules[i], input->class, input->transport->client))
+			return (struct tls_demand){ rules[i].minimum, rules[i].ciphers.n ? &rules[i].ciphers : &config->tls.ciphers };
+	return (struct tls_demand){ config->tls.minimum, &config->tls.ciphers };
+}
+
+static bool
+cipher_counts(const struct text_list *ciphers, const char *cipher)
+{
+	for (size_t i = 0; i < ciphers->n; i++)
+		if (fnmatch(ciphers->at[i], cipher, 0) == 0)
+			return true;
+	return false;
+}
+
 static void
 check_tls(const struct policy_input *input, struct findings *findings)
 {
 	const struct transport_facts *transport = input->transport;
+	const struct tls_demand demand = tls_demand(input);
 
+	if (demand.minimum == TLS_VERSION_UNKNOWN)
+		return; /* a rule exempts this peer */
 	if (!transport->tls)
 		finding_add(findings, REASON_TLS_MISSING, "client=%s", transport->client);
-	else if ((long)tls_version_from(transport->tls_version) < input->config->tls.minimum)
+	else if ((long)tls_version_from(transport->tls_version) < demand.minimum)
 		finding_add(findings, REASON_TLS_WEAK, "version=%s", transport->tls_version);
+	else if (!cipher_counts(demand.ciphers, transport->cipher))
+		finding_add(findings, REASON_TLS_WEAK, "cipher=%s", transport->cipher);
+}
+
+/* Official or not? Where that could not be asked, it is not passed as if it were not. */
+static void
+check_domain(const struct policy_input *input, struct findings *findings)
+{
+	const struct registry_facts *registry = input->registry;
+
+	if (registry->envelope_domain == DOMAIN_UNAVAILABLE)
+		finding_add(findings, REASON_REG_UNAVAILABLE, "envelope=%s", input->envelope->sender);
+	else if (registry->from_domain == DOMAIN_UNAVAILABLE)
+		finding_add(findings, REASON_REG_UNAVAILABLE, "from=%s", input->message ? input->message->from.address : "");
 }
 
 static bool
@@ -189,9 +301,38 @@ check_ownership(const struct policy_input *input, struct findings *findings)
 
 /* Mail that its author signed or encrypted goes through as it is; only other mail needs our certificate. */
 static bool
-needs_seal(const struct policy_input *input)
+is_plain(const struct policy_input *input)
 {
 	return input->message->outer == LAYER_NONE && input->message->from.state == MAILBOX_ONE;
+}
+
+bool
+wants_seal(const struct policy_input *input)
+{
+	if (!is_plain(input))
+		return false;
+	if (input->class == CLASS_LOCAL)
+		return local_sender(input->config, input->envelope->sender, input->message->from.address) != NULL;
+	return input->class == CLASS_SUBMISSION;
+}
+
+/* Official mail that came without SMTP: only who is listed has it sealed, and only with a system's certificate. */
+static void
+check_local(const struct policy_input *input, struct findings *findings)
+{
+	const struct registry_facts *registry = input->registry;
+	const char *from = input->message->from.address;
+
+	if (!is_plain(input) || registry->from_domain == DOMAIN_NONE)
+		return;
+	if (registry->from_domain == DOMAIN_UNAVAILABLE)
+		finding_add(findings, REASON_REG_UNAVAILABLE, "from=%s", from);
+	else if (!wants_seal(input))
+		finding_add(findings, REASON_SEAL_UNAVAILABLE, "from=%s envelope=%s not in local.senders", from,
+		    input->envelope->sender);
+	else if (registry->seal.answer == REGISTRY_FOUND && registry->seal.cert.kind != CERT_KIND_SYSTEM)
+		finding_add(findings, REASON_SEAL_UNAVAILABLE, "from=%s kind=%s wanted=sistem", from,
+		    cert_kind_name(registry->seal.cert.kind));
 }
 
 static enum reason
@@ -222,7 +363,7 @@ check_registry(const struct policy_input *input, struct findings *findings)
 	const struct registry_found *seal = &input->registry->seal;
 	const char *from = input->message->from.address;
 
-	if (!needs_seal(input))
+	if (!wants_seal(input))
 		return;
 	switch (seal->answer) {
 	case REGISTRY_FOUND:
@@ -269,7 +410,7 @@ check_certificate(const struct policy_input *input, struct findings *findings)
 	const struct registry_facts *registry = input->registry;
 	const char *unfit;
 
-	if (!needs_seal(input) || registry->seal.answer != REGISTRY_FOUND)
+	if (!wants_seal(input) || registry->seal.answer != REGISTRY_FOUND)
 		return;
 	if (!registry->cert_read) {
 		finding_add(findings, REASON_REG_UNAVAILABLE, "the certificate in the registry does not agree with its row");
@@ -301,7 +442,7 @@ check_sender(const struct policy_input *input, struct findings *findings)
 {
 	const struct registry_facts *registry = input->registry;
 
-	if (!needs_seal(input) || registry->seal.answer != REGISTRY_FOUND || !*registry->sender)
+	if (!wants_seal(input) || registry->seal.answer != REGISTRY_FOUND || !*registry->sender)
 		return;
 	if (registry->sender_known == 0)
 		finding_add(findings, REASON_REG_ADDRESS_MISMATCH, "certificate=%s", registry->sender);
@@ -310,23 +451,28 @@ check_sender(const struct policy_input *input, struct findings *findings)
 }
 
 #define SUBMISSION CLASS_BIT(CLASS_SUBMISSION)
+#define OFFICIAL CLASS_BIT(CLASS_INBOUND_OFFICIAL)
+#define OTHER CLASS_BIT(CLASS_INBOUND_OTHER)
+#define LOCAL CLASS_BIT(CLASS_LOCAL)
 
 const struct check checks[] = {
-	{ "tls", STAGE_MAIL | STAGE_MESSAGE, SUBMISSION, check_tls, { REASON_TLS_MISSING, REASON_TLS_WEAK } },
+	{ "tls", STAGE_MAIL | STAGE_MESSAGE, SUBMISSION | OFFICIAL | OTHER, check_tls, { REASON_TLS_MISSING, REASON_TLS_WEAK } },
+	{ "domain", STAGE_MAIL | STAGE_MESSAGE, OFFICIAL, check_domain, { REASON_REG_UNAVAILABLE } },
 	{ "login", STAGE_MAIL | STAGE_MESSAGE, SUBMISSION, check_login, { REASON_LOGIN_MISSING } },
-	{ "limits", STAGE_MESSAGE, SUBMISSION, check_limits, { REASON_PARSE_LIMIT } },
-	{ "mime", STAGE_MESSAGE, SUBMISSION, check_mime,
+	{ "limits", STAGE_MESSAGE, SUBMISSION | LOCAL, check_limits, { REASON_PARSE_LIMIT } },
+	{ "mime", STAGE_MESSAGE, SUBMISSION | LOCAL, check_mime,
 	  { REASON_MIME_AMBIGUOUS, REASON_SIG_UNSUPPORTED, REASON_INTERNAL } },
-	{ "material", STAGE_MESSAGE, SUBMISSION, check_material, { REASON_KEY_MATERIAL, REASON_INTERNAL } },
-	{ "from", STAGE_MESSAGE, SUBMISSION, check_from, { REASON_FROM_AMBIGUOUS } },
+	{ "material", STAGE_MESSAGE, SUBMISSION | LOCAL, check_material, { REASON_KEY_MATERIAL, REASON_INTERNAL } },
+	{ "from", STAGE_MESSAGE, SUBMISSION | LOCAL, check_from, { REASON_FROM_AMBIGUOUS } },
 	{ "ownership", STAGE_MESSAGE, SUBMISSION, check_ownership,
 	  { REASON_LOGIN_MISMATCH, REASON_REG_UNAVAILABLE, REASON_INTERNAL } },
-	{ "registry", STAGE_MESSAGE, SUBMISSION, check_registry,
+	{ "local", STAGE_MESSAGE, LOCAL, check_local, { REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE } },
+	{ "registry", STAGE_MESSAGE, SUBMISSION | LOCAL, check_registry,
 	  { REASON_REG_UNAVAILABLE, REASON_REG_UNKNOWN, REASON_SEAL_UNAVAILABLE, REASON_REG_HELD, REASON_CERT_REVOKED,
 	    REASON_REG_RETIRED, REASON_REG_ENDED, REASON_CERT_EXPIRED, REASON_CERT_NOT_YET, REASON_INTERNAL } },
-	{ "certificate", STAGE_MESSAGE, SUBMISSION, check_certificate,
+	{ "certificate", STAGE_MESSAGE, SUBMISSION | LOCAL, check_certificate,
 	  { REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE, REASON_CERT_EXPIRED, REASON_CERT_NOT_YET, REASON_INTERNAL } },
-	{ "sender", STAGE_MESSAGE, SUBMISSION, check_sender,
+	{ "sender", STAGE_MESSAGE, SUBMISSION | LOCAL, check_sender,
 	  { REASON_REG_ADDRESS_MISMATCH, REASON_REG_UNAVAILABLE } },
 	{ .name = NULL },
 };

@@ -7,6 +7,8 @@
 #include <strings.h>
 
 #include "policy/endpoint.h"
+#include "policy/input.h"
+#include "policy/network.h"
 #include "policy/setting.h"
 
 /* Where a problem is: "file:line: name". */
@@ -328,6 +330,12 @@ fill_groups(struct config *config, const config_setting_t *root)
 	}
 }
 
+static bool
+action_holds(enum action action)
+{
+	return action == ACTION_HOLD || action == ACTION_REJECT_HOLD;
+}
+
 static void
 apply_policy_row(struct action_table *table, const struct policy_setting *row, const char *file, struct buf *problems)
 {
@@ -354,9 +362,14 @@ apply_policy_row(struct action_table *table, const struct policy_setting *row, c
 		    row->class);
 		return;
 	}
-	if (class == CLASS_SUBMISSION && (action == ACTION_HOLD || action == ACTION_REJECT_HOLD)) {
-		buf_printf(problems, "%s: policy: %s cannot be held in class submission, which has no quarantine; "
-		    "wanted reject or defer\n", file, row->finding);
+	if (action_holds(action) && (class == CLASS_SUBMISSION || class == CLASS_LOCAL)) {
+		buf_printf(problems, "%s: policy: %s cannot be held in class %s, which has no quarantine; wanted reject or "
+		    "defer\n", file, row->finding, row->class);
+		return;
+	}
+	if (action_holds(action) && (reason == REASON_TLS_MISSING || reason == REASON_TLS_WEAK)) {
+		buf_printf(problems, "%s: policy: %s cannot be held: it is found before there is a message; wanted reject, defer, "
+		    "tag or accept\n", file, row->finding);
 		return;
 	}
 	if (!table_allows(reason, class, action)) {
@@ -367,24 +380,105 @@ apply_policy_row(struct action_table *table, const struct policy_setting *row, c
 	cell->action = action;
 }
 
+static void
+check_auth_types(const struct config *config, struct buf *problems)
+{
+	for (size_t i = 0; i < config->submission.auth_types.n; i++)
+		if (strcasecmp(config->submission.auth_types.at[i], "XCLIENT") == 0)
+			buf_printf(problems, "%s: submission.auth_types: XCLIENT is a claim of another host, never a "
+			    "login; remove it\n", config->file);
+}
+
+static void
+check_metrics(const struct config *config, const char *name, const struct role_settings *role, struct buf *problems)
+{
+	struct endpoint endpoint;
+	struct err err;
+
+	if (role->metrics && *role->metrics && endpoint_from(role->metrics, &endpoint, &err) == -1)
+		buf_printf(problems, "%s: %s.metrics: %s\n", config->file, name, err.text);
+}
+
+/* A rule that lets older TLS, or none, pass names who that is for, and never whom we seal for. */
+static void
+check_tls_rule(const struct config *config, const struct tls_rule_setting *rule, struct buf *problems)
+{
+	struct network network;
+	enum class class = CLASS_UNKNOWN;
+	bool judged;
+
+	if (!rule->class || !rule->network)
+		return; /* reported already */
+	judged = !*rule->class || (class_from(rule->class, &class) && class != CLASS_LOCAL && class != CLASS_EGRESS);
+	if (!judged)
+		buf_printf(problems, "%s: tls.rules: class '%s': wanted submission, inbound-official, inbound-other or \"\"\n",
+		    config->file, rule->class);
+	if (*rule->network && !network_from(rule->network, &network))
+		buf_printf(problems, "%s: tls.rules: network '%s': wanted a block such as \"192.0.2.0/24\", with no bit set behind "
+		    "the prefix, or one address\n", config->file, rule->network);
+	if (judged && rule->minimum < TLS_VERSION_1_2
+	    && (!*rule->network || (class != CLASS_INBOUND_OFFICIAL && class != CLASS_INBOUND_OTHER)))
+		buf_printf(problems, "%s: tls.rules: a minimum below TLSv1.2 needs a network, and class inbound-official or "
+		    "inbound-other\n", config->file);
+}
+
+static void
+check_tls_rules(const struct config *config, struct buf *problems)
+{
+	const struct tls_rule_setting *rules = config->tls.rules.rows;
+
+	for (size_t i = 0; i < config->tls.rules.n; i++)
+		check_tls_rule(config, &rules[i], problems);
+	if (config->tls.ciphers.n == 0)
+		buf_printf(problems, "%s: tls.ciphers: is empty, so nothing would count as TLS; wanted patterns such as \"TLS_*\"\n",
+		    config->file);
+}
+
+/* Whose mail an address is must be told in one way. */
+static void
+check_local_address(const struct config *config, size_t row, size_t column, struct buf *problems)
+{
+	const struct local_sender_setting *rows = config->local.senders.rows;
+	const char *address = rows[row].from.at[column];
+	char form[LIMIT_ADDRESS_BYTES + 1];
+
+	if (!address_normalise(address, false, form))
+		buf_printf(problems, "%s: local.senders: '%s' is no address; wanted user@domain\n", config->file, address);
+	for (size_t i = 0; i < row; i++)
+		for (size_t j = 0; j < rows[i].from.n; j++)
+			if (strcasecmp(rows[i].from.at[j], address) == 0)
+				buf_printf(problems, "%s: local.senders: '%s' is listed for '%s' and for '%s'; one of them only\n",
+				    config->file, address, rows[i].user ? rows[i].user : "", rows[row].user ? rows[row].user : "");
+}
+
+static void
+check_local_senders(const struct config *config, struct buf *problems)
+{
+	const struct local_sender_setting *rows = config->local.senders.rows;
+
+	for (size_t i = 0; i < config->local.senders.n; i++) {
+		if (rows[i].user && (!*rows[i].user || strpbrk(rows[i].user, " \t\r\n:,")))
+			buf_printf(problems, "%s: local.senders: user '%s': wanted one UNIX login\n", config->file, rows[i].user);
+		for (size_t j = 0; j < rows[i].from.n; j++)
+			check_local_address(config, i, j, problems);
+	}
+}
+
 /* What the type of a setting does not say, and what only shows when settings are read together. */
 static void
 check_across(struct config *config, struct buf *problems)
 {
 	const struct policy_setting *rows = config->policy.rows;
-	struct endpoint endpoint;
-	struct err err;
 
 	table_defaults(&config->table);
 	for (size_t i = 0; i < config->policy.n; i++)
 		apply_policy_row(&config->table, &rows[i], config->file, problems);
-	for (size_t i = 0; i < config->submission.auth_types.n; i++)
-		if (strcasecmp(config->submission.auth_types.at[i], "XCLIENT") == 0)
-			buf_printf(problems, "%s: submission.auth_types: XCLIENT is a claim of another host, never a "
-			    "login; remove it\n", config->file);
-	if (config->submission.metrics && *config->submission.metrics
-	    && endpoint_from(config->submission.metrics, &endpoint, &err) == -1)
-		buf_printf(problems, "%s: submission.metrics: %s\n", config->file, err.text);
+	check_auth_types(config, problems);
+	check_metrics(config, "submission", &config->submission.role, problems);
+	check_metrics(config, "inbound", &config->inbound.role, problems);
+	check_metrics(config, "local", &config->local.role, problems);
+	check_tls_rules(config, problems);
+	check_local_senders(config, problems);
 }
 
 static void

@@ -30,10 +30,35 @@ struct policy_setting {
 	char *action;
 };
 
+/* What counts as TLS for some peers; the first row that fits decides. */
+struct tls_rule_setting {
+	char *class;   /* "" = every class */
+	char *network; /* "192.0.2.0/24"; "" = every client */
+	long minimum;  /* enum tls_version of policy/input.h; 0 = none is demanded */
+	struct text_list ciphers; /* none = as tls.ciphers */
+};
+
+/* Who may have mail of the sendmail command sealed. */
+struct local_sender_setting {
+	char *user; /* UNIX login, for the records; the MTA ties it to the envelope sender */
+	struct text_list from;
+};
+
 /* Rows of a list of groups, one struct after the other. */
 struct row_list {
 	void *rows;
 	size_t n;
+};
+
+/* What every role of segel-milter has (milter/filter/role.h). */
+struct role_settings {
+	char *socket;
+	char *socket_group;
+	char *user;
+	char *audit_dir;
+	char *metrics; /* struct endpoint's text; "" = off */
+	long drain;    /* ms */
+	long timeout;  /* ms a session may be silent */
 };
 
 struct config {
@@ -49,15 +74,16 @@ struct config {
 		long timeout; /* ms */
 	} registry;
 	struct {
-		char *socket;
-		char *socket_group;
-		char *user;
-		char *audit_dir;
-		char *metrics; /* struct endpoint's text; "" = off */
+		struct role_settings role;
 		struct text_list auth_types;
-		long drain;   /* ms */
-		long timeout; /* ms a session may be silent */
 	} submission;
+	struct {
+		struct role_settings role;
+	} inbound;
+	struct {
+		struct role_settings role;
+		struct row_list senders; /* struct local_sender_setting */
+	} local;
 	struct {
 		char *socket;
 		char *socket_group;
@@ -74,6 +100,8 @@ struct config {
 	} seal;
 	struct {
 		long minimum; /* enum tls_version of policy/input.h */
+		struct text_list ciphers; /* shell patterns of OpenSSL's names */
+		struct row_list rules;    /* struct tls_rule_setting */
 	} tls;
 	struct {
 		long message_size; /* bytes */

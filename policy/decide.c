@@ -31,6 +31,6 @@ policy_decide(enum class class, const struct findings *findings, const struct ac
 bool
 policy_may_seal(enum class class, const struct findings *findings, const struct verdict *verdict)
 {
-	return class == CLASS_SUBMISSION && findings->n == 0 && !findings->overflow
+	return (class == CLASS_SUBMISSION || class == CLASS_LOCAL) && findings->n == 0 && !findings->overflow
 	    && verdict->action == ACTION_ACCEPT;
 }

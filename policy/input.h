@@ -17,11 +17,26 @@ enum tls_version {
 	TLS_VERSION_1_3,
 };
 
+/*
+ * A certificate that the client showed. The name is no identity: on Postfix it is only the CN of a
+ * certificate that some trusted CA issued, on Sendmail the DN, trusted or not. It goes on record;
+ * who may connect is told by fingerprint, in the MTA (`segelctl tls client-map`).
+ */
+enum client_cert {
+	CLIENT_CERT_UNKNOWN, /* the MTA does not say, or could not check */
+	CLIENT_CERT_NONE,
+	CLIENT_CERT_UNTRUSTED,
+	CLIENT_CERT_TRUSTED, /* its chain ends at an anchor of the MTA */
+};
+
 /* From the MTA's macros only; an absent macro means the thing is absent. */
 struct transport_facts {
 	bool tls;
 	char tls_version[32];
-	char cipher[64];
+	char cipher[64]; /* by OpenSSL's name */
+	enum client_cert client_cert;
+	char client_subject[256]; /* "" = not told */
+	char client_issuer[256];
 	char auth_type[32];
 	char login[LIMIT_TOKEN_BYTES + 1];
 	char client[128]; /* address of the client, for the record */
@@ -34,6 +49,8 @@ struct envelope_facts {
 };
 
 struct registry_facts {
+	enum domain_answer envelope_domain; /* whose is the envelope sender's domain? inbound and local only */
+	enum domain_answer from_domain;     /* From's; DOMAIN_NONE also while there is no From */
 	enum login_answer owns_from;     /* may this login use the From address? */
 	enum login_answer owns_envelope; /* the envelope sender? (LOGIN_OWNS for the null sender) */
 	enum login_answer owns_sender;   /* the Sender field's address, if there is one? */
@@ -50,9 +67,25 @@ struct policy_input {
 	const struct transport_facts *transport;
 	const struct envelope_facts *envelope;
 	const struct message_facts *message;   /* NULL before the end of the message */
-	const struct registry_facts *registry; /* NULL before the end of the message */
+	const struct registry_facts *registry; /* at MAIL only envelope_domain and from_domain */
 	time_t now;
 };
+
+/*
+ * The class of a message. Inbound mail is official where envelope or From names an official domain, and
+ * where that could not be found out: the registry was not there, or From cannot be read in one way.
+ * `message` NULL: at MAIL, nothing is known of it yet.
+ */
+enum class class_of(enum role role, const struct registry_facts *registry, const struct message_facts *message);
+
+/*
+ * The setting that lets mail without SMTP with this envelope sender be sealed under this From; NULL = none.
+ * Both must be the listed address.
+ */
+const struct local_sender_setting *local_sender(const struct config *config, const char *envelope, const char *from);
+
+/* Is this a message that our certificate is asked for? Whether it may have it, the verdict says (policy_may_seal). */
+bool wants_seal(const struct policy_input *input);
 
 /* "TLSv1.2" to its rank. */
 enum tls_version tls_version_from(const char *name);

@@ -31,8 +31,48 @@ static const struct setting policy_row[] = {
 	{ .name = NULL },
 };
 
+static const struct setting tls_rule_row[] = {
+	{ .name = "class", .type = SETTING_TEXT, .offset = offsetof(struct tls_rule_setting, class), .fallback = "",
+	  .help = "submission, inbound-official or inbound-other; empty = each of them" },
+	{ .name = "network", .type = SETTING_TEXT, .offset = offsetof(struct tls_rule_setting, network), .fallback = "",
+	  .help = "clients, as \"192.0.2.0/24\", \"2001:db8::/32\" or one address; empty = all" },
+	{ .name = "minimum", .type = SETTING_CHOICE, .offset = offsetof(struct tls_rule_setting, minimum), .fallback = "TLSv1.2",
+	  .choices = tls_versions, .help = "as tls.minimum; \"none\", which needs class and network and is never for submission: "
+	  "mail in clear passes" },
+	{ .name = "ciphers", .type = SETTING_TEXTS, .offset = offsetof(struct tls_rule_setting, ciphers), .fallback = "",
+	  .help = "as tls.ciphers, which holds where none are named" },
+	{ .name = NULL },
+};
+
+static const struct setting local_sender_row[] = {
+	{ .name = "user", .type = SETTING_TEXT, .offset = offsetof(struct local_sender_setting, user),
+	  .help = "UNIX login that may have mail sealed" },
+	{ .name = "from", .type = SETTING_TEXTS, .offset = offsetof(struct local_sender_setting, from),
+	  .help = "its From addresses; each has a system certificate (kind sistem) bound for purpose seal" },
+	{ .name = NULL },
+};
+
 #define AT(member) .offset = offsetof(struct config, member)
 #define DAY (24L * 60 * 60 * 1000)
+
+/* The settings that each role of segel-milter has, under its own name. */
+#define ROLE(role_, socket_help) \
+	{ .name = #role_ ".socket", .type = SETTING_TEXT, AT(role_.role.socket), \
+	  .fallback = "/run/segel/" #role_ "/milter.sock", .help = socket_help }, \
+	{ .name = #role_ ".socket_group", .type = SETTING_TEXT, AT(role_.role.socket_group), .fallback = "postfix", \
+	  .help = "the MTA's group, by name or number" }, \
+	{ .name = #role_ ".user", .type = SETTING_TEXT, AT(role_.role.user), .fallback = "segel-" #role_, \
+	  .help = "the user to run as, by name or number, when started by root" }, \
+	{ .name = #role_ ".audit_dir", .type = SETTING_TEXT, AT(role_.role.audit_dir), \
+	  .fallback = "/var/lib/segel/audit-" #role_, \
+	  .help = "folder of this role's hash-chained records; not writable = all mail is deferred" }, \
+	{ .name = #role_ ".metrics", .type = SETTING_TEXT, AT(role_.role.metrics), .fallback = "", \
+	  .help = "where this role's counters are served in Prometheus' text form (`segelctl stats` reads them\n" \
+		  "too): a UNIX socket, \"127.0.0.1:PORT\" or \"[::1]:PORT\"; empty = nowhere" }, \
+	{ .name = #role_ ".drain", .type = SETTING_DURATION, AT(role_.role.drain), .fallback = "60s", \
+	  .least = 0, .most = 600000, .help = "how long messages in hand may take after SIGTERM" }, \
+	{ .name = #role_ ".timeout", .type = SETTING_DURATION, AT(role_.role.timeout), .fallback = "10m", \
+	  .least = 10000, .most = DAY, .help = "how long the MTA may be silent on a connection" }
 
 const struct setting settings[] = {
 	{ .name = "language", .type = SETTING_CHOICE, AT(language), .fallback = "id", .choices = languages,
@@ -50,27 +90,20 @@ const struct setting settings[] = {
 	{ .name = "registry.timeout", .type = SETTING_DURATION, AT(registry.timeout), .fallback = "2s",
 	  .least = 1, .most = 60000, .help = "how long to wait for a locked registry before mail is deferred" },
 
-	{ .name = "submission.socket", .type = SETTING_TEXT, AT(submission.socket),
-	  .fallback = "/run/segel/submission/milter.sock",
-	  .help = "UNIX socket for the MTA. Whoever can open it can have mail sealed, so its folder must be\n"
-		  "closed to everybody but the MTA's group (mode 0750)" },
-	{ .name = "submission.socket_group", .type = SETTING_TEXT, AT(submission.socket_group), .fallback = "postfix",
-	  .help = "the MTA's group, by name or number" },
-	{ .name = "submission.user", .type = SETTING_TEXT, AT(submission.user), .fallback = "segel-submission",
-	  .help = "the user to run as, by name or number, when started by root" },
-	{ .name = "submission.audit_dir", .type = SETTING_TEXT, AT(submission.audit_dir),
-	  .fallback = "/var/lib/segel/audit-submission",
-	  .help = "folder of this role's hash-chained records; not writable = all mail is deferred" },
-	{ .name = "submission.metrics", .type = SETTING_TEXT, AT(submission.metrics), .fallback = "",
-	  .help = "where this role's counters are served in Prometheus' text form (`segelctl stats` reads them\n"
-		  "too): a UNIX socket, \"127.0.0.1:PORT\" or \"[::1]:PORT\"; empty = nowhere" },
+	ROLE(submission, "UNIX socket for the MTA. Whoever can open it can have mail sealed, so its folder must be\n"
+		  "closed to everybody but the MTA's group (mode 0750)"),
 	{ .name = "submission.auth_types", .type = SETTING_TEXTS, AT(submission.auth_types),
 	  .fallback = "PLAIN LOGIN SCRAM-SHA-1 SCRAM-SHA-256 GSSAPI XOAUTH2 OAUTHBEARER",
 	  .help = "login mechanisms that count; XCLIENT never does" },
-	{ .name = "submission.drain", .type = SETTING_DURATION, AT(submission.drain), .fallback = "60s",
-	  .least = 0, .most = 600000, .help = "how long messages in hand may take after SIGTERM" },
-	{ .name = "submission.timeout", .type = SETTING_DURATION, AT(submission.timeout), .fallback = "10m",
-	  .least = 10000, .most = DAY, .help = "how long the MTA may be silent on a connection" },
+
+	ROLE(inbound, "UNIX socket for the MTA's port that receives mail from other servers; its folder as for submission"),
+
+	ROLE(local, "UNIX socket for mail that comes without SMTP (Postfix: non_smtpd_milters), and for nothing else:\n"
+		  "the envelope sender is believed here; its folder as for submission"),
+	{ .name = "local.senders", .type = SETTING_ROWS, AT(local.senders), .fallback = "", .row = local_sender_row,
+	  .row_size = sizeof(struct local_sender_setting),
+	  .help = "who may have mail of the sendmail command, cron and web applications sealed, and under which From.\n"
+		  "The MTA must tie envelope senders to logins: `segelctl local sender-map`" },
 
 	{ .name = "keyd.socket", .type = SETTING_TEXT, AT(keyd.socket), .fallback = "/run/segel/keyd/keyd.sock",
 	  .help = "UNIX socket of the key agent; its folder must be closed to others (mode 0750)" },
@@ -97,6 +130,12 @@ const struct setting settings[] = {
 
 	{ .name = "tls.minimum", .type = SETTING_CHOICE, AT(tls.minimum), .fallback = "TLSv1.2", .choices = tls_versions,
 	  .least = 3, .help = "the oldest TLS version that counts as TLS: TLSv1.2 or TLSv1.3" },
+	{ .name = "tls.ciphers", .type = SETTING_TEXTS, AT(tls.ciphers), .fallback = "TLS_* ECDHE-* DHE-*",
+	  .help = "ciphers that count as TLS, by the names that the MTA logs; * stands for any characters. By default\n"
+		  "those with forward secrecy whose server is not anonymous" },
+	{ .name = "tls.rules", .type = SETTING_ROWS, AT(tls.rules), .fallback = "", .row = tls_rule_row,
+	  .row_size = sizeof(struct tls_rule_setting),
+	  .help = "what counts as TLS for some peers; the first row that fits class and client decides" },
 
 	{ .name = "limits.message_size", .type = SETTING_SIZE, AT(limits.message_size), .fallback = "35MiB",
 	  .least = 1024, .most = LIMIT_MESSAGE_BYTES,

@@ -8,6 +8,14 @@
 
 #include "policy/reason.h"
 
+/* What a process of segel-milter serves; told by its socket, never by anything in a message. */
+enum role {
+	ROLE_UNKNOWN,
+	ROLE_SUBMISSION, /* authenticated users of our own */
+	ROLE_INBOUND,    /* other servers */
+	ROLE_LOCAL,      /* mail that came without SMTP */
+};
+
 enum class {
 	CLASS_UNKNOWN,
 	CLASS_SUBMISSION,       /* authenticated users of our own */

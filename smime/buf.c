@@ -94,6 +94,16 @@ buf_text(const struct buf *buf)
 	return buf->at ? (const char *)buf->at : "";
 }
 
+const char *
+text_line(const char **text, size_t *len)
+{
+	const char *line = *text;
+
+	*len = strcspn(line, "\n");
+	*text = line + *len + (line[*len] == '\n');
+	return *line ? line : NULL;
+}
+
 struct slice
 slice_of(const char *text)
 {

@@ -36,6 +36,9 @@ const char *buf_text(const struct buf *buf);
 static inline __attribute__((unused)) void auto_buf_done(struct buf *buf) { buf_done(buf); }
 #define AUTO_BUF __attribute__((cleanup(auto_buf_done)))
 
+/* The lines of a text, one a call, without their ends; NULL after the last. */
+const char *text_line(const char **text, size_t *len);
+
 struct slice slice_of(const char *text);
 bool slice_equal(struct slice a, struct slice b);
 /* ASCII letters alike in either case. */

@@ -9,6 +9,7 @@
 #include "milter/audit/checkpoint.h"
 #include "milter/ctl/ctl.h"
 #include "milter/ctl/nouns.h"
+#include "milter/filter/role.h"
 #include "policy/config.h"
 
 
@@ -69,11 +70,12 @@ find_files(struct ctl *ctl, glob_t *files)
 		fputs(buf_text(&problems), ctl->err);
 		return ctl_fail(ctl, CTL_UNAVAILABLE, "the settings cannot be read; name the audit files instead");
 	}
-	add_folder(config->submission.audit_dir, files);
+	for (const struct role_traits *role = role_table; role->name; role++)
+		add_folder(role_settings(role, config)->audit_dir, files);
 	add_folder(config->keyd.audit_dir, files);
 	if (files->gl_pathc == 0)
-		return ctl_fail(ctl, CTL_UNAVAILABLE, "no audit files that we may see in '%s' and '%s'",
-		    config->submission.audit_dir, config->keyd.audit_dir);
+		return ctl_fail(ctl, CTL_UNAVAILABLE, "no audit files that we may see in '%s', '%s' and the other roles' audit_dir",
+		    config->submission.role.audit_dir, config->keyd.audit_dir);
 	return CTL_OK;
 }
 

@@ -12,10 +12,13 @@
 #include "milter/ctl/history.h"
 #include "milter/ctl/nouns.h"
 #include "milter/filter/gather.h"
+#include "milter/filter/role.h"
 #include "policy/check.h"
 #include "policy/explain.h"
 
 struct question {
+	const struct role_traits *role;
+	enum class class;
 	struct config *config;
 	struct registry *registry;
 	struct transport_facts transport;
@@ -33,15 +36,39 @@ copy(char *ret, size_t room, const char *given, const char *assumed)
 static void
 assume(struct ctl *ctl, struct question *question, const char *from)
 {
+	const bool submits = question->role->role == ROLE_SUBMISSION, smtp = question->role->role != ROLE_LOCAL;
 	const char *tls = ctl_option(ctl, "tls");
 
-	copy(question->transport.login, sizeof(question->transport.login), ctl_option(ctl, "login"), from);
-	copy(question->transport.auth_type, sizeof(question->transport.auth_type), ctl_option(ctl, "auth-type"), "PLAIN");
-	copy(question->transport.tls_version, sizeof(question->transport.tls_version), tls, "TLSv1.3");
+	copy(question->transport.login, sizeof(question->transport.login), ctl_option(ctl, "login"), submits ? from : "");
+	copy(question->transport.auth_type, sizeof(question->transport.auth_type), ctl_option(ctl, "auth-type"),
+	    submits ? "PLAIN" : "");
+	copy(question->transport.tls_version, sizeof(question->transport.tls_version), tls, smtp ? "TLSv1.3" : "none");
+	copy(question->transport.cipher, sizeof(question->transport.cipher), ctl_option(ctl, "cipher"),
+	    smtp ? "TLS_AES_256_GCM_SHA384" : "");
 	copy(question->envelope.sender, sizeof(question->envelope.sender), ctl_option(ctl, "sender"), from);
 	question->transport.tls = strcmp(question->transport.tls_version, "none") != 0;
 	question->envelope.n_recipients = 1;
-	snprintf(question->transport.client, sizeof(question->transport.client), "assumed");
+	copy(question->transport.client, sizeof(question->transport.client), ctl_option(ctl, "client"), "assumed");
+}
+
+static void
+print_connection(struct ctl *ctl, const struct question *question)
+{
+	const struct transport_facts *transport = &question->transport;
+
+	if (question->role->role == ROLE_SUBMISSION) {
+		fputs("login:    ", ctl->out);
+		ctl_print(ctl, transport->login);
+		fprintf(ctl->out, " by ");
+		ctl_print(ctl, transport->auth_type);
+		fprintf(ctl->out, " over ");
+	} else {
+		fputs("envelope: ", ctl->out);
+		ctl_print(ctl, question->envelope.sender);
+		fprintf(ctl->out, " over ");
+	}
+	ctl_print(ctl, transport->tls_version);
+	fprintf(ctl->out, "%s\n", ctl_option(ctl, "login") ? "" : " (assumed; see --login --auth-type --tls --sender --client)");
 }
 
 static void
@@ -50,15 +77,13 @@ print_facts(struct ctl *ctl, const struct question *question)
 	const struct message_facts *message = &question->gathered.message;
 	const struct registry_found *seal = &question->gathered.registry.seal;
 
-	fprintf(ctl->out, "class:    submission\nlogin:    ");
-	ctl_print(ctl, question->transport.login);
-	fprintf(ctl->out, " by %s over %s%s\n", question->transport.auth_type, question->transport.tls_version,
-	    ctl_option(ctl, "login") ? "" : " (assumed; see --login --auth-type --tls --sender)");
+	fprintf(ctl->out, "class:    %s\n", class_name(question->class));
+	print_connection(ctl, question);
 	fprintf(ctl->out, "from:     %s ", mailbox_state_name(message->from.state));
 	ctl_print(ctl, message->from.address);
 	fprintf(ctl->out, "\nmime:     %s %s\nlayer:    %s\nbody:     %s\nkeys:     %s\n", mime_state_name(message->mime),
 	    message->mime_why, layer_name(message->outer), body_form_name(message->form), material_name(message->material));
-	if (message->outer == LAYER_NONE) {
+	if (message->outer == LAYER_NONE && *seal->why) {
 		fprintf(ctl->out, "registry: ");
 		ctl_print(ctl, seal->why);
 		fputc('\n', ctl->out);
@@ -76,7 +101,7 @@ static void
 judge(const struct question *question, time_t now, struct judgement *ret)
 {
 	const struct policy_input input = {
-		.class = CLASS_SUBMISSION,
+		.class = question->class,
 		.config = question->config,
 		.transport = &question->transport,
 		.envelope = &question->envelope,
@@ -86,9 +111,9 @@ judge(const struct question *question, time_t now, struct judgement *ret)
 	};
 
 	check_all(&input, STAGE_MESSAGE, &ret->findings);
-	ret->verdict = policy_decide(CLASS_SUBMISSION, &ret->findings, &question->config->table);
-	ret->seals = policy_may_seal(CLASS_SUBMISSION, &ret->findings, &ret->verdict)
-	    && question->gathered.message.outer == LAYER_NONE;
+	ret->verdict = policy_decide(question->class, &ret->findings, &question->config->table);
+	ret->seals = wants_seal(&input) && question->gathered.registry.seal.answer == REGISTRY_FOUND
+	    && policy_may_seal(question->class, &ret->findings, &ret->verdict);
 }
 
 static void
@@ -97,7 +122,7 @@ print_judgement(struct ctl *ctl, const struct question *question, const struct j
 	AUTO_BUF struct buf text = { 0 };
 
 	buf_init(&text, 64 * 1024);
-	explain_verdict(CLASS_SUBMISSION, &judgement->findings, &question->config->table, &judgement->verdict,
+	explain_verdict(question->class, &judgement->findings, &question->config->table, &judgement->verdict,
 	    (enum language)question->config->language, &text);
 	fputs(buf_text(&text), ctl->out);
 	fprintf(ctl->out, "sealed:   %s\n", judgement->seals ? "yes, if the key agent signs" : "no");
@@ -119,7 +144,7 @@ print_json(struct ctl *ctl, const struct question *question, const struct judgem
 {
 	const struct message_facts *message = &question->gathered.message;
 	const struct transport_facts *transport = &question->transport;
-	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:b}", "class", "submission", "login",
+	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:b}", "class", class_name(question->class), "login",
 	    transport->login, "auth_type", transport->auth_type, "tls", transport->tls_version, "from",
 	    message->from.address, "mime", mime_state_name(message->mime), "layer", layer_name(message->outer), "body",
 	    body_form_name(message->form), "keys", material_name(message->material), "registry", question->gathered.registry.seal.why, "action",
@@ -169,42 +194,63 @@ open_question(struct ctl *ctl, struct question *ret)
 	return CTL_OK;
 }
 
-/* The From that the connection's assumptions start from. */
-static int
-first_look(struct question *question, struct slice message, time_t now, char *from, struct err *err)
+static struct gather_from
+sources(const struct question *question, time_t now)
 {
-	if (gather(question->registry, NULL, message, &question->transport, &question->envelope, now, &question->gathered,
-		err) == -1)
+	return (struct gather_from){
+		.role = question->role->role,
+		.registry = question->registry,
+		.transport = &question->transport,
+		.envelope = &question->envelope,
+		.now = now,
+	};
+}
+
+/* Twice: what is assumed of the connection starts from the message's From. */
+static int
+look(struct ctl *ctl, struct question *question, struct slice message, struct err *err)
+{
+	struct gather_from from = sources(question, ctl->now);
+	char address[LIMIT_ADDRESS_BYTES + 1];
+
+	if (gather(&from, message, &question->gathered, err) == -1)
 		return -1;
-	memcpy(from, question->gathered.message.from.address, sizeof(question->gathered.message.from.address));
+	memcpy(address, question->gathered.message.from.address, sizeof(address));
 	gathered_done(&question->gathered);
+	assume(ctl, question, address);
+	if (gather(&from, message, &question->gathered, err) == -1)
+		return -1;
+	question->class = class_of(question->role->role, &question->gathered.registry, &question->gathered.message);
 	return 0;
+}
+
+static enum ctl_exit
+explain_message(struct ctl *ctl, struct question *question)
+{
+	AUTO_BUF struct buf message = { 0 };
+	enum ctl_exit result;
+	struct err err;
+
+	buf_init(&message, LIMIT_MESSAGE_BYTES);
+	if (ctl_read_message(ctl_arg(ctl, 0), &message, &err) == -1 || look(ctl, question, buf_slice(&message), &err) == -1)
+		return ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
+	result = answer(ctl, question);
+	gathered_done(&question->gathered);
+	return result;
 }
 
 static enum ctl_exit
 explain_file(struct ctl *ctl)
 {
-	struct question question = { .config = NULL };
-	char from[LIMIT_ADDRESS_BYTES + 1];
-	AUTO_BUF struct buf message = { 0 };
-	struct err err;
-	enum ctl_exit result = open_question(ctl, &question);
+	const char *role = ctl_option(ctl, "role");
+	struct question question = { .role = role_find(role ? role : "submission") };
+	enum ctl_exit result;
 
-	buf_init(&message, LIMIT_MESSAGE_BYTES);
-	if (result == CTL_OK && ctl_read_message(ctl_arg(ctl, 0), &message, &err) == -1)
-		result = ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
-	if (result == CTL_OK && first_look(&question, buf_slice(&message), ctl->now, from, &err) == -1)
-		result = ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
-	if (result == CTL_OK) {
-		assume(ctl, &question, from);
-		if (gather(question.registry, NULL, buf_slice(&message), &question.transport, &question.envelope, ctl->now,
-			&question.gathered, &err) == -1)
-			result = ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
-	}
-	if (result == CTL_OK) {
-		result = answer(ctl, &question);
-		gathered_done(&question.gathered);
-	}
+	if (!question.role)
+		return ctl_fail(ctl, CTL_USAGE, "--role '%s' is unknown; wanted submission, inbound or local", role);
+	result = open_question(ctl, &question);
+	if (result == CTL_OK)
+		result = explain_message(ctl, &question);
 	registry_close(question.registry);
 	config_free(question.config);
 	return result;
@@ -229,9 +275,12 @@ explain(struct ctl *ctl)
 
 static const struct ctl_option options[] = {
 	{ .name = "queue-id", .meta = "ID", .help = "the message on record under this id, even where a file is called so" },
+	{ .name = "role", .meta = "ROLE", .help = "what it would come through: submission (usual), inbound or local" },
 	{ .name = "login", .meta = "LOGIN", .help = "the login it would come from (the From address)" },
 	{ .name = "sender", .meta = "ADDRESS", .help = "the envelope sender (the From address)" },
 	{ .name = "tls", .meta = "VERSION", .help = "TLS version of the connection, or none (TLSv1.3)" },
+	{ .name = "cipher", .meta = "NAME", .help = "cipher of the connection (TLS_AES_256_GCM_SHA384)" },
+	{ .name = "client", .meta = "ADDRESS", .help = "address of the client, for tls.rules" },
 	{ .name = "auth-type", .meta = "MECHANISM", .help = "login mechanism (PLAIN)" },
 	{ .name = NULL },
 };

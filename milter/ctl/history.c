@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "milter/audit/audit.h"
+#include "milter/filter/role.h"
 #include "policy/config.h"
 
 /* --- records kept --- */
@@ -138,11 +139,12 @@ read_all(struct ctl *ctl, struct history *history)
 		fputs(buf_text(&problems), ctl->err);
 		return ctl_fail(ctl, CTL_UNAVAILABLE, "the settings do not say where the records are");
 	}
-	read_folder(ctl, history, config->submission.audit_dir, &n_files);
+	for (const struct role_traits *role = role_table; role->name; role++)
+		read_folder(ctl, history, role_settings(role, config)->audit_dir, &n_files);
 	read_folder(ctl, history, config->keyd.audit_dir, &n_files);
 	if (n_files == 0)
-		return ctl_fail(ctl, CTL_UNAVAILABLE, "no audit files that we may read in '%s' and '%s'",
-		    config->submission.audit_dir, config->keyd.audit_dir);
+		return ctl_fail(ctl, CTL_UNAVAILABLE, "no audit files that we may read in '%s', '%s' and the other roles' audit_dir",
+		    config->submission.role.audit_dir, config->keyd.audit_dir);
 	if (history->n == 0)
 		return ctl_fail(ctl, CTL_FALSE, "no record names '%s', neither as queue id nor as the id that a sender saw in "
 		    "brackets", history->id);

@@ -8,6 +8,7 @@
 
 #include "milter/ctl/ctl.h"
 #include "milter/ctl/nouns.h"
+#include "milter/filter/role.h"
 #include "policy/config.h"
 #include "policy/endpoint.h"
 
@@ -29,7 +30,7 @@ connect_to(const char *text, int *ret, struct err *err)
 	    || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) == -1)
 		return err_set(err, ERR_TEMP, "socket: %s", strerror(errno));
 	if (connect(fd, (const struct sockaddr *)&endpoint.address, endpoint.len) == -1)
-		return err_set(err, ERR_TEMP, "nobody answers on '%s': %s; is segel-milter running with this submission.metrics?",
+		return err_set(err, ERR_TEMP, "nobody answers on '%s': %s; is segel-milter running with this setting of metrics?",
 		    text, strerror(errno));
 	*ret = TAKE_FD(fd);
 	return 0;
@@ -194,19 +195,22 @@ stats(struct ctl *ctl)
 {
 	AUTO(config_free) struct config *config = NULL;
 	AUTO_BUF struct buf problems = { 0 }, answer = { 0 };
+	const struct role_traits *role = role_find(ctl_arg(ctl, 0) ? ctl_arg(ctl, 0) : "submission");
 	const char *from;
 	char *body;
 	struct err err;
 
+	if (!role)
+		return ctl_fail(ctl, CTL_USAGE, "no role '%s'; wanted submission, inbound or local", ctl_arg(ctl, 0));
 	buf_init(&problems, 64 * 1024);
 	if (config_load(ctl->config_file ? ctl->config_file : CONFIG_FILE, &config, &problems) == -1) {
 		fputs(buf_text(&problems), ctl->err);
 		return ctl_fail(ctl, CTL_UNAVAILABLE, "the settings cannot be read");
 	}
-	from = config->submission.metrics;
+	from = role_settings(role, config)->metrics;
 	if (!*from)
-		return ctl_fail(ctl, CTL_UNAVAILABLE, "submission.metrics is empty: the filter counts, but serves it nowhere; "
-		    "set it to a socket such as \"/run/segel/submission/metrics.sock\" and restart segel-milter");
+		return ctl_fail(ctl, CTL_UNAVAILABLE, "%s.metrics is empty: the filter counts, but serves it nowhere; set it to a "
+		    "socket such as \"/run/segel/%s/metrics.sock\" and restart segel-milter", role->name, role->name);
 	buf_init(&answer, ANSWER_BYTES);
 	if (ask(from, &answer, &err) == -1)
 		return ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
@@ -222,6 +226,6 @@ static const struct ctl_option options[] = {
 };
 
 const struct ctl_command ctl_stats_commands[] = {
-	{ "", CTL_READS, { NULL }, options, "what the running filter has counted since its start (submission.metrics)", stats },
+	{ "", CTL_READS, { "[ROLE]" }, options, "what the running filter of that role (submission) has counted since its start", stats },
 	{ .run = NULL },
 };

@@ -49,11 +49,13 @@ static sfsistat
 on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps, unsigned long unused2, unsigned long unused3,
     unsigned long *want_actions, unsigned long *want_steps, unsigned long *want2, unsigned long *want3)
 {
+	const unsigned long needed = the_filter->role->seals ? NEEDED_ACTIONS : 0;
+
 	(void)unused2;
 	(void)unused3;
 	*want2 = 0;
 	*want3 = 0;
-	if ((actions & NEEDED_ACTIONS) != NEEDED_ACTIONS) {
+	if ((actions & needed) != needed) {
 		log_line(LOG_LEVEL_ERROR, "the MTA does not let a filter change header and body (it offers 0x%lx); "
 		    "nothing can be sealed", actions);
 		return SMFIS_REJECT;
@@ -64,7 +66,7 @@ on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps, unsigned 
 		return SMFIS_REJECT;
 	}
 	macros_request(ctx);
-	*want_actions = NEEDED_ACTIONS;
+	*want_actions = needed;
 	*want_steps = NEEDED_STEPS;
 	return SMFIS_CONTINUE;
 }
@@ -201,7 +203,7 @@ mta_register(struct filter *filter, struct err *err)
 	struct smfiDesc description = {
 		.xxfi_name = name,
 		.xxfi_version = SMFI_VERSION,
-		.xxfi_flags = NEEDED_ACTIONS,
+		.xxfi_flags = filter->role->seals ? NEEDED_ACTIONS : 0,
 		.xxfi_connect = on_connect,
 		.xxfi_envfrom = on_mail,
 		.xxfi_envrcpt = on_rcpt,

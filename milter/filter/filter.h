@@ -1,5 +1,5 @@
 /*
- * filter: what one segel-milter process has: its role's class, its snapshot, its audit log and
+ * filter: what one segel-milter process has: its role, its snapshot, its audit log and
  * its counters. Made by main before the threads start; shared by all sessions.
  */
 #ifndef FILTER_FILTER_H
@@ -9,12 +9,13 @@
 
 #include "milter/audit/audit.h"
 #include "milter/filter/metrics.h"
+#include "milter/filter/role.h"
 #include "milter/filter/snapshot.h"
 
 struct filter {
 	char *file;             /* of the settings, absolute */
 	char *socket;           /* for the MTA, as opened */
-	enum class class;
+	const struct role_traits *role;
 	struct snapshot_box *box;
 	struct audit *audit;
 	bool pretend;           /* --pretend: whatever the settings say */

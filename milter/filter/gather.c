@@ -62,37 +62,56 @@ ask_certificate(struct registry *registry, struct prepared_set *set, const char 
 	ret->sender_known = registry_address_known(registry, sender, now);
 }
 
+/* Whose domains are named? Of no use to the submission role, where the login says more. */
 static void
-ask(struct registry *registry, struct prepared_set *set, const struct transport_facts *transport,
-    const struct envelope_facts *envelope, time_t now, struct gathered *ret)
+ask_domains(const struct gather_from *from, const struct message_facts *message, struct registry_facts *ret)
 {
+	ret->envelope_domain = registry_domain_of(from->registry, from->envelope->sender, from->now);
+	ret->from_domain = DOMAIN_NONE;
+	if (message && message->from.state == MAILBOX_ONE)
+		ret->from_domain = registry_domain_of(from->registry, message->from.address, from->now);
+}
+
+static void
+ask(const struct gather_from *from, struct gathered *ret)
+{
+	const struct message_facts *message = &ret->message;
+	const bool one_from = message->from.state == MAILBOX_ONE;
+
 	ret->registry = (struct registry_facts){ .sender_known = -1 };
-	if (ret->message.from.state != MAILBOX_ONE)
-		return;
-	ask_login(registry, transport->login, &ret->message, envelope, now, &ret->registry);
-	if (ret->message.outer == LAYER_NONE)
-		ask_certificate(registry, set, ret->message.from.address, now, ret);
+	if (from->role != ROLE_SUBMISSION)
+		ask_domains(from, message, &ret->registry);
+	if (from->role == ROLE_SUBMISSION && one_from)
+		ask_login(from->registry, from->transport->login, message, from->envelope, from->now, &ret->registry);
+	if (from->role != ROLE_INBOUND && one_from && message->outer == LAYER_NONE)
+		ask_certificate(from->registry, from->set, message->from.address, from->now, ret);
+}
+
+void
+gather_envelope(const struct gather_from *from, struct gathered *ret)
+{
+	*ret = (struct gathered){ .registry.sender_known = -1 };
+	if (from->role != ROLE_SUBMISSION)
+		ask_domains(from, NULL, &ret->registry);
 }
 
 int
-gather(struct registry *registry, struct prepared_set *set, struct slice bytes, const struct transport_facts *transport,
-    const struct envelope_facts *envelope, time_t now, struct gathered *ret, struct err *err)
+gather(const struct gather_from *from, struct slice bytes, struct gathered *ret, struct err *err)
 {
 	*ret = (struct gathered){ .registry.sender_known = -1 };
 	if (smime_inspect(bytes, &ret->message, err) == -1) {
 		ret->message = (struct message_facts){ 0 };
 		return -1;
 	}
-	ask(registry, set, transport, envelope, now, ret);
+	ask(from, ret);
 	return 0;
 }
 
 void
-gather_again(struct registry *registry, struct prepared_set *set, const struct transport_facts *transport,
-    const struct envelope_facts *envelope, time_t now, struct gathered *gathered)
+gather_again(const struct gather_from *from, struct gathered *gathered)
 {
 	gathered_done(gathered);
-	ask(registry, set, transport, envelope, now, gathered);
+	ask(from, gathered);
 }
 
 void

@@ -17,18 +17,25 @@ struct gathered {
 	const struct prepared *prepared; /* the certificate of `registry.seal`, opened; where registry.cert_read. Owned. */
 };
 
-/*
- * -1: our surroundings failed while reading the message; the facts say "unknown" then. `set` spares
- * opening a certificate that was opened before.
- */
-int gather(struct registry *registry, struct prepared_set *set, struct slice bytes, const struct transport_facts *transport,
-    const struct envelope_facts *envelope, time_t now, struct gathered *ret, struct err *err) MUST_USE;
+/* Who is asked, and about what beside the bytes; all borrowed. */
+struct gather_from {
+	enum role role;             /* which questions are of use */
+	struct registry *registry;
+	struct prepared_set *set;   /* spares opening a certificate that was opened before; may be NULL */
+	const struct transport_facts *transport;
+	const struct envelope_facts *envelope;
+	time_t now;
+};
+
+/* At MAIL: the envelope sender's domain, where the role wants it. The rest says "not known". */
+void gather_envelope(const struct gather_from *from, struct gathered *ret);
+/* -1: our surroundings failed while reading the message; the facts say "unknown" then. */
+int gather(const struct gather_from *from, struct slice bytes, struct gathered *ret, struct err *err) MUST_USE;
 /*
  * Asks the registry once more about the same message: a hold or a revocation may have come while the
  * key agent was waited for. The new answers replace the old.
  */
-void gather_again(struct registry *registry, struct prepared_set *set, const struct transport_facts *transport,
-    const struct envelope_facts *envelope, time_t now, struct gathered *gathered);
+void gather_again(const struct gather_from *from, struct gathered *gathered);
 void gathered_done(struct gathered *gathered);
 
 static inline __attribute__((unused)) void auto_gathered_done(struct gathered *g) { gathered_done(g); }

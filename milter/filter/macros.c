@@ -3,28 +3,30 @@
 
 #include "milter/filter/mta.h"
 
+#define TLS_MACROS "{tls_version} {cipher} {verify} {cert_subject} {cert_issuer}"
+
+/*
+ * TLS is asked for at every stage from HELO on: after STARTTLS without a second EHLO, Postfix's own
+ * lists give no TLS macro at all. The queue id exists only once a recipient was accepted.
+ */
 static const struct {
 	int stage;
 	const char *macros;
 } requests[] = {
-	/*
-	 * TLS and login are asked for at MAIL: after STARTTLS without a second EHLO, Postfix's own
-	 * lists give no TLS macro at all. The queue id exists only once a recipient was accepted.
-	 */
 	{ SMFIM_CONNECT, "j {daemon_name} {client_addr}" },
-	{ SMFIM_HELO, "{tls_version}" },
-	{ SMFIM_ENVFROM, "i {tls_version} {cipher} {auth_type} {auth_authen} {mail_addr}" },
-	{ SMFIM_ENVRCPT, "i {rcpt_addr}" },
-	{ SMFIM_DATA, "i" },
-	{ SMFIM_EOH, "i" },
-	{ SMFIM_EOM, "i" },
+	{ SMFIM_HELO, TLS_MACROS },
+	{ SMFIM_ENVFROM, "i " TLS_MACROS " {auth_type} {auth_authen} {mail_addr}" },
+	{ SMFIM_ENVRCPT, "i {rcpt_addr} " TLS_MACROS },
+	{ SMFIM_DATA, "i " TLS_MACROS },
+	{ SMFIM_EOH, "i " TLS_MACROS },
+	{ SMFIM_EOM, "i " TLS_MACROS },
 };
 
 void
 macros_request(SMFICTX *ctx)
 {
 	for (size_t i = 0; i < N_ELEMENTS(requests); i++) {
-		char list[128];
+		char list[256];
 
 		snprintf(list, sizeof(list), "%s", requests[i].macros);
 		/* An MTA that does not take requests sends its own lists; what is absent then counts as absent. */
@@ -44,12 +46,41 @@ symbol(SMFICTX *ctx, const char *name)
 	return value ? value : "";
 }
 
+/*
+ * Sendmail says in {verify} how it went; Postfix has no such macro, and names a certificate only where
+ * its chain is trusted.
+ */
+static enum client_cert
+client_cert_from(const char *verify, const char *subject)
+{
+	static const struct {
+		const char *verify;
+		enum client_cert state;
+	} words[] = {
+		{ "OK", CLIENT_CERT_TRUSTED },
+		{ "FAIL", CLIENT_CERT_UNTRUSTED },
+		{ "NO", CLIENT_CERT_NONE },  /* asked for, not shown */
+		{ "NOT", CLIENT_CERT_NONE }, /* not asked for */
+		{ "NONE", CLIENT_CERT_NONE }, /* no STARTTLS */
+	};
+
+	if (!*verify)
+		return *subject ? CLIENT_CERT_TRUSTED : CLIENT_CERT_UNKNOWN;
+	for (size_t i = 0; i < N_ELEMENTS(words); i++)
+		if (strcmp(words[i].verify, verify) == 0)
+			return words[i].state;
+	return CLIENT_CERT_UNKNOWN;
+}
+
 void
 macros_transport(SMFICTX *ctx, struct transport_facts *ret)
 {
 	*ret = (struct transport_facts){ .tls = false };
 	snprintf(ret->tls_version, sizeof(ret->tls_version), "%s", symbol(ctx, "{tls_version}"));
 	snprintf(ret->cipher, sizeof(ret->cipher), "%s", symbol(ctx, "{cipher}"));
+	snprintf(ret->client_subject, sizeof(ret->client_subject), "%s", symbol(ctx, "{cert_subject}"));
+	snprintf(ret->client_issuer, sizeof(ret->client_issuer), "%s", symbol(ctx, "{cert_issuer}"));
+	ret->client_cert = client_cert_from(symbol(ctx, "{verify}"), ret->client_subject);
 	snprintf(ret->auth_type, sizeof(ret->auth_type), "%s", symbol(ctx, "{auth_type}"));
 	/* A login that does not fit would be cut into another's name: it counts as none. */
 	if (strlen(symbol(ctx, "{auth_authen}")) < sizeof(ret->login))

@@ -1,7 +1,7 @@
 /*
  * mta: the side of the filter that speaks with libmilter. Callbacks only carry: they find the
  * session, build an event, hand it on and map the answer. Only callbacks.c apply.c reply.c
- * macros.c main.c include libmilter, and only apply.c changes mail.
+ * macros.c service.c include libmilter, and only apply.c changes mail.
  */
 #ifndef FILTER_MTA_H
 #define FILTER_MTA_H

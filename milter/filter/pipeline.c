@@ -2,6 +2,7 @@
  * The story of a message.
  *
  *     facts      what the bytes say, what the registry says          gather()
+ *     class      whose mail it is: ours, an official one's, other    class_of()
  *     findings   each check, what stands against it                  check_all()
  *     verdict    the strictest action                                policy_decide()
  *     transform  the sealed form; every signature is on record at
@@ -31,6 +32,9 @@ struct passage {
 	time_t now;
 	struct timespec began;
 	struct gathered gathered;
+	enum stage stage;
+	enum class class;
+	char login[LIMIT_TOKEN_BYTES + 1]; /* who has it sealed: "local:USER" where it came without SMTP */
 	struct err trouble; /* why facts are missing; ERR_NONE = none are */
 	struct findings findings;
 	struct verdict verdict;
@@ -40,7 +44,7 @@ struct passage {
 static void
 decide(struct passage *passage)
 {
-	passage->verdict = policy_decide(passage->filter->class, &passage->findings, &passage->config->table);
+	passage->verdict = policy_decide(passage->class, &passage->findings, &passage->config->table);
 }
 
 static bool
@@ -49,38 +53,80 @@ pretends(const struct passage *passage)
 	return passage->filter->pretend || passage->config->pretend;
 }
 
+static struct gather_from
+sources(const struct passage *passage)
+{
+	const struct message *message = passage->message;
+
+	return (struct gather_from){
+		.role = passage->filter->role->role,
+		.registry = message->snapshot->registry,
+		.set = message->snapshot->prepared,
+		.transport = &message->transport,
+		.envelope = &message->envelope,
+		.now = passage->now,
+	};
+}
+
+/* Nothing is read of a message that is too large; only its envelope speaks. */
 static void
 learn(struct passage *passage)
 {
+	const struct gather_from from = sources(passage);
 	struct message *message = passage->message;
 
 	if (buf_full(&message->bytes)) {
-		passage->gathered.registry.sender_known = -1;
+		gather_envelope(&from, &passage->gathered);
 		snprintf(passage->gathered.message.limit, sizeof(passage->gathered.message.limit), "message_size");
 		passage->gathered.message.size = message->seen;
 		return;
 	}
-	if (gather(message->snapshot->registry, message->snapshot->prepared, buf_slice(&message->bytes), &message->transport,
-		&message->envelope, passage->now, &passage->gathered, &passage->trouble) == -1
+	if (gather(&from, buf_slice(&message->bytes), &passage->gathered, &passage->trouble) == -1
 	    && passage->trouble.kind == ERR_NONE)
 		passage->trouble.kind = ERR_BUG;
-	if (passage->gathered.message.from.state == MAILBOX_ONE && passage->gathered.message.outer == LAYER_NONE)
+	if (passage->filter->role->seals && passage->gathered.message.from.state == MAILBOX_ONE
+	    && passage->gathered.message.outer == LAYER_NONE)
 		metrics_lookup(&passage->filter->metrics, passage->gathered.registry.seal.answer);
+}
+
+static struct policy_input
+input_of(const struct passage *passage, enum stage stage)
+{
+	return (struct policy_input){
+		.class = passage->class,
+		.config = passage->config,
+		.transport = &passage->message->transport,
+		.envelope = &passage->message->envelope,
+		.message = stage == STAGE_MESSAGE ? &passage->gathered.message : NULL,
+		.registry = &passage->gathered.registry,
+		.now = passage->now,
+	};
+}
+
+static void
+name_login(struct passage *passage)
+{
+	const struct local_sender_setting *listed;
+
+	if (passage->filter->role->role != ROLE_LOCAL) {
+		snprintf(passage->login, sizeof(passage->login), "%s", passage->message->transport.login);
+		return;
+	}
+	listed = local_sender(passage->config, passage->message->envelope.sender, passage->gathered.message.from.address);
+	if (listed)
+		snprintf(passage->login, sizeof(passage->login), "local:%s", listed->user);
 }
 
 static void
 check(struct passage *passage, enum stage stage)
 {
-	const struct policy_input input = {
-		.class = passage->filter->class,
-		.config = passage->config,
-		.transport = &passage->message->transport,
-		.envelope = &passage->message->envelope,
-		.message = stage == STAGE_MESSAGE ? &passage->gathered.message : NULL,
-		.registry = stage == STAGE_MESSAGE ? &passage->gathered.registry : NULL,
-		.now = passage->now,
-	};
+	const struct message_facts *message = stage == STAGE_MESSAGE ? &passage->gathered.message : NULL;
+	struct policy_input input;
 
+	passage->stage = stage;
+	name_login(passage);
+	passage->class = class_of(passage->filter->role->role, &passage->gathered.registry, message);
+	input = input_of(passage, stage);
 	check_all(&input, stage, &passage->findings);
 	if (passage->trouble.kind != ERR_NONE)
 		finding_add(&passage->findings, REASON_INTERNAL, "%s", passage->trouble.text);
@@ -94,7 +140,7 @@ seal(struct passage *passage)
 	const struct snapshot *snapshot = passage->message->snapshot;
 	const struct registry_cert *cert = &passage->gathered.registry.seal.cert;
 	const struct sign_context context = {
-		.login = passage->message->transport.login,
+		.login = passage->login,
 		.from = passage->gathered.message.from.address,
 		.queue_id = passage->queue_id,
 		.session = passage->message->id,
@@ -130,16 +176,16 @@ enum { ANSWER_AGES_MS = 250 };
 static void
 confirm(struct passage *passage)
 {
-	const struct snapshot *snapshot = passage->message->snapshot;
 	const long age = milliseconds_since(&passage->began);
+	struct gather_from from;
 	unsigned char sealed_with[32];
 
 	if (age < ANSWER_AGES_MS)
 		return;
 	memcpy(sealed_with, passage->gathered.registry.seal.cert.sha256, sizeof(sealed_with));
 	passage->now += age / 1000;
-	gather_again(snapshot->registry, snapshot->prepared, &passage->message->transport, &passage->message->envelope,
-	    passage->now, &passage->gathered);
+	from = sources(passage);
+	gather_again(&from, &passage->gathered);
 	check(passage, STAGE_MESSAGE);
 	if (passage->findings.n == 0
 	    && memcmp(sealed_with, passage->gathered.registry.seal.cert.sha256, sizeof(sealed_with)) != 0) {
@@ -151,10 +197,13 @@ confirm(struct passage *passage)
 }
 
 static bool
-wants_seal(const struct passage *passage)
+may_seal(const struct passage *passage)
 {
-	return passage->gathered.message.outer == LAYER_NONE && !pretends(passage)
-	    && policy_may_seal(passage->filter->class, &passage->findings, &passage->verdict);
+	const struct policy_input input = input_of(passage, STAGE_MESSAGE);
+
+	return passage->filter->role->seals && !pretends(passage) && wants_seal(&input)
+	    && passage->gathered.registry.seal.answer == REGISTRY_FOUND
+	    && policy_may_seal(passage->class, &passage->findings, &passage->verdict);
 }
 
 static void
@@ -167,7 +216,8 @@ record(struct passage *passage)
 		.findings = &passage->findings,
 		.verdict = &passage->verdict,
 		.sealed = passage->sealed,
-		.class = passage->filter->class,
+		.class = passage->class,
+		.login = passage->login,
 		.queue_id = passage->queue_id,
 		.pretend = pretends(passage),
 	};
@@ -185,7 +235,7 @@ count(const struct passage *passage)
 {
 	const bool leaves_sealed = passage->sealed && passage->verdict.action != ACTION_DEFER;
 
-	metrics_message(&passage->filter->metrics, passage->filter->class, &passage->verdict, &passage->findings,
+	metrics_message(&passage->filter->metrics, passage->class, &passage->verdict, &passage->findings,
 	    leaves_sealed ? passage->sealed->form : SEAL_UNKNOWN);
 }
 
@@ -197,6 +247,7 @@ refuse(const struct passage *passage, enum answer_kind kind, struct answer *ret)
 	const char *evidence = kind == ANSWER_REJECT && verdict->finding ? verdict->finding->evidence : "";
 
 	ret->kind = kind;
+	ret->at_mail = passage->stage == STAGE_MAIL;
 	ret->reason = verdict->reason;
 	snprintf(ret->text, sizeof(ret->text), "%s: %s%s%s%s [%s]", reason_word(verdict->reason),
 	    reason_text(verdict->reason, (enum language)passage->config->language), *evidence ? " (" : "", evidence,
@@ -225,7 +276,7 @@ answer(struct passage *passage, enum answer_kind go_on, struct answer *ret)
 	case ACTION_ACCEPT:
 	case ACTION_TAG:
 		ret->kind = go_on;
-		ret->plan = go_on == ANSWER_ACCEPT ? plan(passage) : NULL;
+		ret->plan = go_on == ANSWER_ACCEPT && passage->filter->role->seals ? plan(passage) : NULL;
 		return;
 	case ACTION_REJECT:
 		refuse(passage, ANSWER_REJECT, ret);
@@ -255,9 +306,16 @@ begin(struct passage *passage, struct filter *filter, struct message *message, t
 void
 pipeline_mail(struct filter *filter, struct message *message, time_t now, struct answer *ret)
 {
+	struct gather_from from;
 	struct passage passage;
 
 	begin(&passage, filter, message, now, ret);
+	if (!filter->role->judges_mail) {
+		ret->kind = ANSWER_CONTINUE;
+		return;
+	}
+	from = sources(&passage);
+	gather_envelope(&from, &passage.gathered);
 	check(&passage, STAGE_MAIL);
 	if (passage.findings.n > 0 && passage.verdict.action != ACTION_ACCEPT && !pretends(&passage)) {
 		record(&passage);
@@ -277,7 +335,7 @@ pipeline_message(struct filter *filter, struct message *message, const char *que
 
 	learn(&passage);
 	check(&passage, STAGE_MESSAGE);
-	if (wants_seal(&passage))
+	if (may_seal(&passage))
 		seal(&passage);
 	if (passage.sealed)
 		confirm(&passage);

@@ -7,7 +7,7 @@
 #include "milter/log.h"
 #include "smime/cert.h"
 
-enum { MAX_PAIRS = 24 };
+enum { MAX_PAIRS = 28 };
 
 /* The pairs of one record; numbers and joined words live in `text`. */
 struct pairs {
@@ -84,6 +84,33 @@ add_certificate(struct pairs *pairs, const struct record *record)
 	}
 }
 
+static const char *
+client_cert_word(enum client_cert state)
+{
+	switch (state) {
+	case CLIENT_CERT_UNKNOWN:
+		return "unknown";
+	case CLIENT_CERT_NONE:
+		return "";
+	case CLIENT_CERT_UNTRUSTED:
+		return "untrusted";
+	case CLIENT_CERT_TRUSTED:
+		return "trusted";
+	}
+	return "unknown";
+}
+
+/* Nothing where the client showed none. */
+static void
+add_client_cert(struct pairs *pairs, const struct transport_facts *transport)
+{
+	if (transport->client_cert == CLIENT_CERT_UNKNOWN && !*transport->client_subject)
+		return;
+	add_if(pairs, "ccert", client_cert_word(transport->client_cert));
+	add_if(pairs, "ccert_subject", transport->client_subject);
+	add_if(pairs, "ccert_issuer", transport->client_issuer);
+}
+
 static void
 collect(const struct record *record, struct pairs *ret)
 {
@@ -98,13 +125,15 @@ collect(const struct record *record, struct pairs *ret)
 	add(ret, "seal", seal_word(record));
 	if (record->pretend)
 		add(ret, "pretend", "yes");
-	add(ret, "login", transport->login);
+	add(ret, "login", record->login);
 	add_if(ret, "from", record->facts->from.address);
 	add(ret, "envelope", record->message->envelope.sender);
 	add_if(ret, "msgid", record->facts->message_id);
 	add_if(ret, "client", transport->client);
 	add(ret, "tls", transport->tls ? transport->tls_version : "none");
+	add_if(ret, "cipher", transport->cipher);
 	add_if(ret, "auth", transport->auth_type);
+	add_client_cert(ret, transport);
 	add_certificate(ret, record);
 	add_numbers(ret, record);
 	if (verdict->finding)

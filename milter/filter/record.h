@@ -18,6 +18,7 @@ struct record {
 	const struct verdict *verdict;
 	const struct sealed *sealed;      /* NULL = not sealed */
 	enum class class;
+	const char *login;                /* who has it sealed */
 	const char *queue_id;             /* NULL before there is one */
 	bool pretend;
 };

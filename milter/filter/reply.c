@@ -25,7 +25,8 @@ reply_refuse(SMFICTX *ctx, const struct answer *answer)
 	const bool reject = answer->kind == ANSWER_REJECT;
 	char code[8], status[16], text[512];
 
-	snprintf(code, sizeof(code), "%s", reject ? row->code : "451");
+	/* 530 is for a command that came too early (RFC 3207 4); a message that was sent in full gets 550. */
+	snprintf(code, sizeof(code), "%s", !reject ? "451" : answer->at_mail ? row->code : "550");
 	snprintf(status, sizeof(status), "%s", reject ? row->status : row->defer);
 	reply_text(*answer->text ? answer->text : row->english, text, sizeof(text));
 	if (smfi_setreply(ctx, code, status, text) != MI_SUCCESS)

@@ -38,6 +38,7 @@ enum answer_kind {
 struct answer {
 	enum answer_kind kind;
 	enum reason reason;      /* of a refusal: which reply */
+	bool at_mail;            /* of a refusal: to MAIL, not to the end of the message */
 	char text[480];          /* of a refusal: ASCII, without CR, LF */
 	struct edit_plan *plan;  /* with ANSWER_ACCEPT, NULL = nothing to change; give back by session_applied */
 	char id[24];             /* the message's, for what is said after it has ended */

@@ -9,7 +9,7 @@ struct snapshot_box {
 };
 
 int
-snapshot_load(const char *file, struct snapshot **ret, struct buf *problems)
+snapshot_load(const char *file, const struct role_traits *role, struct snapshot **ret, struct buf *problems)
 {
 	AUTO(snapshot_free) struct snapshot *snapshot = xcalloc(1, sizeof(*snapshot));
 	struct config *config;
@@ -23,7 +23,7 @@ snapshot_load(const char *file, struct snapshot **ret, struct buf *problems)
 		buf_printf(problems, "registry: %s\n", err.text);
 		result = -1;
 	}
-	if (issuers_load(config->seal.chain_dir, &snapshot->issuers, &err) == -1) {
+	if (role->seals && issuers_load(config->seal.chain_dir, &snapshot->issuers, &err) == -1) {
 		buf_printf(problems, "seal.chain_dir: %s\n", err.text);
 		result = -1;
 	}

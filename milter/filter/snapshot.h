@@ -6,6 +6,7 @@
 #ifndef FILTER_SNAPSHOT_H
 #define FILTER_SNAPSHOT_H
 
+#include "milter/filter/role.h"
 #include "milter/keyd/client.h"
 #include "policy/config.h"
 #include "policy/registry/registry.h"
@@ -24,8 +25,11 @@ struct snapshot {
 /* Holds the current snapshot; the only place where one replaces another. */
 struct snapshot_box;
 
-/* `problems` gets a line for each. The box is empty until its first snapshot_put. */
-int snapshot_load(const char *file, struct snapshot **ret, struct buf *problems) MUST_USE;
+/*
+ * `problems` gets a line for each. A role that does not seal needs no issuing authorities, and has none.
+ * The box is empty until its first snapshot_put.
+ */
+int snapshot_load(const char *file, const struct role_traits *role, struct snapshot **ret, struct buf *problems) MUST_USE;
 void snapshot_free(struct snapshot *snapshot); /* one that never was in a box */
 AUTO_DEFINE(struct snapshot, snapshot_free);
 

@@ -109,6 +109,18 @@ enum login_answer registry_login(struct registry *registry, const char *login, c
 int registry_each_seal(struct registry *registry, time_t at, void (*each)(void *ctx, const struct registry_cert *cert),
     void *ctx, struct err *err) MUST_USE;
 
+/* Whose mail domain is it? Official are own, shared and partner. */
+enum domain_answer {
+	DOMAIN_UNAVAILABLE, /* could not ask */
+	DOMAIN_NONE,        /* not registered, ended, or no domain at all */
+	DOMAIN_OWN,
+	DOMAIN_SHARED,  /* of several regions */
+	DOMAIN_PARTNER, /* of another region */
+};
+
+/* The domain of an address; of "" or what is no plain address: DOMAIN_NONE. */
+enum domain_answer registry_domain_of(struct registry *registry, const char *address, time_t at);
+
 /* Is this address registered and current? 1 yes, 0 no, -1 could not ask. */
 int registry_address_known(struct registry *registry, const char *address, time_t at);
 

@@ -465,3 +465,62 @@ registry_address_known(struct registry *registry, const char *address, time_t at
 	conn_end(registry, q.conn, good);
 	return good ? place_is_known(&place) : -1;
 }
+
+/* What stands behind the last @, whatever stands before it: a quoted local part names the domain just as well. */
+static bool
+domain_form(const char *address, char ret[LIMIT_ADDRESS_BYTES + 1])
+{
+	const char *at = strrchr(address, '@');
+	size_t len = at ? strlen(at) : 0;
+	char plain[LIMIT_ADDRESS_BYTES + 1], form[LIMIT_ADDRESS_BYTES + 1];
+
+	if (len > 1 && at[len - 1] == '.')
+		len--;
+	if (len < 2 || len + 1 > LIMIT_ADDRESS_BYTES)
+		return false;
+	snprintf(plain, sizeof(plain), "x%.*s", (int)len, at);
+	if (!address_normalise(plain, false, form))
+		return false;
+	snprintf(ret, LIMIT_ADDRESS_BYTES + 1, "%s", form + 2);
+	return true;
+}
+
+static int
+ask_domain(const struct question *q, const char *name, enum domain_answer *ret)
+{
+	static const struct {
+		const char *kind;
+		enum domain_answer answer;
+	} kinds[] = { { "own", DOMAIN_OWN }, { "shared", DOMAIN_SHARED }, { "partner", DOMAIN_PARTNER } };
+	sqlite3_stmt *stmt;
+	int row;
+
+	if (conn_query(q->conn, Q_DOMAIN, &stmt, NULL) == -1 || db_bindf(stmt, "it", q->at, name) == -1
+	    || (row = conn_step(q->conn, stmt, NULL)) == -1)
+		return -1;
+	if (row == 0 || standing_of(stmt, 3) != STANDING_CURRENT) {
+		*ret = DOMAIN_NONE;
+		return 0;
+	}
+	for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
+		if (strcmp(kinds[i].kind, db_text(stmt, 1)) == 0)
+			*ret = kinds[i].answer;
+	return 0;
+}
+
+enum domain_answer
+registry_domain_of(struct registry *registry, const char *address, time_t at)
+{
+	struct question q = { .address = address, .at = at };
+	enum domain_answer answer = DOMAIN_UNAVAILABLE;
+	char name[LIMIT_ADDRESS_BYTES + 1];
+	bool good;
+
+	if (!domain_form(address, name))
+		return DOMAIN_NONE;
+	if (conn_begin(registry, &q.conn, NULL) == -1)
+		return DOMAIN_UNAVAILABLE;
+	good = ask_domain(&q, name, &answer) == 0;
+	conn_end(registry, q.conn, good);
+	return good ? answer : DOMAIN_UNAVAILABLE;
+}

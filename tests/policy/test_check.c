@@ -16,6 +16,8 @@ enum { NOW = 1780000000 };
 
 static char plain[] = "PLAIN", scram[] = "SCRAM-SHA-256", xclient_lower[] = "xclient";
 static char *auth_types[] = { plain, scram, xclient_lower };
+static char any_tls13[] = "TLS_*", ephemeral[] = "ECDHE-*";
+static char *ciphers[] = { any_tls13, ephemeral };
 
 /* One submission with all its facts; the rows change copies of it. */
 struct scene {
@@ -32,10 +34,10 @@ spotless(void)
 	return (struct scene){
 		.config = {
 			.submission.auth_types = { auth_types, N_ELEMENTS(auth_types) },
-			.tls.minimum = TLS_VERSION_1_2,
+			.tls = { .minimum = TLS_VERSION_1_2, .ciphers = { ciphers, N_ELEMENTS(ciphers) } },
 			.limits = { .message_size = 1000, .recipients = 10 },
 		},
-		.transport = { .tls = true, .tls_version = "TLSv1.3", .auth_type = "PLAIN", .login = "budi", .client = "192.0.2.1" },
+		.transport = { .tls = true, .tls_version = "TLSv1.3", .cipher = "TLS_AES_256_GCM_SHA384", .auth_type = "PLAIN", .login = "budi", .client = "192.0.2.1" },
 		.envelope = { .sender = "budi@kota.go.id", .n_recipients = 1 },
 		.message = {
 			.from = { .state = MAILBOX_ONE, .address = "budi@kota.go.id" },

@@ -56,6 +56,10 @@ empty_file_gives_every_default(void **state)
 	assert_int_equal(config->submission.auth_types.n, 7);
 	assert_string_equal(config->submission.auth_types.at[6], "OAUTHBEARER");
 	assert_int_equal(config->keyd.keys.n, 0);
+	assert_string_equal(config->inbound.role.socket, "/run/segel/inbound/milter.sock");
+	assert_string_equal(config->local.role.user, "segel-local");
+	assert_int_equal(config->tls.ciphers.n, 3);
+	assert_int_equal(config->tls.rules.n + config->local.senders.n, 0);
 	assert_true(config->table.cells[REASON_REG_HELD][CLASS_SUBMISSION].reachable);
 }
 
@@ -138,6 +142,23 @@ problems_are_named(void **state)
 		  "cannot be softened to 'tag'" },
 		{ "policy = ( { finding = \"INTERNAL\"; class = \"inbound-other\"; action = \"accept\"; } );",
 		  "cannot be softened to 'accept'" },
+		{ "policy = ( { finding = \"REG_HELD\"; class = \"local\"; action = \"hold\"; } );", "cannot be held in class local" },
+		{ "policy = ( { finding = \"TLS_MISSING\"; class = \"inbound-official\"; action = \"hold\"; } );", "TLS_MISSING cannot be held" },
+		{ "tls: { ciphers = []; };", "nothing would count as TLS" },
+		{ "tls: { rules = ( { class = \"local\"; } ); };", "tls.rules: class 'local'" },
+		{ "tls: { rules = ( { class = \"inbound\"; } ); };", "tls.rules: class 'inbound'" },
+		{ "tls: { rules = ( { network = \"10.0.0.1/8\"; } ); };", "no bit set behind" },
+		{ "tls: { rules = ( { class = \"submission\"; network = \"10.0.0.0/8\"; minimum = \"none\"; } ); };", "below TLSv1.2 needs" },
+		{ "tls: { rules = ( { network = \"10.0.0.0/8\"; minimum = \"none\"; } ); };", "below TLSv1.2 needs" },
+		{ "tls: { rules = ( { class = \"inbound-other\"; minimum = \"TLSv1.1\"; } ); };", "below TLSv1.2 needs" },
+		{ "tls: { rules = ( { minimum = \"SSLv3\"; } ); };", "minimum: wanted one of \"none\"" },
+		{ "local: { senders = ( { user = \"www-data\"; } ); };", "from: must be given" },
+		{ "local: { senders = ( { from = [ \"a@b.go.id\" ]; } ); };", "user: must be given" },
+		{ "local: { senders = ( { user = \"www data\"; from = [ \"a@b.go.id\" ]; } ); };", "wanted one UNIX login" },
+		{ "local: { senders = ( { user = \"www\"; from = [ \"aplikasi\" ]; } ); };", "'aplikasi' is no address" },
+		{ "local: { senders = ( { user = \"a\"; from = [ \"x@b.go.id\" ]; }, { user = \"b\"; from = [ \"X@B.go.id\" ]; } ); };",
+		  "is listed for 'a' and for 'b'" },
+		{ "local: { metrics = \"0.0.0.0:1\"; };", "local.metrics: " },
 		{ "language = ", ":1: syntax error" },
 	};
 

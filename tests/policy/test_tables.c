@@ -226,7 +226,8 @@ only_a_spotless_submission_is_sealed(void **state)
 	assert_true(policy_may_seal(CLASS_SUBMISSION, &findings, &verdict));
 	assert_false(policy_may_seal(CLASS_INBOUND_OFFICIAL, &findings, &verdict));
 	assert_false(policy_may_seal(CLASS_EGRESS, &findings, &verdict));
-	assert_false(policy_may_seal(CLASS_LOCAL, &findings, &verdict));
+	assert_false(policy_may_seal(CLASS_INBOUND_OTHER, &findings, &verdict));
+	assert_true(policy_may_seal(CLASS_LOCAL, &findings, &verdict)); /* whether it wants one: wants_seal */
 	table.cells[REASON_LOGIN_MISMATCH][CLASS_SUBMISSION].action = ACTION_ACCEPT;
 	finding_add(&findings, REASON_LOGIN_MISMATCH, "x");
 	verdict = policy_decide(CLASS_SUBMISSION, &findings, &table);

@@ -224,7 +224,7 @@ scene_reload(struct scene *scene)
 	AUTO_BUF struct buf problems = { 0 };
 
 	buf_init(&problems, 4096);
-	if (snapshot_load(file, &snapshot, &problems) == -1) {
+	if (snapshot_load(file, scene->filter.role, &snapshot, &problems) == -1) {
 		fprintf(stderr, "scene: %s", buf_text(&problems));
 		exit(EXIT_FAILURE);
 	}
@@ -271,7 +271,7 @@ scene_new(size_t n_offices)
 	make_registry(scene);
 	start_keyd(scene);
 	write_settings(scene, "en");
-	scene->filter.class = CLASS_SUBMISSION;
+	scene->filter.role = role_of(ROLE_SUBMISSION);
 	scene->filter.box = snapshot_box_new();
 	dir = xasprintf("%s/audit", scene->folder);
 	must(audit_open(dir, "milter", &scene->filter.audit, &err) == 0, "audit", &err);
@@ -306,7 +306,7 @@ scene_event(struct session *session, enum event_kind kind, const char *text, con
 void
 scene_mail(struct scene *scene, struct session *session, size_t office, struct answer *ret)
 {
-	struct transport_facts transport = { .tls = true, .tls_version = "TLSv1.3", .cipher = "x", .auth_type = "PLAIN" };
+	struct transport_facts transport = { .tls = true, .tls_version = "TLSv1.3", .cipher = "TLS_AES_256_GCM_SHA384", .auth_type = "PLAIN" };
 	char sender[64];
 	const struct event event = { .kind = EV_MAIL, .text = sender, .transport = &transport, .now = SCENE_NOW };
 
