@@ -11,7 +11,7 @@ add_text(struct buf *ret, const char *text)
 	if (*text == '.' || *text == '\'')
 		buf_add_text(ret, "\\&");
 	for (; *text; text++) {
-		const bool ends_sentence = text[0] == '.' && text[1] == ' ' && text[2] >= 'A' && text[2] <= 'Z';
+		const bool ends_sentence = text[0] == '.' && (text[1] == ' ' || text[1] == '\n') && text[2] >= 'A' && text[2] <= 'Z';
 
 		if (*text == '\\')
 			buf_add_text(ret, "\\e");

@@ -107,8 +107,8 @@ add_client_cert(struct pairs *pairs, const struct transport_facts *transport)
 	if (transport->client_cert == CLIENT_CERT_UNKNOWN && !*transport->client_subject)
 		return;
 	add_if(pairs, "ccert", client_cert_word(transport->client_cert));
-	add_if(pairs, "ccert_subject", transport->client_subject);
-	add_if(pairs, "ccert_issuer", transport->client_issuer);
+	add_if(pairs, "ccert-subject", transport->client_subject);
+	add_if(pairs, "ccert-issuer", transport->client_issuer);
 }
 
 static void

@@ -46,7 +46,9 @@ class Outcome:
 class Session:
     """One connection. Use as a context manager; leaving it closes without QUIT if need be."""
 
-    def __init__(self, port, tls=True, login=None, password=None, timeout=60):
+    def __init__(self, port, tls=True, login=None, password=None, timeout=60, context=None):
+        """`context`: of ssl, instead of one that takes any server and what it prefers."""
+        self.context = context or any_server()
         self.smtp = smtplib.SMTP("127.0.0.1", port, local_hostname="client.kota.example", timeout=timeout)
         self.replies = []
         self.note("EHLO", self.smtp.ehlo())
@@ -72,12 +74,8 @@ class Session:
         return reply
 
     def start_tls(self):
-        # The certificate of a world is its own; who the server is, is not what is tested.
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
         try:
-            self.note("STARTTLS", self.smtp.starttls(context=context))
+            self.note("STARTTLS", self.smtp.starttls(context=self.context))
             self.note("EHLO", self.smtp.ehlo())
         except smtplib.SMTPResponseException as refused:
             self.note("STARTTLS", (refused.smtp_code, refused.smtp_error))
@@ -127,6 +125,18 @@ class Session:
 
     def quit(self):
         return self.note("QUIT", self.smtp.quit())
+
+
+def any_server(version=None, ciphers=None):
+    """The certificate of a world is its own; who the server is, is not what is tested. `version`: that one only."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if ciphers:
+        context.set_ciphers(ciphers)
+    if version:
+        context.minimum_version = context.maximum_version = version
+    return context
 
 
 def with_crlf(message):

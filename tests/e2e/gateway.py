@@ -18,7 +18,7 @@ import time
 import deadline
 from authority import Authority
 from daemon import Daemon
-from place import KEYD_UID, MILTER_UID
+from place import INBOUND_UID, KEYD_UID, LOCAL_UID, MILTER_UID
 from world import OWN_DOMAIN, World
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -32,16 +32,24 @@ submission: {{
 	socket = "{milter_socket}"; socket_group = "{mta_gid}"; user = "{milter_uid}";
 	audit_dir = "{audit_submission}"; auth_types = [ "PLAIN", "LOGIN" ]; drain = "10s";
 }};
+{other_roles}
 keyd: {{
-	socket = "{keyd_socket}"; socket_group = "{milter_uid}"; user = "{keyd_uid}"; signers = [ "{milter_uid}" ];
+	socket = "{keyd_socket}"; socket_group = "{milter_uid}"; user = "{keyd_uid}"; signers = [ {signers} ];
 	audit_dir = "{audit_keyd}"; timeout = "10s";
 	keys = ({keys});
 }};
 seal: {{ form = "{form}"; chain_dir = "{chain}"; }};
-tls: {{ minimum = "TLSv1.2"; }};
+tls: {{ minimum = "TLSv1.2"; {tls} }};
 limits: {{ message_size = "{message_size}"; recipients = 100; }};
+{policy}
 """
 
+
+ROLE_CONFIG = """\
+{role}: {{ socket = "{socket}"; socket_group = "{mta_gid}"; user = "{uid}"; audit_dir = "{audit}"; drain = "10s"; {more} }};
+"""
+
+ROLE_UIDS = {"submission": MILTER_UID, "inbound": INBOUND_UID, "local": LOCAL_UID}
 
 # The registry binds no certificate that has expired, and none backwards in time: one that shall
 # have expired is bound while it lives, and lives for this long.
@@ -51,7 +59,7 @@ SOON = "+10s"
 class Account:
     """Somebody who may send official mail: an address, its login and its certificate."""
 
-    def __init__(self, name, title=None, key="p256", start="-1d", end="+2y", address=None):
+    def __init__(self, name, title=None, key="p256", start="-1d", end="+2y", address=None, kind="jabatan"):
         self.name = name
         self.address = address or f"{name}@{OWN_DOMAIN}"
         self.login = self.address
@@ -60,6 +68,7 @@ class Account:
         self.key = key
         self.start = start
         self.end = end
+        self.kind = kind
         self.issued = None  # an Issued, once the world is made
 
     @property
@@ -88,16 +97,25 @@ def build_folder():
 class Gateway(World):
     """Owner of the daemons; stop() ends them whatever happened."""
 
-    def __init__(self, place, accounts, form="clear"):
+    def __init__(self, place, accounts, form="clear", roles=("submission",), senders=""):
+        """`senders`: rows of local.senders as the settings have them."""
         self.build = build_folder()
         must_be_built(self.build)
         self.accounts = accounts
         self.form = form
-        super().__init__(place, os.path.join(place.folder, "milter", "milter.sock"))
+        self.roles = roles
+        self.senders = senders
+        super().__init__(place, {role: os.path.join(place.folder, role_folder(role), "milter.sock") for role in roles})
         self.config = self.path("segel.conf")
         self.authority = Authority(os.path.join(self.build, "tests/pki/mkpki"), self.path("pki"))
         self.keyd = self.daemon("segel-keyd", KEYD_UID, [MILTER_UID])
-        self.milter = self.daemon("segel-milter", MILTER_UID, [self.mta.gid], "-r", "submission")
+        self.milters = {role: self.role_daemon(role) for role in roles}
+        self.milter = self.milters["submission"]
+
+    def role_daemon(self, role):
+        """All but submission's also belong to its group, which may read the registry and ask the key agent."""
+        log = None if role == "submission" else self.path("log", f"segel-milter-{role}.log")
+        return self.daemon("segel-milter", ROLE_UIDS[role], [self.mta.gid, MILTER_UID], "-r", role, log=log)
 
     def daemon(self, program, uid, groups, *options, config=None, log=None):
         """A program under its own user id; in the groups it hands its socket to."""
@@ -109,10 +127,12 @@ class Gateway(World):
     def make(self):
         """Folders, certificates, settings, registry, logins. Starts nothing."""
         make_copy_reachable(self)
-        for name, owner, group in (("milter", MILTER_UID, self.mta.gid), ("keyd", KEYD_UID, MILTER_UID),
-                                   ("audit-submission", MILTER_UID, MILTER_UID), ("audit-keyd", KEYD_UID, KEYD_UID),
+        for name, owner, group in (("keyd", KEYD_UID, MILTER_UID), ("audit-keyd", KEYD_UID, KEYD_UID),
                                    ("keys", KEYD_UID, KEYD_UID), ("registry", 0, MILTER_UID)):
             self.make_folder(name, owner, group)
+        for role in self.roles:
+            self.make_folder(role_folder(role), ROLE_UIDS[role], self.mta.gid)
+            self.make_folder("audit-" + role, ROLE_UIDS[role], ROLE_UIDS[role])
         self.authority.make()
         self.write_config()
         self.make_registry()
@@ -166,10 +186,17 @@ class Gateway(World):
     def settings(self):
         keys = [f'{{ file = "{account.issued.key}"; passphrase_file = "{self.path("keys", "passphrase")}"; limit = 6000; }}'
                 for account in self.accounts if account.issued]
-        return {"registry": self.registry, "milter_socket": self.mta.milter_socket, "mta_gid": self.mta.gid,
+        return {"other_roles": "".join(self.role_settings(role) for role in self.roles if role != "submission"),
+                "signers": ", ".join(f'"{ROLE_UIDS[role]}"' for role in self.roles if role != "inbound"), "tls": "", "policy": "",
+                "registry": self.registry, "milter_socket": self.mta.milter_socket, "mta_gid": self.mta.gid,
                 "milter_uid": MILTER_UID, "keyd_uid": KEYD_UID, "audit_submission": self.path("audit-submission"),
                 "audit_keyd": self.path("audit-keyd"), "keyd_socket": self.keyd_socket, "keys": ", ".join(keys),
                 "chain": self.authority.chain_folder, "form": self.form, "message_size": "35MiB"}
+
+    def role_settings(self, role):
+        return ROLE_CONFIG.format(role=role, socket=self.mta.sockets[role], mta_gid=self.mta.gid, uid=ROLE_UIDS[role],
+                                  audit=self.path("audit-" + role),
+                                  more=f"senders = ( {self.senders} );" if role == "local" else "")
 
     @property
     def registry(self):
@@ -195,7 +222,7 @@ class Gateway(World):
             raise RuntimeError(f"cannot register the domain {domain}")
         self.must("address", "add", account.address, "--unit", "UMUM")
         self.must("login", "add", account.login, "--address", account.address)
-        self.must("cert", "import", account.issued.cert, "--kind", "jabatan")
+        self.must("cert", "import", account.issued.cert, "--kind", account.kind)
         self.must("bind", "add", account.cert, "--purpose", "seal", "--address", account.address)
 
     def segelctl(self, *args, json=False):
@@ -213,19 +240,20 @@ class Gateway(World):
 
     def start(self):
         self.start_keyd()
-        self.start_milter()
+        for role in self.roles:
+            self.start_milter(role)
         return super().start()
 
     def start_keyd(self):
         self.keyd.start(lambda: deadline.unix_socket_answers(self.keyd_socket))
 
-    def start_milter(self):
-        self.milter.start(lambda: deadline.unix_socket_answers(self.mta.milter_socket))
+    def start_milter(self, role="submission"):
+        self.milters[role].start(lambda: deadline.unix_socket_answers(self.mta.sockets[role]))
 
     def stop(self):
         """Ends everything; a daemon that did not end well, or that a sanitizer complained about, is a failure."""
         super().stop()
-        troubles = [trouble for daemon in (self.milter, self.keyd) for trouble in ended_badly(daemon)]
+        troubles = [trouble for daemon in (*self.milters.values(), self.keyd) for trouble in ended_badly(daemon)]
         if troubles:
             raise RuntimeError("\n".join(troubles))
 
@@ -233,8 +261,9 @@ class Gateway(World):
         """After a test that stopped something on purpose."""
         if not self.keyd.running():
             self.start_keyd()
-        if not self.milter.running():
-            self.start_milter()
+        for role, milter in self.milters.items():
+            if not milter.running():
+                self.start_milter(role)
         if not self.mta.daemon.running():
             World.start(self)
 
@@ -244,17 +273,22 @@ class Gateway(World):
     def session_of(self, account):
         return self.session(account.login, account.password)
 
-    def filter_log(self):
-        return self.milter.text()
+    def filter_log(self, role="submission"):
+        return self.milters[role].text()
 
-    def wait_filter_log(self, pattern, seconds=10):
-        return deadline.until(f"/{pattern}/ in the filter's log", lambda: re.search(pattern, self.filter_log()), seconds)
+    def wait_filter_log(self, pattern, seconds=10, role="submission"):
+        return deadline.until(f"/{pattern}/ in the filter's log", lambda: re.search(pattern, self.filter_log(role)), seconds)
 
     def as_user(self, uid, groups, *command, stdin=None):
         """Runs a command as some other user of the machine."""
         return subprocess.run(["setpriv", f"--reuid={uid}", f"--regid={uid}",
                                f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups", "--", *command],
                               stdin=stdin or subprocess.DEVNULL, capture_output=True, timeout=60, cwd="/")
+
+
+def role_folder(role):
+    """Of its socket."""
+    return "milter" if role == "submission" else "milter-" + role
 
 
 PROGRAMS = ("segel-milter", "segel-keyd", "segelctl", "tests/pki/mkpki")
@@ -270,7 +304,7 @@ def make_copy_reachable(gateway):
     """The daemons' user ids may not be able to enter the checkout (/root): they run copies from the world."""
     copies = gateway.path("bin")
     os.makedirs(copies, exist_ok=True)
-    for daemon in (gateway.keyd, gateway.milter):
+    for daemon in (gateway.keyd, *gateway.milters.values()):
         target = os.path.join(copies, daemon.name)
         shutil.copy(os.path.join(gateway.build, daemon.name), target)
         os.chmod(target, 0o755)

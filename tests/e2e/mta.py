@@ -3,6 +3,8 @@
     submission   STARTTLS and SASL, with the filter under test; lenient, so that the filter must be strict
     documented   the submission service exactly as contrib/postfix/master.cf has it
     inbound      plain, without a filter
+    server       for other servers, exactly as contrib/postfix/inbound.cf has it (a world without role inbound: no filter)
+    (no port)    the sendmail command, as contrib/postfix/local.cf has it where the world has role local
     hop1, hop2   two further servers in a row; hop1 does not offer 8BITMIME, so that
                  Postfix re-codes on the way to it whatever is not 7-bit
 
@@ -23,7 +25,9 @@ from place import MAIL_UID
 
 PRIVATE_ROOT = os.path.join(os.environ.get("SEGEL_POSTFIX_DIR", "/var/cache/segel-demo/postfix"), "root")
 SNIPPETS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../contrib/postfix")
-DOCUMENTED_SOCKET = "unix:segel/milter.sock"
+DOCUMENTED_SOCKETS = {
+    "submission": "unix:segel/milter.sock", "inbound": "unix:segel-inbound/milter.sock", "local": "unix:segel-local/milter.sock",
+}
 HOST = "mail.kota.example"
 
 QUEUE_FOLDERS = {
@@ -103,6 +107,9 @@ MASTER_CF = """\
   -o mynetworks=192.0.2.255/32
 127.0.0.1:{inbound} inet n - n - - smtpd
   -o syslog_name=postfix/inbound
+127.0.0.1:{server} inet n - n - - smtpd
+  -o syslog_name=postfix/server
+{server_options}
 127.0.0.1:{hop1} inet n - n - - smtpd
   -o syslog_name=postfix/hop1
   -o myhostname=hop1.example
@@ -112,6 +119,7 @@ MASTER_CF = """\
   -o syslog_name=postfix/hop2
   -o myhostname=hop2.example
   -o content_filter=virtual:
+pickup     unix n - n 1 1 pickup
 cleanup    unix n - n - 0 cleanup
 qmgr       unix n - n 300 1 qmgr
 tlsmgr     unix - - n 1000? 1 tlsmgr
@@ -140,14 +148,27 @@ def snippet(name):
         return [line.rstrip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def documented_options(milter_socket):
-    """The -o lines of the documented service, with a world's own socket (or none) in place of the documented one."""
-    service, *options = snippet("master.cf")
-    milters = [option for option in options if option.endswith("=" + DOCUMENTED_SOCKET)]
-    if not service.startswith("submission inet ") or len(milters) != 1:
-        raise RuntimeError(f"contrib/postfix/master.cf: wanted one service, submission, with {DOCUMENTED_SOCKET}")
-    return "\n".join(option.replace(DOCUMENTED_SOCKET, f"unix:{milter_socket}" if milter_socket else "")
-                     for option in options)
+def documented_options(name, service, role, sockets):
+    """The -o lines of contrib/postfix/NAME's one service, with a world's own socket (or none) in place of the documented one."""
+    first, *options = snippet(name)
+    documented = DOCUMENTED_SOCKETS[role]
+    if not first.startswith(service + " ") or sum(option.endswith("=" + documented) for option in options) != 1:
+        raise RuntimeError(f"contrib/postfix/{name}: wanted one service, {service}, with {documented}")
+    return "\n".join(option.replace(documented, own_socket(role, sockets)) for option in options)
+
+
+def own_socket(role, sockets):
+    return f"unix:{sockets[role]}" if role in sockets else ""
+
+
+def local_lines(sockets, etc):
+    """contrib/postfix/local.cf with a world's own socket and folder; nothing where it has no role local."""
+    if "local" not in sockets:
+        return ""
+    text = "\n".join(snippet("local.cf"))
+    if text.count(DOCUMENTED_SOCKETS["local"]) != 1 or text.count("/etc/postfix/") != 1:
+        raise RuntimeError(f"contrib/postfix/local.cf: wanted {DOCUMENTED_SOCKETS['local']} and one file in /etc/postfix")
+    return text.replace(DOCUMENTED_SOCKETS["local"], own_socket("local", sockets)).replace("/etc/postfix", etc)
 
 
 class Programs:
@@ -168,12 +189,12 @@ class Programs:
 class Mta:
     """write, start, stop; what it logged and what it still has in its queue."""
 
-    def __init__(self, folder, ports, domains, far_domain, milter_socket=None):
+    def __init__(self, folder, ports, domains, far_domain, sockets=None):
         self.folder = folder
         self.ports = ports
         self.domains = domains
         self.far_domain = far_domain
-        self.milter_socket = milter_socket
+        self.sockets = sockets or {}  # of the filters, by role
         self.etc = os.path.join(folder, "etc")
         self.queue_folder = os.path.join(folder, "queue")
         self.data = os.path.join(folder, "data")
@@ -185,6 +206,10 @@ class Mta:
         self.owner, self.setgid = owner_and_group()
         self.daemon = Daemon("Postfix", [self.programs.daemon + "/master", "-c", self.etc, "-d"],
                              os.path.join(folder, "master.log"), self.programs.env)
+
+    @property
+    def milter_socket(self):
+        return self.sockets.get("submission")
 
     @property
     def gid(self):
@@ -221,11 +246,12 @@ class Mta:
     def write_config(self):
         programs = self.programs
         self.write_file("main.cf", MAIN_CF.format(
-            queue=self.queue_folder, data=self.data, filter_lines="\n".join(snippet("main.cf")),
+            queue=self.queue_folder, data=self.data, filter_lines="\n".join([*snippet("main.cf"), local_lines(self.sockets, self.etc)]),
             command=programs.command, daemon=programs.daemon, lib=programs.lib, etc=self.etc, owner=self.owner, setgid=self.setgid, log=self.log, folder=self.folder,
             host=HOST, domains=" ".join(self.domains), mail=self.mail, mail_uid=MAIL_UID, tls=self.tls, sasl=self.sasl))
-        self.write_file("master.cf", MASTER_CF.format(documented_options=documented_options(self.milter_socket),
-                                                      **self.ports))
+        self.write_file("master.cf", MASTER_CF.format(
+            documented_options=documented_options("master.cf", "submission", "submission", self.sockets),
+            server_options=documented_options("inbound.cf", "smtp", "inbound", self.sockets), **self.ports))
         self.write_file("transport", f"{self.far_domain} smtp:[127.0.0.1]:{self.ports['hop1']}\n")
         self.write_file("dynamicmaps.cf", "")
         with open(self.sasl + "/smtpd.conf", "w", encoding="ascii") as conf:
@@ -235,6 +261,17 @@ class Mta:
     def write_file(self, name, text):
         with open(os.path.join(self.etc, name), "w", encoding="utf-8") as out:
             out.write(text)
+
+    def own_etc(self):
+        """The set-group-ID commands of Postfix believe /etc/postfix only: in this mount namespace it is the world's."""
+        os.makedirs("/etc/postfix", exist_ok=True)
+        subprocess.run(["mount", "--bind", self.etc, "/etc/postfix"], check=True, stdin=subprocess.DEVNULL)
+
+    def sendmail(self, uid, message, *options):
+        """The sendmail command, run by some user of the machine."""
+        return subprocess.run(["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--",
+                               self.programs.command + "/sendmail", *options], input=message, capture_output=True,
+                              timeout=60, env=self.programs.env, cwd="/")
 
     def add_user(self, login, password):
         """A login is user@realm, as PLAIN carries it."""

@@ -24,23 +24,33 @@ UNSHARE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--
 KEYD_UID = 64001
 MILTER_UID = 64002
 OTHER_UID = 64003
+INBOUND_UID = 64004
+LOCAL_UID = 64005
 MAIL_UID = 64010
 
 # Names that must exist in the passwd and group files the world sees.
 PASSWD_LINES = {
     "postfix": "postfix:x:64020:64020::/nonexistent:/usr/sbin/nologin",
+    "smmta": "smmta:x:64022:64022::/nonexistent:/usr/sbin/nologin",
+    "smmsp": "smmsp:x:64023:64023::/nonexistent:/usr/sbin/nologin",
     "segel-keyd": f"segel-keyd:x:{KEYD_UID}:{KEYD_UID}::/nonexistent:/usr/sbin/nologin",
     "segel-milter": f"segel-milter:x:{MILTER_UID}:{MILTER_UID}::/nonexistent:/usr/sbin/nologin",
     "segel-other": f"segel-other:x:{OTHER_UID}:{OTHER_UID}::/nonexistent:/usr/sbin/nologin",
     "segel-mail": f"segel-mail:x:{MAIL_UID}:{MAIL_UID}::/nonexistent:/usr/sbin/nologin",
+    "segel-inbound": f"segel-inbound:x:{INBOUND_UID}:{INBOUND_UID}::/nonexistent:/usr/sbin/nologin",
+    "segel-local": f"segel-local:x:{LOCAL_UID}:{LOCAL_UID}::/nonexistent:/usr/sbin/nologin",
 }
 GROUP_LINES = {
     "postfix": "postfix:x:64020:",
     "postdrop": "postdrop:x:64021:",
+    "smmta": "smmta:x:64022:",
+    "smmsp": "smmsp:x:64023:",
     "segel-keyd": f"segel-keyd:x:{KEYD_UID}:",
     "segel-milter": f"segel-milter:x:{MILTER_UID}:",
     "segel-other": f"segel-other:x:{OTHER_UID}:",
     "segel-mail": f"segel-mail:x:{MAIL_UID}:",
+    "segel-inbound": f"segel-inbound:x:{INBOUND_UID}:",
+    "segel-local": f"segel-local:x:{LOCAL_UID}:",
 }
 
 

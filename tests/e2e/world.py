@@ -19,17 +19,17 @@ OWN_DOMAIN = "kota.example"
 OTHER_DOMAIN = "penerima.example"
 FAR_DOMAIN = "jauh.example"  # two more servers lie between us and its mailboxes
 
-PORTS = {"submission": 2587, "documented": 2588, "inbound": 2525, "hop1": 2601, "hop2": 2602}
+PORTS = {"submission": 2587, "documented": 2588, "inbound": 2525, "server": 2526, "hop1": 2601, "hop2": 2602}
 
 
 class World:
     """The mail server of a world. segel.py adds the gateway."""
 
-    def __init__(self, place, milter_socket=None):
+    def __init__(self, place, sockets=None):
         self.place = place
         self.folder = place.folder
         self.mta = Mta(os.path.join(place.folder, "postfix"), ports_for(place),
-                       [OWN_DOMAIN, OTHER_DOMAIN, FAR_DOMAIN], FAR_DOMAIN, milter_socket)
+                       [OWN_DOMAIN, OTHER_DOMAIN, FAR_DOMAIN], FAR_DOMAIN, sockets)
         self.mta.write()
 
     def path(self, *names):
@@ -45,8 +45,8 @@ class World:
     def add_user(self, login, password):
         self.mta.add_user(login, password)
 
-    def session(self, login=None, password=None, tls=True, port="submission"):
-        return client.Session(self.mta.ports[port], tls, login, password)
+    def session(self, login=None, password=None, tls=True, port="submission", context=None):
+        return client.Session(self.mta.ports[port], tls, login, password, context=context)
 
     def send(self, login, password, message, sender, recipients, tls=True, port="submission"):
         """One message on a connection of its own; the replies from MAIL on (or all up to a refused STARTTLS or AUTH)."""
