@@ -72,6 +72,10 @@ static const struct list {
 	    " FROM binding b JOIN cert c ON c.id=b.cert LEFT JOIN address a ON a.id=b.address LEFT JOIN unit u ON u.id=b.unit"
 	    " LEFT JOIN domain d ON d.id=coalesce(b.domain, a.domain)"
 	    " WHERE b.purpose='client' AND (?2 OR ?1) AND (?3=0 OR c.id=?3) GROUP BY c.id ORDER BY c.id" },
+	[LIST_TLS] = { "nssssstt", { "id", "next_hop", "level", "match", "official", "decision", "from", "ended" },
+	    "SELECT t.id, t.hop, t.level, t.matches,"
+	    " (SELECT d.kind FROM domain d WHERE d.name=t.domain AND " SQL_CURRENT("d") "), t.decision, t.from_at, t.ended_at"
+	    " FROM tls_policy t WHERE " SHOWN("t") },
 	[LIST_ACT] = { "ntssss", { "seq", "at", "officer", "verb", "object", "detail" },
 	    "SELECT t.seq, t.at, t.login, t.verb, t.object, t.detail FROM act t"
 	    " WHERE (?2 OR ?1) AND (?3=0 OR t.seq=?3) ORDER BY t.seq" },

@@ -23,6 +23,7 @@ enum list_what {
 	LIST_CERT_DETAIL,
 	LIST_BINDING,
 	LIST_CLIENT,  /* certificates that are or were bound for purpose client; bound: now, later or ended */
+	LIST_TLS,
 	LIST_ACT,
 	N_LISTS,
 };

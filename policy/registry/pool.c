@@ -52,6 +52,8 @@ static const char *const queries[N_QUERIES] = {
 	[Q_LOGIN] = "SELECT count(*), coalesce(max(a.norm=?3), 0) FROM login l"
 	            " JOIN address a ON a.id=l.address JOIN domain d ON d.id=a.domain"
 	            " WHERE l.login=?2 AND " SQL_CURRENT("l") " AND " SQL_CURRENT("a") " AND " SQL_CURRENT("d"),
+	[Q_TLS] = "SELECT t.level, coalesce(t.matches, ''), coalesce(t.decision, '') FROM tls_policy t"
+	          " WHERE t.hop=?2 AND " SQL_CURRENT("t") " ORDER BY t.id DESC LIMIT 1",
 };
 
 static void

@@ -1,6 +1,6 @@
 /*
  * pool: read-only connections to one registry file, each used by one thread at a time, with
- * their statements kept. For sqlite.c and list.c only.
+ * their statements kept. For sqlite.c, tls.c and list.c only.
  *
  * A connection notices that its file was replaced by another (device and inode are compared at
  * each use) and opens the new one. Connections do not survive fork(); open after it.
@@ -24,6 +24,7 @@ enum query {
 	Q_EACH_SEAL,
 	Q_CERT,
 	Q_LOGIN,
+	Q_TLS,
 	N_QUERIES,
 };
 
@@ -44,5 +45,8 @@ void conn_end(struct registry *registry, struct conn *conn, bool good);
 int conn_query(struct conn *conn, enum query query, sqlite3_stmt **ret, struct err *err) MUST_USE;
 /* 1 a row, 0 no more, -1 could not ask. */
 int conn_step(struct conn *conn, sqlite3_stmt *stmt, struct err *err) MUST_USE;
+
+/* Whose domain this is, named in the form in which it is compared (sqlite.c). */
+int conn_domain(struct conn *conn, const char *name, int64_t at, enum domain_answer *ret, struct err *err) MUST_USE;
 
 #endif

@@ -321,9 +321,39 @@ static const char certificates[] =
     "  OR EXISTS (SELECT 1 FROM domain WHERE id = NEW.domain AND ended_at IS NOT NULL)"
     " BEGIN SELECT RAISE(ABORT, 'the address, unit or domain to bind to has ended'); END;";
 
+/*
+ * What Postfix shall demand of a next hop (tls.h). `domain` is the one that the hop names; it is null in
+ * ".domain" and for an address in brackets. `matches` are words with a blank between, in an alphabet that cannot
+ * end an attribute or begin another one.
+ */
+static const char tls_policies[] =
+    "CREATE TABLE tls_policy ("
+    " id INTEGER PRIMARY KEY,"
+    " hop TEXT NOT NULL CHECK (" FILLED("hop") " AND hop NOT GLOB '*[^]a-z0-9._:[-]*'),"
+    " domain TEXT,"
+    " level TEXT NOT NULL CHECK (level IN ('may', 'dane', 'encrypt', 'dane-only', 'fingerprint', 'verify', 'secure')),"
+    " matches TEXT CHECK (matches IS NULL OR (" FILLED("matches") " AND matches NOT GLOB '*[^a-zA-F0-9._: -]*')),"
+    " decision TEXT CHECK (decision IS NULL OR " FILLED("decision") "),"
+    SPAN ","
+    " CHECK (domain IS NOT NULL OR substr(hop, 1, 1) IN ('.', '[')),"
+    " CHECK (domain IS NULL OR hop IN (domain, '[' || domain || ']')"
+    "  OR substr(hop, 1, length(domain) + 1) = domain || ':' OR substr(hop, 1, length(domain) + 3) = '[' || domain || ']:'),"
+    " CHECK (level <> 'fingerprint' OR matches IS NOT NULL),"
+    " CHECK (matches IS NULL OR level IN ('fingerprint', 'verify', 'secure'))"
+    ") STRICT;"
+    "CREATE INDEX tls_policy_history ON tls_policy(hop);"
+    "CREATE UNIQUE INDEX tls_policy_hop ON tls_policy(hop) WHERE ended_at IS NULL;"
+    LAWS("tls_policy", "hop, domain, level, matches, decision",
+        "t.hop = NEW.hop AND t.ended_at IS NULL", "this next hop has a TLS policy; end it first")
+    "CREATE TRIGGER tls_policy_of_official BEFORE INSERT ON tls_policy"
+    " WHEN NEW.level IN ('may', 'dane') AND EXISTS (SELECT 1 FROM domain d WHERE d.name = NEW.domain AND d.ended_at IS NULL)"
+    " BEGIN SELECT RAISE(ABORT, 'the domain is official: mail for it never goes in clear, and may or dane would let it');"
+    " END;";
+
 /* One step a version: all of its texts in one transaction. */
 static const char *const steps[SCHEMA_VERSION][4] = {
 	{ people, addresses, certificates, NULL },
+	{ tls_policies, NULL },
 };
 
 static int

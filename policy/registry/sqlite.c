@@ -485,8 +485,8 @@ domain_form(const char *address, char ret[LIMIT_ADDRESS_BYTES + 1])
 	return true;
 }
 
-static int
-ask_domain(const struct question *q, const char *name, enum domain_answer *ret)
+int
+conn_domain(struct conn *conn, const char *name, int64_t at, enum domain_answer *ret, struct err *err)
 {
 	static const struct {
 		const char *kind;
@@ -495,8 +495,8 @@ ask_domain(const struct question *q, const char *name, enum domain_answer *ret)
 	sqlite3_stmt *stmt;
 	int row;
 
-	if (conn_query(q->conn, Q_DOMAIN, &stmt, NULL) == -1 || db_bindf(stmt, "it", q->at, name) == -1
-	    || (row = conn_step(q->conn, stmt, NULL)) == -1)
+	if (conn_query(conn, Q_DOMAIN, &stmt, err) == -1 || db_bindf(stmt, "it", at, name) == -1
+	    || (row = conn_step(conn, stmt, err)) == -1)
 		return -1;
 	if (row == 0 || standing_of(stmt, 3) != STANDING_CURRENT) {
 		*ret = DOMAIN_NONE;
@@ -520,7 +520,7 @@ registry_domain_of(struct registry *registry, const char *address, time_t at)
 		return DOMAIN_NONE;
 	if (conn_begin(registry, &q.conn, NULL) == -1)
 		return DOMAIN_UNAVAILABLE;
-	good = ask_domain(&q, name, &answer) == 0;
+	good = conn_domain(q.conn, name, q.at, &answer, NULL) == 0;
 	conn_end(registry, q.conn, good);
 	return good ? answer : DOMAIN_UNAVAILABLE;
 }

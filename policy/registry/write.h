@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "policy/registry/registry.h"
+#include "policy/registry/tls.h"
 #include "smime/err.h"
 #include "smime/facts.h"
 
@@ -110,6 +111,21 @@ struct new_binding {
 };
 enum write_outcome write_binding_add(struct registry_writer *, const struct new_binding *, int64_t *id, struct err *) MUST_USE;
 enum write_outcome write_binding_end(struct registry_writer *, const char *id, const char *reason, struct err *) MUST_USE;
+
+/*
+ * What Postfix shall demand of a next hop (tls.h); a policy that it has ends in the same act. `matches` as
+ * in struct tls_policy, any case and order. WRITE_REFUSED: no next hop, a match that is none, and whatever
+ * would let mail for an official domain go in clear.
+ */
+struct new_tls {
+	const char *hop;
+	enum hop_level level;
+	const char *const *matches;
+	size_t n_matches;
+	const char *decision; /* NULL = none named */
+};
+enum write_outcome write_tls_set(struct registry_writer *, const struct new_tls *, int64_t *id, struct err *) MUST_USE;
+enum write_outcome write_tls_end(struct registry_writer *, const char *hop, const char *reason, struct err *) MUST_USE;
 
 /* The revocation codes in their order; NULL after the last. `compromise` may be NULL. */
 const char *revocation_code(size_t i, bool *compromise);

@@ -417,7 +417,8 @@ test_schema_of_others(void **state)
 	static const struct {
 		const char *sql, *part;
 	} rows[] = {
-		{ "PRAGMA user_version=2", "newer Segel" },
+		{ "PRAGMA user_version=3", "newer Segel" },
+		{ "PRAGMA user_version=1", "--migrate" },
 		{ "PRAGMA user_version=0", "--migrate" },
 		{ "PRAGMA application_id=1", "no Segel registry" },
 	};
@@ -434,14 +435,14 @@ test_schema_of_others(void **state)
 		if (!strstr(err.text, rows[i].part))
 			fail_msg("%s: %s", rows[i].sql, err.text);
 		assert_int_equal(registry_write_open(w->file, "ani", NOW, &writer, &err), WRITE_UNAVAILABLE);
-		spoil(w->file, "PRAGMA user_version=1; PRAGMA application_id=1397049164");
+		spoil(w->file, "PRAGMA user_version=2; PRAGMA application_id=1397049164");
 	}
 	fill(w);
 	open_reader(w);
 	expect(w->reader, REGISTRY_FOUND, NULL);
+	spoil(w->file, "PRAGMA user_version=3");
+	expect(w->reader, REGISTRY_UNAVAILABLE, "schema 3");
 	spoil(w->file, "PRAGMA user_version=2");
-	expect(w->reader, REGISTRY_UNAVAILABLE, "schema 2");
-	spoil(w->file, "PRAGMA user_version=1");
 	expect(w->reader, REGISTRY_FOUND, NULL);
 }
 
@@ -600,10 +601,15 @@ count_rows(void *ctx, const struct list_cell *cells, size_t n)
 static void
 test_lists(void **state)
 {
+	struct new_binding client = { .cert = "1", .purpose = PURPOSE_CLIENT, .domain = "lain.example" };
 	struct world *w = *state;
 	struct err err = { 0 };
 
 	fill(w);
+	world_begin(w);
+	must(write_binding_add(w->writer, &client, NULL, &err));
+	must(write_tls_set(w->writer, &(struct new_tls){ .hop = "lain.example", .level = HOP_LEVEL_SECURE }, NULL, &err));
+	world_commit(w);
 	open_reader(w);
 	for (int what = LIST_UNKNOWN + 1; what < N_LISTS; what++) {
 		struct list_filter filter = { .at = NOW, .all = true, .id = what == LIST_CERT_DETAIL };
