@@ -63,17 +63,18 @@ is_official(enum domain_answer answer)
 }
 
 static enum class
-class_of_inbound(const struct registry_facts *registry, const struct message_facts *message)
+class_of_inbound(const struct envelope_facts *envelope, const struct registry_facts *registry, const struct message_facts *message)
 {
-	/* Whoever blurs From must not thereby escape what official mail has to keep. */
+	/* Whoever blurs From or the envelope must not thereby escape what official mail has to keep. */
 	const bool blurred = message && message->from.state != MAILBOX_ONE && message->from.state != MAILBOX_NONE;
 
-	return blurred || is_official(registry->envelope_domain) || is_official(registry->from_domain) ? CLASS_INBOUND_OFFICIAL
+	return envelope->sender_too_long || blurred || is_official(registry->envelope_domain) || is_official(registry->from_domain) ? CLASS_INBOUND_OFFICIAL
 												 : CLASS_INBOUND_OTHER;
 }
 
 enum class
-class_of(enum role role, const struct registry_facts *registry, const struct message_facts *message)
+class_of(enum role role, const struct envelope_facts *envelope, const struct registry_facts *registry,
+    const struct message_facts *message)
 {
 	switch (role) {
 	case ROLE_UNKNOWN:
@@ -81,7 +82,7 @@ class_of(enum role role, const struct registry_facts *registry, const struct mes
 	case ROLE_SUBMISSION:
 		return CLASS_SUBMISSION;
 	case ROLE_INBOUND:
-		return class_of_inbound(registry, message);
+		return class_of_inbound(envelope, registry, message);
 	case ROLE_LOCAL:
 		return CLASS_LOCAL;
 	}

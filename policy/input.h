@@ -73,10 +73,11 @@ struct policy_input {
 
 /*
  * The class of a message. Inbound mail is official where envelope or From names an official domain, and
- * where that could not be found out: the registry was not there, or From cannot be read in one way.
- * `message` NULL: at MAIL, nothing is known of it yet.
+ * where that could not be found out: the registry was not there, From cannot be read in one way, or the
+ * envelope sender is longer than an address can be. `message` NULL: at MAIL, nothing is known of it yet.
  */
-enum class class_of(enum role role, const struct registry_facts *registry, const struct message_facts *message);
+enum class class_of(enum role role, const struct envelope_facts *envelope, const struct registry_facts *registry,
+    const struct message_facts *message);
 
 /*
  * The setting that lets mail without SMTP with this envelope sender be sealed under this From; NULL = none.

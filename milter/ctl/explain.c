@@ -220,7 +220,8 @@ look(struct ctl *ctl, struct question *question, struct slice message, struct er
 	assume(ctl, question, address);
 	if (gather(&from, message, &question->gathered, err) == -1)
 		return -1;
-	question->class = class_of(question->role->role, &question->gathered.registry, &question->gathered.message);
+	question->class = class_of(question->role->role, &question->envelope, &question->gathered.registry,
+	    &question->gathered.message);
 	return 0;
 }
 

@@ -125,7 +125,7 @@ check(struct passage *passage, enum stage stage)
 
 	passage->stage = stage;
 	name_login(passage);
-	passage->class = class_of(passage->filter->role->role, &passage->gathered.registry, message);
+	passage->class = class_of(passage->filter->role->role, &passage->message->envelope, &passage->gathered.registry, message);
 	input = input_of(passage, stage);
 	check_all(&input, stage, &passage->findings);
 	if (passage->trouble.kind != ERR_NONE)

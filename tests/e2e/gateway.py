@@ -105,6 +105,7 @@ class Gateway(World):
         self.form = form
         self.roles = roles
         self.senders = senders
+        self.more = {}  # further settings of a role, as text
         super().__init__(place, {role: os.path.join(place.folder, role_folder(role), "milter.sock") for role in roles})
         self.config = self.path("segel.conf")
         self.authority = Authority(os.path.join(self.build, "tests/pki/mkpki"), self.path("pki"))
@@ -196,7 +197,7 @@ class Gateway(World):
     def role_settings(self, role):
         return ROLE_CONFIG.format(role=role, socket=self.mta.sockets[role], mta_gid=self.mta.gid, uid=ROLE_UIDS[role],
                                   audit=self.path("audit-" + role),
-                                  more=f"senders = ( {self.senders} );" if role == "local" else "")
+                                  more=self.more.get(role, "") + (f" senders = ( {self.senders} );" if role == "local" else ""))
 
     @property
     def registry(self):

@@ -30,6 +30,8 @@ TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 def make_world(place):
     world = Gateway(place, [BUDI], roles=("submission", "inbound")).make()
+    world.more["inbound"] = f'metrics = "{world.path("milter-inbound", "metrics.sock")}";'
+    world.write_config()
     for domain, kind in ((PARTNER, "partner"), (SHARED, "shared"), (ENDED, "partner"), (IDN, "partner")):
         world.must("domain", "add", domain, "--kind", kind)
     world.must("domain", "end", ENDED, "--reason", "digabung")
@@ -92,6 +94,8 @@ def _(world):
     with world.session(tls=False, port="server") as session:
         answer = session.note("MAIL", session.smtp.docmd(f"MAIL FROM:<@relay.example:dinas@{PARTNER}>"))
         check(answer.says("530", "5.7.10"), answer)
+        answer = session.note("MAIL", session.smtp.docmd(f"MAIL FROM:<{'x' * 400}@{PARTNER}>"))
+        check(answer.says("530", "5.7.10") or answer.says("501"), answer)
 
 
 @suite.test("an official From is refused at the end, 550 5.7.10, where envelope and connection say nothing")
@@ -354,6 +358,17 @@ def _(world):
     equal((good.returncode, good.stdout), (0, f"{world.config}: good\n".encode()), good.stderr)
     bad = world.as_user(64004, [world.mta.gid], program, "-r", "egress", "-n", "-c", world.config)
     check(bad.returncode == 2 and b"wanted -r submission, -r inbound or -r local" in bad.stderr, bad.stderr)
+
+
+@suite.test("segelctl stats inbound: what was refused and taken, by class")
+def _(world):
+    rows = world.segelctl("stats", "inbound", json=True).data
+    counted = {(row["labels"].get("class"), row["labels"].get("action")): row["value"] for row in rows
+               if row["name"] == "segel_messages_total"}
+    check(counted[("inbound-official", "reject")] > 0 and counted[("inbound-official", "accept")] > 0, counted)
+    equal(counted[("submission", "accept")], 0, "another class")
+    for role, code in (("submission", 4), ("egress", 2)):
+        equal(world.segelctl("stats", role).code, code, role)
 
 
 @suite.test("records of all roles are verified together")

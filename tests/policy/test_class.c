@@ -77,6 +77,7 @@ classes(void **state)
 		{ DOMAIN_NONE, DOMAIN_NONE, MAILBOX_AMBIGUOUS, CLASS_INBOUND_OFFICIAL },
 		{ DOMAIN_NONE, DOMAIN_NONE, MAILBOX_UNKNOWN, CLASS_INBOUND_OFFICIAL },
 	};
+	struct envelope_facts envelope = { .sender = "" };
 	struct registry_facts registry = { 0 };
 
 	(void)state;
@@ -85,16 +86,19 @@ classes(void **state)
 
 		registry.envelope_domain = rows[i].envelope;
 		registry.from_domain = rows[i].from;
-		if (class_of(ROLE_INBOUND, &registry, &message) != rows[i].want)
-			fail_msg("row %zu: %s", i, class_name(class_of(ROLE_INBOUND, &registry, &message)));
-		assert_int_equal(class_of(ROLE_SUBMISSION, &registry, &message), CLASS_SUBMISSION);
-		assert_int_equal(class_of(ROLE_LOCAL, &registry, &message), CLASS_LOCAL);
-		assert_int_equal(class_of(ROLE_UNKNOWN, &registry, &message), CLASS_UNKNOWN);
+		if (class_of(ROLE_INBOUND, &envelope, &registry, &message) != rows[i].want)
+			fail_msg("row %zu: %s", i, class_name(class_of(ROLE_INBOUND, &envelope, &registry, &message)));
+		assert_int_equal(class_of(ROLE_SUBMISSION, &envelope, &registry, &message), CLASS_SUBMISSION);
+		assert_int_equal(class_of(ROLE_LOCAL, &envelope, &registry, &message), CLASS_LOCAL);
+		assert_int_equal(class_of(ROLE_UNKNOWN, &envelope, &registry, &message), CLASS_UNKNOWN);
 	}
 	registry.envelope_domain = registry.from_domain = DOMAIN_NONE;
-	assert_int_equal(class_of(ROLE_INBOUND, &registry, NULL), CLASS_INBOUND_OTHER);
+	assert_int_equal(class_of(ROLE_INBOUND, &envelope, &registry, NULL), CLASS_INBOUND_OTHER);
+	envelope.sender_too_long = true;
+	assert_int_equal(class_of(ROLE_INBOUND, &envelope, &registry, NULL), CLASS_INBOUND_OFFICIAL);
+	envelope.sender_too_long = false;
 	registry.envelope_domain = DOMAIN_PARTNER;
-	assert_int_equal(class_of(ROLE_INBOUND, &registry, NULL), CLASS_INBOUND_OFFICIAL);
+	assert_int_equal(class_of(ROLE_INBOUND, &envelope, &registry, NULL), CLASS_INBOUND_OFFICIAL);
 }
 
 /* --- what counts as TLS --- */
