@@ -464,6 +464,16 @@ check_local_senders(const struct config *config, struct buf *problems)
 	}
 }
 
+/* It is one word of a request. */
+static void
+check_tlspol(const struct config *config, struct buf *problems)
+{
+	const char *map = config->tlspol.map;
+
+	if (map && (!*map || map[strspn(map, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] || strlen(map) > 64))
+		buf_printf(problems, "%s: tlspol.map: '%s': wanted a name of letters, digits, dots and dashes\n", config->file, map);
+}
+
 /* What the type of a setting does not say, and what only shows when settings are read together. */
 static void
 check_across(struct config *config, struct buf *problems)
@@ -479,6 +489,7 @@ check_across(struct config *config, struct buf *problems)
 	check_metrics(config, "local", &config->local.role, problems);
 	check_tls_rules(config, problems);
 	check_local_senders(config, problems);
+	check_tlspol(config, problems);
 }
 
 static void

@@ -95,6 +95,15 @@ struct config {
 		struct row_list keys; /* struct keyd_key_setting */
 	} keyd;
 	struct {
+		char *socket;
+		char *socket_group;
+		char *user;
+		char *map;
+		long timeout; /* ms a request or an answer may take */
+		long idle;    /* ms between two requests */
+		long max_connections;
+	} tlspol;
+	struct {
 		long form; /* enum seal_form of smime/seal.h */
 		char *chain_dir;
 	} seal;

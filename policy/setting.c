@@ -122,6 +122,23 @@ const struct setting settings[] = {
 	{ .name = "keyd.keys", .type = SETTING_ROWS, AT(keyd.keys), .fallback = "", .row = key_row,
 	  .row_size = sizeof(struct keyd_key_setting), .help = "the sealing keys" },
 
+	{ .name = "tlspol.socket", .type = SETTING_TEXT, AT(tlspol.socket),
+	  .fallback = "/var/spool/postfix/segel-tlspol/tlspol.sock",
+	  .help = "UNIX socket that Postfix asks for smtp_tls_policy_maps. Whoever answers there says what is encrypted, so\n"
+		  "its folder must be closed to others, and belong to this program (mode 2750)" },
+	{ .name = "tlspol.socket_group", .type = SETTING_TEXT, AT(tlspol.socket_group), .fallback = "postfix",
+	  .help = "Postfix's group, by name or number" },
+	{ .name = "tlspol.user", .type = SETTING_TEXT, AT(tlspol.user), .fallback = "segel-tlspol",
+	  .help = "the user segel-tlspol runs as, by name or number, when started by root; it reads the registry" },
+	{ .name = "tlspol.map", .type = SETTING_TEXT, AT(tlspol.map), .fallback = "tls",
+	  .help = "the map's name, behind the last colon of socketmap:unix:segel-tlspol/tlspol.sock:tls" },
+	{ .name = "tlspol.timeout", .type = SETTING_DURATION, AT(tlspol.timeout), .fallback = "5s",
+	  .least = 100, .most = 60000, .help = "how long one request or answer may take on its way" },
+	{ .name = "tlspol.idle", .type = SETTING_DURATION, AT(tlspol.idle), .fallback = "5m",
+	  .least = 1000, .most = DAY, .help = "how long a connection may be silent between two requests" },
+	{ .name = "tlspol.max_connections", .type = SETTING_NUMBER, AT(tlspol.max_connections), .fallback = "512",
+	  .least = 1, .most = 4096, .help = "most connections at a time; each of Postfix's smtp processes has one" },
+
 	{ .name = "seal.form", .type = SETTING_CHOICE, AT(seal.form), .fallback = "clear", .choices = seal_forms, .least = 1,
 	  .help = "clear (multipart/signed, readable everywhere) or opaque (application/pkcs7-mime)" },
 	{ .name = "seal.chain_dir", .type = SETTING_TEXT, AT(seal.chain_dir), .fallback = "/etc/segel/chain",
