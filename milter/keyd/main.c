@@ -12,10 +12,11 @@
 #include "milter/daemon.h"
 #include "milter/keyd/agent.h"
 #include "milter/keyd/memory.h"
-#include "milter/keyd/sandbox.h"
 #include "milter/keyd/server.h"
+#include "milter/listen.h"
 #include "milter/log.h"
 #include "milter/priv.h"
+#include "milter/sandbox.h"
 #include "policy/config.h"
 #include "smime/version.h"
 
@@ -210,7 +211,7 @@ open_socket(struct daemon *daemon, const struct keyd_settings *settings, int *re
 		return err_wrap(err, "keyd.user");
 	if (priv_group(settings->socket_group, &group, err) == -1)
 		return err_wrap(err, "keyd.socket_group");
-	if (server_listen(settings->socket, uid, group, ret, err) == -1)
+	if (listen_unix(settings->socket, "segel-keyd", uid, group, ret, err) == -1)
 		return err_wrap(err, "keyd.socket");
 	daemon->socket = xstrdup(settings->socket);
 	daemon->inode = lstat(daemon->socket, &st) == 0 ? st.st_ino : 0;

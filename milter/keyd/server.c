@@ -8,17 +8,13 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "milter/keyd/channel.h"
-#include "milter/priv.h"
 
 enum {
 	STACK_BYTES = 512 * 1024, /* locked memory counts: 64 default stacks of 8 MiB are too dear */
-	BACKLOG = 128,
 	PAUSE_MS = 100,           /* after accept() failed for want of descriptors */
 };
 
@@ -39,69 +35,6 @@ struct connection {
 	int fd;
 	struct peer peer;
 };
-
-static int
-remove_stale(const char *path, struct err *err)
-{
-	struct stat st;
-
-	if (lstat(path, &st) == -1)
-		return errno == ENOENT ? 0 : err_set(err, ERR_CONFIG, "socket '%s': %s", path, strerror(errno));
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(err, ERR_CONFIG, "'%s' is there and no socket; remove it or set another path", path);
-	switch (priv_socket_alive(path, err)) {
-	case 0:
-		break;
-	case 1:
-		return err_set(err, ERR_CONFIG, "somebody answers on '%s'; is segel-keyd running already?", path);
-	default:
-		return -1;
-	}
-	if (unlink(path) == -1)
-		return err_set(err, ERR_CONFIG, "old socket '%s' cannot be removed: %s", path, strerror(errno));
-	return 0;
-}
-
-static int
-bind_private(int fd, const char *path, struct err *err)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	mode_t before;
-	int result;
-
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	/* Never more open than it will be, not even between bind and chmod. */
-	before = umask(0117);
-	result = bind(fd, (const struct sockaddr *)&address, sizeof(address));
-	umask(before);
-	if (result == -1)
-		return err_set(err, ERR_CONFIG, "socket '%s' cannot be made: %s", path, strerror(errno));
-	return 0;
-}
-
-int
-server_listen(const char *path, uid_t owner, gid_t group, int *ret, struct err *err)
-{
-	AUTO_FD int fd = -1;
-
-	if (priv_socket_folder(path, err) == -1 || remove_stale(path, err) == -1)
-		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd == -1)
-		return err_set(err, ERR_TEMP, "no socket: %s", strerror(errno));
-	if (bind_private(fd, path, err) == -1)
-		return -1;
-	if (lchown(path, owner, group) == -1) {
-		err_set(err, ERR_CONFIG, "socket '%s' cannot be given to uid %lu, group %lu: %s; set keyd.socket_group to a "
-		    "group of the agent's user", path, (unsigned long)owner, (unsigned long)group, strerror(errno));
-		unlink(path);
-		return -1;
-	}
-	if (listen(fd, BACKLOG) == -1)
-		return err_set(err, ERR_TEMP, "socket '%s': %s", path, strerror(errno));
-	*ret = TAKE_FD(fd);
-	return 0;
-}
 
 static bool
 send_answer(const struct connection *connection, const struct buf *answer)

@@ -1,5 +1,5 @@
 /*
- * server: the agent's UNIX socket: listening, one thread a connection, a cap on their number,
+ * server: the agent's UNIX socket (listen.h): one thread a connection, a cap on their number,
  * timeouts for idle and for slow peers. Who connects is told by the kernel (SO_PEERCRED).
  */
 #ifndef KEYD_SERVER_H
@@ -12,12 +12,6 @@ struct server_options {
 	int idle_ms;  /* a signer's connection may be silent this long */
 	int frame_ms; /* one request or answer may take this long; and a stranger may be silent */
 };
-
-/*
- * Binds, mode 0660, this owner and group. A socket that nobody answers on is removed; one that
- * somebody answers on, or a file that is no socket, is ERR_CONFIG. Checks the folder (priv.h).
- */
-int server_listen(const char *path, uid_t owner, gid_t group, int *ret, struct err *err) MUST_USE;
 
 struct server;
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "milter/keyd/server.h"
+#include "milter/listen.h"
 #include "policy/registry/write.h"
 #include "smime/cert.h"
 
@@ -194,7 +195,7 @@ start_keyd(struct scene *scene)
 	must(store_load(&settings, &store, &err) == 0, "keys", &err);
 	must(audit_open(dir, "keyd", &scene->keyd->audit, &err) == 0, "audit", &err);
 	scene->keyd->agent = agent_new(scene->keyd->audit, &store);
-	must(server_listen(socket, getuid(), getgid(), &listen_fd, &err) == 0, "listen", &err);
+	must(listen_unix(socket, "segel-keyd", getuid(), getgid(), &listen_fd, &err) == 0, "listen", &err);
 	must(server_start(&listen_fd, scene->keyd->agent, &options, &scene->keyd->server, &err) == 0, "server", &err);
 	for (size_t i = 0; i < scene->n_offices; i++)
 		free((char *)(uintptr_t)keys[i].file);

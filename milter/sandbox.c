@@ -1,4 +1,4 @@
-#include "milter/keyd/sandbox.h"
+#include "milter/sandbox.h"
 
 #include <errno.h>
 #include <linux/audit.h>
