@@ -125,12 +125,13 @@ sed -e 's|@SBINDIR@|$(PREFIX)/sbin|g' -e 's|/usr/share/doc/segel|$(PREFIX)/share
 endef
 
 install: all
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/,sbin bin share/doc/segel/postfix share/man/man5 share/man/man7 share/man/man8 \
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,sbin bin share/doc/segel/postfix share/doc/segel/sendmail share/man/man5 share/man/man7 share/man/man8 \
 		lib/systemd/system lib/sysusers.d lib/tmpfiles.d)
 	install -m 0755 $(OUT)/segel-milter $(OUT)/segel-keyd $(DESTDIR)$(PREFIX)/sbin
 	install -m 0755 $(OUT)/segelctl $(DESTDIR)$(PREFIX)/bin
 	install -m 0644 README.md LICENSE contrib/segel.conf.sample $(DESTDIR)$(PREFIX)/share/doc/segel
 	install -m 0644 contrib/postfix/main.cf contrib/postfix/master.cf $(DESTDIR)$(PREFIX)/share/doc/segel/postfix
+	install -m 0644 contrib/sendmail/segel.m4 contrib/sendmail/README $(DESTDIR)$(PREFIX)/share/doc/segel/sendmail
 	install -m 0644 contrib/sysusers.d/segel.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install -m 0644 contrib/tmpfiles.d/segel.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	$(foreach p,$(wildcard contrib/man/*.[578]),$(call INSTALL_TEXT,$(p),share/man/man$(subst .,,$(suffix $(p)))/$(notdir $(p))))

@@ -4,10 +4,12 @@
 # Nothing is asked of apt, and no network is needed, where everything is there. No service is
 # started by an installation made here. Where another mail server is installed (or with
 # SEGEL_POSTFIX=private) Postfix is not installed but unpacked into $private_postfix, from where
-# tests/e2e/mta.py runs it; the system's own mail server stays as it is.
+# tests/e2e/mta.py runs it; the system's own mail server stays as it is. Sendmail, which the tests
+# need as well, is only ever unpacked (into $private_sendmail), by unpack_sendmail.
 
 contrib=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 private_postfix=${SEGEL_POSTFIX_DIR:-/var/cache/segel-demo/postfix}
+private_sendmail=${SEGEL_SENDMAIL_DIR:-/var/cache/segel-demo/sendmail}
 policy_guard=/usr/sbin/policy-rc.d
 
 say() {
@@ -140,6 +142,28 @@ unpack_private_postfix() {
 	# shellcheck disable=SC2046 # package names hold no blanks
 	with_services_held install_missing $(private_postfix_needs "$private_postfix"/deb/postfix_*.deb) || return
 	touch "$private_postfix/unpacked"
+}
+
+# The programs lose their set-group-id bit: with it the loader would not look for libraries in a folder of ours.
+unpack_sendmail() {
+	local package
+	[ -e "$private_sendmail/unpacked" ] && return
+	must_be_root_to_install sendmail-bin || return
+	say "  fetching Sendmail into $private_sendmail (the mail server of this machine stays as it is) ..."
+	refresh_apt_lists || return
+	rm -rf "$private_sendmail"
+	mkdir -p "$private_sendmail/deb" || return
+	# shellcheck disable=SC2046 # package names hold no blanks
+	(cd "$private_sendmail/deb" && apt_quietly -o APT::Sandbox::User=root download $(packages_of unpacked)) || {
+		say "cannot fetch these Debian packages: $(packages_of unpacked | tr '\n' ' ')(apt's failure is above);"
+		say "give this machine access to its Debian mirror, then start again"
+		return 1
+	}
+	for package in "$private_sendmail"/deb/*.deb; do
+		dpkg-deb -x "$package" "$private_sendmail/root" || return
+	done
+	find "$private_sendmail/root" -type f -perm /6000 -exec chmod ug-s {} + || return
+	touch "$private_sendmail/unpacked"
 }
 
 install_packages() {

@@ -123,6 +123,8 @@ wanted_files() {
 		./usr/share/doc/segel/postfix/main.cf
 		./usr/share/doc/segel/postfix/master.cf
 		./usr/share/doc/segel/segel.conf.sample
+		./usr/share/doc/segel/sendmail/README
+		./usr/share/doc/segel/sendmail/segel.m4
 		./usr/share/man/man5/segel.conf.5
 		./usr/share/man/man7/segel-events.7
 		./usr/share/man/man8/segel-keyd.8
