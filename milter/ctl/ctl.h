@@ -32,7 +32,7 @@ enum ctl_exit {
 	CTL_UNAVAILABLE = 4, /* could not be found out or done now */
 };
 
-enum { CTL_MAX_POSITIONAL = 3, CTL_MAX_ARGS = 64 };
+enum { CTL_MAX_POSITIONAL = 3, CTL_MAX_ARGS = 64, CTL_MAX_WORDS = 256 };
 
 struct ctl_option {
 	const char *name; /* without the dashes */
@@ -55,7 +55,7 @@ struct ctl;
 struct ctl_command {
 	const char *verb;       /* "" where the noun is the whole command: `segelctl init` */
 	enum ctl_mode mode;
-	const char *positional[CTL_MAX_POSITIONAL + 1]; /* "FILE"; "[NAME]" may be left out */
+	const char *positional[CTL_MAX_POSITIONAL + 1]; /* "FILE"; "[NAME]" may be left out; "FILE...", last: one or more */
 	const struct ctl_option *options;               /* ends in an empty row; NULL = none */
 	const char *help;       /* one line */
 	enum ctl_exit (*run)(struct ctl *ctl);          /* NULL ends the table */
@@ -84,7 +84,7 @@ struct ctl {
 	/* The frame's own. */
 	const struct ctl_noun *noun;
 	const struct ctl_command *command;
-	const char *args[CTL_MAX_POSITIONAL];
+	const char *args[CTL_MAX_WORDS];
 	size_t n_args;
 	struct ctl_given given[CTL_MAX_ARGS];
 	size_t n_given;

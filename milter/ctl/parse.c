@@ -216,10 +216,29 @@ take_noun(struct ctl *ctl, const struct ctl_noun *nouns, const char *name)
 	    nearest.word ? nearest.word : "");
 }
 
+/* The last positional takes all that follow. */
+static bool
+is_many(const struct ctl_command *command)
+{
+	const char *last = NULL;
+
+	for (size_t i = 0; i < CTL_MAX_POSITIONAL && command->positional[i]; i++)
+		last = command->positional[i];
+	return last && strlen(last) > 3 && strcmp(last + strlen(last) - 3, "...") == 0;
+}
+
+static bool
+has_room(const struct ctl *ctl)
+{
+	if (is_many(ctl->command))
+		return ctl->n_args < CTL_MAX_WORDS;
+	return ctl->n_args < CTL_MAX_POSITIONAL && ctl->command->positional[ctl->n_args];
+}
+
 static enum ctl_exit
 take_positional(struct ctl *ctl, const char *word)
 {
-	if (ctl->n_args == CTL_MAX_POSITIONAL || !ctl->command->positional[ctl->n_args])
+	if (!has_room(ctl))
 		return ctl_fail(ctl, CTL_USAGE, "'%s' is one word too many; see segelctl %s %s --help", word, ctl->noun->name,
 		    ctl->command->verb);
 	ctl->args[ctl->n_args++] = word;

@@ -8,6 +8,10 @@
 
 #include "milter/ctl/ctl.h"
 
+/* tls_report.c: what was used, from the mail server's log. */
+extern const struct ctl_option tls_report_options[];
+enum ctl_exit tls_report(struct ctl *ctl);
+
 /* tls_map.c: Postfix's table of client certificates, from the registry. */
 extern const struct ctl_option tls_map_options[];
 enum ctl_exit tls_map(struct ctl *ctl);
