@@ -120,6 +120,8 @@ wanted_files() {
 		./usr/sbin/segel-milter
 		./usr/share/doc/segel/LICENSE
 		./usr/share/doc/segel/README.md
+		./usr/share/doc/segel/postfix/inbound.cf
+		./usr/share/doc/segel/postfix/local.cf
 		./usr/share/doc/segel/postfix/main.cf
 		./usr/share/doc/segel/postfix/master.cf
 		./usr/share/doc/segel/segel.conf.sample
@@ -290,6 +292,8 @@ check "the key agent's records" folder_is /var/lib/segel/audit-keyd 750 segel-ke
 check "the registry" folder_is /var/lib/segel/registry 2750 root segel-submission
 check "README shows contrib/postfix/main.cf" readme_shows contrib/postfix/main.cf
 check "README shows contrib/postfix/master.cf" readme_shows contrib/postfix/master.cf
+check "README shows contrib/postfix/inbound.cf" readme_shows contrib/postfix/inbound.cf
+check "README shows contrib/postfix/local.cf" readme_shows contrib/postfix/local.cf
 
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -7,6 +7,7 @@ the server answered, what lies in the mailbox, what a judge's exit code says. Th
 
 import os
 import re
+import ssl
 import subprocess
 import sys
 import textwrap
@@ -23,6 +24,8 @@ SITI = f"siti@{OTHER_DOMAIN}"
 BUDI = Account("budi", "Kepala Bagian Umum (Head of General Affairs)", key="rsa2048")
 DEWI = Account("dewi", "Bendahara (Treasurer)")
 LAMA = Account("lama", "Sekretaris (Secretary)", start="-2y", end="+7s")
+PARTNER = "dinas@provinsi.example"
+STRANGER = "warga@luar.example"
 CABUT = Account("cabut", "Kepala Gudang (Storekeeper)")
 
 SHOWN_FIELDS = ("From", "Sender", "To", "Subject", "Date", "Content-Type")
@@ -91,6 +94,7 @@ class Demo:
         self.held()
         self.expired()
         self.revoked()
+        self.arriving()
         if self.own_message:
             self.message_of_yours()
 
@@ -104,13 +108,13 @@ class Demo:
         [message] = self.world.wait_delivered(SITI, token.encode())
         return message
 
-    def refused(self, outcome, token, code, enhanced, reason):
+    def refused(self, outcome, token, code, enhanced, reason, role="submission"):
         """Compares a refusal, and that nothing reached the mailbox."""
         self.world.wait_idle()
         self.story.compare(f"refused with {code} {enhanced}, reason {reason}",
                            not outcome.accepted and outcome.last.says(str(code), enhanced, reason))
         self.story.compare("nothing reached the recipient's mailbox", not self.world.mailbox(SITI, token.encode()))
-        logged = re.findall(rf".*reason=\S*{reason}.*", self.world.filter_log())
+        logged = re.findall(rf".*reason=\S*{reason}.*", self.world.filter_log(role))
         self.story.compare(f"the gateway's log holds the reason {reason}", bool(logged))
 
     def judged(self, message, account):
@@ -192,6 +196,27 @@ class Demo:
         self.story.say("And nobody can take that back:")
         answer = self.segelctl("cert", "unhold", CABUT.cert, "--reason", "a mistake", must=False)
         self.story.compare("segelctl refuses to release a revoked certificate (exit code 3)", answer.code == 3)
+
+    def arriving(self):
+        self.story.step("Official mail from elsewhere comes encrypted, or not at all", f"""Another region's mail server
+            delivers a letter from {PARTNER}, which the registry knows as a partner, to port 25. First without STARTTLS,
+            then over TLS 1.2, then over TLS 1.3. A letter from anybody else may come as it likes.""")
+        self.world.must("domain", "add", PARTNER.partition("@")[2], "--kind", "partner")
+        self.refused(self.deliver(PARTNER, "letter-7a", "no TLS", tls=False), "letter-7a", 530, "5.7.10", "TLS_MISSING",
+                     role="inbound")
+        for token, name, version in (("letter-7b", "TLS 1.2", ssl.TLSVersion.TLSv1_2), ("letter-7c", "TLS 1.3", ssl.TLSVersion.TLSv1_3)):
+            outcome = self.deliver(PARTNER, token, name, context=client.any_server(version))
+            self.story.compare(f"{name} is taken, and the letter arrives", outcome.accepted and bool(self.arrived(token)))
+        outcome = self.deliver(STRANGER, "letter-7d", "no TLS", tls=False)
+        self.story.compare("a citizen's letter arrives without TLS", outcome.accepted and bool(self.arrived("letter-7d")))
+
+    def deliver(self, sender, token, name, tls=True, context=None):
+        """From another server, to the port that takes such mail."""
+        with self.world.session(tls=tls, port="server", context=context) as session:
+            outcome = session.send(sender, [SITI], mail.plain(sender, SITI, token))
+            session.quit()
+        self.story.quote(f"{sender}, {name}; server: {outcome.last}")
+        return outcome
 
     def segelctl(self, *args, must=True):
         self.story.command("segelctl " + " ".join(short(word) for word in args))
@@ -297,10 +322,10 @@ def introduce(story):
 def set_up(where, story, own):
     accounts = [BUDI, DEWI, LAMA, CABUT] + ([own.account] if own else [])
     story.say("Making a demo certification authority, accounts, certificates, registry ...", 0)
-    world = Gateway(where, accounts)
+    world = Gateway(where, accounts, roles=("submission", "inbound"))
     try:
         world.make()
-        story.say("Starting the key agent, the filter and Postfix ...", 0)
+        story.say("Starting the key agent, the filters and Postfix ...", 0)
         return world.start()
     except BaseException:
         world.stop()
@@ -309,7 +334,7 @@ def set_up(where, story, own):
 
 def run_story(where):
     own = OwnMessage(sys.argv[1]) if sys.argv[1:] else None
-    story = Story(7 if own else 6)
+    story = Story(8 if own else 7)
     introduce(story)
     world = set_up(where, story, own)
     try:
