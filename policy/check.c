@@ -313,7 +313,8 @@ wants_seal(const struct policy_input *input)
 	if (!is_plain(input))
 		return false;
 	if (input->class == CLASS_LOCAL)
-		return local_sender(input->config, input->envelope->sender, input->message->from.address) != NULL;
+		return input->transport->without_smtp
+		    && local_sender(input->config, input->envelope->sender, input->message->from.address) != NULL;
 	return input->class == CLASS_SUBMISSION;
 }
 
@@ -328,6 +329,9 @@ check_local(const struct policy_input *input, struct findings *findings)
 		return;
 	if (registry->from_domain == DOMAIN_UNAVAILABLE)
 		finding_add(findings, REASON_REG_UNAVAILABLE, "from=%s", from);
+	else if (!input->transport->without_smtp)
+		finding_add(findings, REASON_SEAL_UNAVAILABLE, "from=%s came by SMTP, client=%s", from,
+		    input->transport->client);
 	else if (!wants_seal(input))
 		finding_add(findings, REASON_SEAL_UNAVAILABLE, "from=%s envelope=%s not in local.senders", from,
 		    input->envelope->sender);

@@ -40,6 +40,7 @@ struct transport_facts {
 	char auth_type[32];
 	char login[LIMIT_TOKEN_BYTES + 1];
 	char client[128]; /* address of the client, for the record */
+	bool without_smtp; /* no SMTP client brought it to this mail server (role local) */
 };
 
 struct envelope_facts {

@@ -47,6 +47,7 @@ assume(struct ctl *ctl, struct question *question, const char *from)
 	    smtp ? "TLS_AES_256_GCM_SHA384" : "");
 	copy(question->envelope.sender, sizeof(question->envelope.sender), ctl_option(ctl, "sender"), from);
 	question->transport.tls = strcmp(question->transport.tls_version, "none") != 0;
+	question->transport.without_smtp = !smtp;
 	question->envelope.n_recipients = 1;
 	copy(question->transport.client, sizeof(question->transport.client), ctl_option(ctl, "client"), "assumed");
 }

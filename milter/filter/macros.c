@@ -13,7 +13,7 @@ static const struct {
 	int stage;
 	const char *macros;
 } requests[] = {
-	{ SMFIM_CONNECT, "j {daemon_name} {client_addr}" },
+	{ SMFIM_CONNECT, "j {daemon_name} {client_addr} {client_port}" },
 	{ SMFIM_HELO, TLS_MACROS },
 	{ SMFIM_ENVFROM, "i " TLS_MACROS " {auth_type} {auth_authen} {mail_addr}" },
 	{ SMFIM_ENVRCPT, "i {rcpt_addr} " TLS_MACROS },
@@ -85,6 +85,8 @@ macros_transport(SMFICTX *ctx, struct transport_facts *ret)
 	/* A login that does not fit would be cut into another's name: it counts as none. */
 	if (strlen(symbol(ctx, "{auth_authen}")) < sizeof(ret->login))
 		snprintf(ret->login, sizeof(ret->login), "%s", symbol(ctx, "{auth_authen}"));
+	/* For mail without SMTP Postfix makes up a client, at 127.0.0.1 and port 0; every real one has a port. */
+	ret->without_smtp = strcmp(symbol(ctx, "{client_port}"), "0") == 0;
 	ret->tls = *ret->tls_version != '\0';
 }
 

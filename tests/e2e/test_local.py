@@ -15,7 +15,7 @@ from gateway import Account, Gateway
 from mta import HOST
 from place import MAIL_UID, OTHER_UID
 from suite import check, equal
-from world import OTHER_DOMAIN, OWN_DOMAIN, letter
+from world import OTHER_DOMAIN, OWN_DOMAIN, letter, parsed
 
 APP = Account("aplikasi", "Sistem Informasi Surat", kind="sistem")
 HELD = Account("lama", "Sistem Lama", kind="sistem")
@@ -70,8 +70,7 @@ class LocalWorld(Gateway):
 
     def poke(self):
         """What waits in the queue is tried now; maildrop is looked at every second in this world."""
-        subprocess.run([self.mta.programs.command + "/postqueue", "-c", self.mta.etc, "-f"], check=True,
-                       env=self.mta.programs.env, stdin=subprocess.DEVNULL, capture_output=True)
+        command(self, "postqueue", "-f")
 
     def passes_unsealed(self, token, *reasons, login=""):
         message = self.arrived(token)
@@ -146,7 +145,7 @@ def _(world):
 
 @suite.test("a login called like a listed address cannot use its own name, which would be that address")
 def _(world):
-    postconf(world, f"myorigin={OWN_DOMAIN}")
+    postconf(world, "-e", f"myorigin={OWN_DOMAIN}")
     try:
         for envelope in (None, "segel-other", NAMESAKE):
             token, done = world.command(OTHER_UID, NAMESAKE, envelope)
@@ -154,15 +153,18 @@ def _(world):
         token = world.sent(MAIL_UID, NAMESAKE, None)  # its own name is nobody's
         world.passes_unsealed(token, "SEAL_UNAVAILABLE")
     finally:
-        postconf(world, f"myorigin={HOST}")
+        postconf(world, "-e", f"myorigin={HOST}")
 
 
-def postconf(world, line):
-    subprocess.run([world.mta.programs.command + "/postconf", "-c", world.mta.etc, "-e", line], check=True,
+def command(world, name, *words):
+    subprocess.run([os.path.join(world.mta.programs.command, name), "-c", world.mta.etc, *words], check=True,
                    env=world.mta.programs.env, stdin=subprocess.DEVNULL, capture_output=True)
-    subprocess.run([world.mta.programs.command + "/postfix", "-c", world.mta.etc, "reload"], check=True,
-                   env=world.mta.programs.env, stdin=subprocess.DEVNULL, capture_output=True)
-    time.sleep(1)  # a cleanup process that is at work would go on with the old line
+
+
+def postconf(world, *words):
+    command(world, "postconf", *words)
+    command(world, "postfix", "reload")
+    time.sleep(1)  # a process that is at work would go on with the old lines
 
 
 @suite.test("mail that is not official passes as it is: cron's, root's, a stranger's")
@@ -176,6 +178,51 @@ def _(world):
 def _(world):
     token = world.sent(WEB_UID, f"root@{HOST}", None, extra="X-Segel-Verdict: baik\r\n")
     check(b"X-Segel-Verdict" not in world.arrived(token), "still there")
+
+
+@suite.test("this role's socket at an SMTP service, by mistake: a stranger's claim of a listed address is not sealed")
+def _(world):
+    service = f"127.0.0.1:{world.mta.ports['inbound']}/inet/smtpd_milters"
+    postconf(world, "-P", f"{service}=unix:{world.mta.sockets['local']}")
+    try:
+        token = f"lokal{time.monotonic_ns()}"
+        with world.session(tls=False, port="inbound") as session:
+            check(session.send(APP.address, [INBOX], letter(APP.address, INBOX, body="Isi.\r\n", token=token)).accepted, session.replies[-1])
+        world.passes_unsealed(token, "SEAL_UNAVAILABLE", login="local:www-data")
+        check("came by SMTP" in world.record_of(token)["evidence"], world.record_of(token).values)
+    finally:
+        postconf(world, "-P", f"{service}=")
+
+
+@suite.test("requeued mail (postsuper -r) is not sealed afterwards, and sealed mail not twice")
+def _(world):
+    postconf(world, "-e", "defer_transports=virtual")
+    token = f"lokal{time.monotonic_ns()}"
+    try:
+        with world.session(tls=False, port="inbound") as session:
+            check(session.send(APP.address, [INBOX], letter(APP.address, INBOX, body="Isi.\r\n", token=token)).accepted, session.replies[-1])
+        sealed = world.sent(WEB_UID, APP.address, APP.address)
+        deadline.until("two messages to be deferred", lambda: [entry["queue_name"] for entry in world.queue()].count("deferred") == 2)
+        command(world, "postsuper", "-r", "ALL")
+        deadline.until("both to be requeued", lambda: world.maillog().count(" orig_id=") == 2)
+    finally:
+        postconf(world, "-e", "defer_transports=")
+    world.poke()
+    check(b"pkcs7" not in world.arrived(token), "sealed although it came by SMTP")
+    equal(parsed(world.sealed_by_app(sealed)).get_payload(0).get_content_type(), "text/plain", "what is inside the seal")
+
+
+@suite.test("sendmail -bs, SMTP without a network: the same rules")
+def _(world):
+    token = f"lokal{time.monotonic_ns()}"
+    lines = (f"EHLO x\nMAIL FROM:<{APP.address}>\nRCPT TO:<{INBOX}>\nDATA\n".encode()
+             + letter(APP.address, INBOX, token=token).replace(b"\r\n", b"\n") + b".\nQUIT\n")
+    world.mta.sendmail(OTHER_UID, lines, "-bs")
+    world.wait_idle()
+    time.sleep(1.5)  # longer than pickup's turn
+    equal(world.mailbox(INBOX, f"X-Token: {token}".encode()), [], "delivered for another login")
+    world.mta.sendmail(WEB_UID, lines, "-bs")
+    world.sealed_by_app(token)
 
 
 # --- what is refused ---

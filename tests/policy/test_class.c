@@ -215,6 +215,7 @@ spotless(void)
 {
 	return (struct scene){
 		.config = { .limits = { .message_size = 1000, .recipients = 10 }, .local.senders = { senders, N_ELEMENTS(senders) } },
+		.transport = { .without_smtp = true },
 		.envelope = { .sender = "aplikasi@kota.go.id", .n_recipients = 1 },
 		.message = {
 			.from = { .state = MAILBOX_ONE, .address = "aplikasi@kota.go.id" }, .sender = { .state = MAILBOX_NONE },
@@ -237,6 +238,7 @@ CHANGE(other_case_of_domain, SET(s->envelope.sender, "aplikasi@KOTA.go.id"))
 CHANGE(not_official, s->registry.from_domain = DOMAIN_NONE; SET(s->message.from.address, "root@mail.example");
     s->registry.seal.answer = REGISTRY_NONE)
 CHANGE(signed_by_author, s->message.outer = LAYER_SIGNED; SET(s->envelope.sender, "lain@kota.go.id"))
+CHANGE(by_smtp, s->transport.without_smtp = false)
 CHANGE(other_envelope, SET(s->envelope.sender, "cron@kota.go.id"))
 CHANGE(other_from, SET(s->message.from.address, "cron@kota.go.id"))
 CHANGE(null_envelope, SET(s->envelope.sender, ""))
@@ -267,6 +269,7 @@ local_rows(void **state)
 		ROW(other_case_of_domain, UNKNOWN, ACCEPT, true),
 		ROW(not_official, UNKNOWN, ACCEPT, false),
 		ROW(signed_by_author, UNKNOWN, ACCEPT, false),
+		ROW(by_smtp, SEAL_UNAVAILABLE, ACCEPT, false),
 		ROW(other_envelope, SEAL_UNAVAILABLE, ACCEPT, false),
 		ROW(other_from, SEAL_UNAVAILABLE, ACCEPT, false),
 		ROW(null_envelope, SEAL_UNAVAILABLE, ACCEPT, false),
