@@ -119,7 +119,7 @@ lint:
 
 # A text that names places: with those of this installation.
 define INSTALL_TEXT
-sed -e 's|@SBINDIR@|$(PREFIX)/sbin|g' -e 's|/usr/share/doc/segel|$(PREFIX)/share/doc/segel|g' $(1) >$(DESTDIR)$(PREFIX)/$(2)
+sed -e 's|@SBINDIR@|$(PREFIX)/sbin|g' -e 's|@BINDIR@|$(PREFIX)/bin|g' -e 's|/usr/share/doc/segel|$(PREFIX)/share/doc/segel|g' $(1) >$(DESTDIR)$(PREFIX)/$(2)
 	chmod 0644 $(DESTDIR)$(PREFIX)/$(2)
 	
 endef

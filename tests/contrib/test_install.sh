@@ -112,6 +112,8 @@ install_it() {
 wanted_files() {
 	cat <<-'END'
 		./usr/bin/segelctl
+		./usr/lib/systemd/system/segel-client-map.service
+		./usr/lib/systemd/system/segel-client-map.timer
 		./usr/lib/systemd/system/segel-keyd.service
 		./usr/lib/systemd/system/segel-milter@.service
 		./usr/lib/sysusers.d/segel.conf
@@ -167,6 +169,8 @@ prepare_units() {
 		sed "s|/usr/sbin/segel-|$ROOT/usr/sbin/segel-|g" "$ROOT/usr/lib/systemd/system/$unit.service" \
 			>"$DIR/units/${unit/@/@submission}.service"
 	done
+	sed "s|/usr/bin/segelctl|$ROOT&|" "$ROOT/usr/lib/systemd/system/segel-client-map.service" >"$DIR/units/segel-client-map.service"
+	cp "$ROOT/usr/lib/systemd/system/segel-client-map.timer" "$DIR/units"
 }
 
 exposure_is_low() {
@@ -278,6 +282,10 @@ for unit in segel-keyd segel-milter@submission; do
 	check "$unit: exposure at most 2.0" exposure_is_low "$DIR/units/$unit.service"
 	check "$unit: without its walls the exposure is too high" weaker "$DIR/units/$unit.service"
 done
+check "segel-client-map.timer: clean" unit_is_clean "$DIR/units/segel-client-map.timer"
+check "segel-client-map: clean" unit_is_clean "$DIR/units/segel-client-map.service"
+check "segel-client-map: exposure at most 2.0" exposure_is_low "$DIR/units/segel-client-map.service"
+check "segel-client-map: without its walls the exposure is too high" weaker "$DIR/units/segel-client-map.service"
 check "stopping may take longer than drain" stop_time_exceeds_drain
 check "users and folders are made" make_root
 for user in segel-submission segel-keyd; do
@@ -289,6 +297,7 @@ check "the key agent's socket folder" folder_is /run/segel/keyd 2750 segel-keyd 
 check "keys" folder_is /etc/segel/keys 700 segel-keyd segel-keyd
 check "the filter's records" folder_is /var/lib/segel/audit-submission 750 segel-submission segel-submission
 check "the key agent's records" folder_is /var/lib/segel/audit-keyd 750 segel-keyd segel-keyd
+check "the table of client certificates" folder_is /var/lib/segel/client-map 755 root root
 check "the registry" folder_is /var/lib/segel/registry 2750 root segel-submission
 check "README shows contrib/postfix/main.cf" readme_shows contrib/postfix/main.cf
 check "README shows contrib/postfix/master.cf" readme_shows contrib/postfix/master.cf
