@@ -186,12 +186,17 @@ static const struct phrase event_phrases[] = {
 
 /* In this order, each on a line of its own where the record has it. */
 static const struct phrase label_phrases[] = {
+	{ "class", "class" },
 	{ "login", "login" },
 	{ "auth", "login by" },
 	{ "from", "From" },
 	{ "envelope", "envelope" },
 	{ "client", "client" },
 	{ "tls", "TLS" },
+	{ "cipher", "cipher" },
+	{ "ccert", "client cert" },
+	{ "ccert-subject", "  its name" },
+	{ "ccert-issuer", "  issued by" },
 	{ "msgid", "Message-ID" },
 	{ "rcpts", "recipients" },
 	{ "size", "bytes" },

@@ -40,7 +40,9 @@ end(struct session *session, size_t login, bool apply, struct answer *answer)
 	unsigned char signer[32];
 
 	scene_eom(session, answer);
+	fuzz_must(!answer->plan || scene->filter.role->seals, "a role that does not seal changes nothing");
 	if (answer->plan && answer->plan->sealed) {
+		fuzz_must(scene->filter.role->role == ROLE_SUBMISSION, "nobody is listed for mail without SMTP");
 		fuzz_must(scene_signer(answer->plan, signer), "what is sealed is signed");
 		fuzz_must(login < OFFICES && memcmp(signer, certs[login], 32) == 0, "by the login's own certificate");
 	}
@@ -72,11 +74,13 @@ field(struct session *session, struct feed *feed, struct answer *answer)
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
+	static const enum role roles[] = { ROLE_SUBMISSION, ROLE_INBOUND, ROLE_LOCAL, ROLE_SUBMISSION };
 	struct feed feed = { bytes, len };
 	struct session *session = session_new(&scene->filter, 1, "192.0.2.1", true);
 	struct answer answer = { .kind = ANSWER_DEFER };
 	size_t login = OFFICES;
 
+	scene->filter.role = role_of(roles[len ? bytes[len - 1] % N_ELEMENTS(roles) : 0]);
 	while (feed.len > 0) {
 		unsigned what = feed_byte(&feed) % 8;
 
