@@ -114,7 +114,24 @@ print_map(const struct map *map)
 	print_also(map);
 }
 
-/* "@domain" or "user@domain", holding no listed address. */
+/* A domain below that of a listed address: masquerade_domains would turn one into the other. */
+static bool
+is_below(const char *domain, const char *listed)
+{
+	size_t len = strlen(domain), tail = strlen(listed);
+
+	return len > tail && domain[len - tail - 1] == '.' && strcasecmp(domain + len - tail, listed) == 0;
+}
+
+static bool
+gives_away(const char *pattern, const char *listed)
+{
+	const char *domain = strrchr(pattern, '@'), *listed_domain = strrchr(listed, '@');
+
+	return strcasecmp(domain == pattern ? listed_domain : listed, pattern) == 0 || is_below(domain + 1, listed_domain + 1);
+}
+
+/* "@domain" or "user@domain", holding no listed address, nor one that could become it. */
 static const char *
 fault_of(const struct map *map, const char *pattern)
 {
@@ -124,8 +141,8 @@ fault_of(const struct map *map, const char *pattern)
 		return "wanted @domain or user@domain";
 	for (size_t i = 0; i < map->n; i++)
 		for (size_t j = 0; j < map->rows[i].from.n; j++)
-			if (strcasecmp(at == pattern ? strrchr(map->rows[i].from.at[j], '@') : map->rows[i].from.at[j], pattern) == 0)
-				return "it holds an address of local.senders, which is its user's alone";
+			if (gives_away(pattern, map->rows[i].from.at[j]))
+				return "it holds an address of local.senders, which is its user's alone, or lies below its domain";
 	return NULL;
 }
 

@@ -314,9 +314,10 @@ def _(world):
 
 @suite.test("segelctl local sender-map: refuses patterns that would give listed addresses away; nothing listed, no map")
 def _(world):
-    for pattern in ("*", f"@{OWN_DOMAIN}", f"@{OWN_DOMAIN.upper()}", APP.address, "aplikasi", f"@{OTHER_DOMAIN} *", "@"):
+    for pattern in ("*", f"@{OWN_DOMAIN}", f"@{OWN_DOMAIN.upper()}", APP.address, "aplikasi", f"@{OTHER_DOMAIN} *", "@",
+                    f"@mail.{OWN_DOMAIN}", f"x@a.b.{OWN_DOMAIN}"):
         equal(world.segelctl("local", "sender-map", "--also", pattern).code, 2, pattern)
-    equal(world.segelctl("local", "sender-map", "--also", f"x@{OWN_DOMAIN}", f"@{OTHER_DOMAIN}").code, 0, "others")
+    equal(world.segelctl("local", "sender-map", "--also", f"x@{OWN_DOMAIN}", f"@{OTHER_DOMAIN}", f"@x{OWN_DOMAIN}").code, 0, "others")
     empty = world.path("leer.conf")
     with open(empty, "w", encoding="ascii") as out:
         out.write("language = \"en\";\n")
