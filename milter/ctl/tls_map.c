@@ -164,7 +164,7 @@ each(void *ctx, const struct list_cell *cells, size_t n)
 static const char ccert_head[] =
     "# Client certificates, by the registry's bindings for purpose client. Made by `segelctl tls client-map`;\n"
     "# make it again after every change in the registry, and often (segel-client-map.timer does): a hold and\n"
-    "# an expiry count only from then on. After that: postmap, or with texthash `postfix reload`.\n"
+    "# an expiry count only from then on. How its database is made: segelctl(8); with texthash: `postfix reload`.\n"
     "#\n"
     "# main.cf, or -o lines of the service that these clients use:\n"
     "#     smtpd_tls_ask_ccert = yes\n"
@@ -175,7 +175,7 @@ static const char ccert_head[] =
 static const char relay_head[] =
     "# Clients that may relay, by the registry's bindings for purpose client. Made by `segelctl tls client-map\n"
     "# --format relay`; make it again after every change in the registry, and often (segel-client-map.timer):\n"
-    "# a hold and an expiry count only from then on. After that: postmap, or with texthash `postfix reload`.\n"
+    "# a hold and an expiry count only from then on. How its database is made: segelctl(8); with texthash: `postfix reload`.\n"
     "# Whatever is listed here may relay, whatever stands behind it: who may not is not listed.\n"
     "#\n"
     "# main.cf, or -o lines of the service that these clients use:\n"
