@@ -112,3 +112,105 @@ cert_time_at(const struct cert_facts *cert, time_t now)
 		return CERT_TIME_PAST;
 	return CERT_TIME_VALID;
 }
+
+const char *
+signature_state_name(enum signature_state state)
+{
+	switch (state) {
+	case SIGNATURE_UNKNOWN:
+		return "unknown";
+	case SIGNATURE_NONE:
+		return "none";
+	case SIGNATURE_GOOD:
+		return "good";
+	case SIGNATURE_BAD:
+		return "bad";
+	case SIGNATURE_MALFORMED:
+		return "malformed";
+	case SIGNATURE_UNSUPPORTED:
+		return "unsupported";
+	}
+	return "unknown";
+}
+
+const char *
+coverage_name(enum coverage coverage)
+{
+	switch (coverage) {
+	case COVERAGE_UNKNOWN:
+		return "unknown";
+	case COVERAGE_NONE:
+		return "none";
+	case COVERAGE_PARTIAL:
+		return "partial";
+	case COVERAGE_WHOLE:
+		return "whole";
+	}
+	return "unknown";
+}
+
+const char *
+chain_state_name(enum chain_state state)
+{
+	switch (state) {
+	case CHAIN_UNKNOWN:
+		return "unknown";
+	case CHAIN_GOOD:
+		return "good";
+	case CHAIN_UNTRUSTED:
+		return "untrusted";
+	case CHAIN_EXPIRED:
+		return "expired";
+	case CHAIN_NOT_YET:
+		return "not-yet";
+	case CHAIN_BAD:
+		return "bad";
+	case CHAIN_LIMIT:
+		return "limit";
+	}
+	return "unknown";
+}
+
+const char *
+revocation_state_name(enum revocation_state state)
+{
+	switch (state) {
+	case REVOCATION_UNKNOWN:
+		return "unknown";
+	case REVOCATION_GOOD:
+		return "good";
+	case REVOCATION_REVOKED:
+		return "revoked";
+	}
+	return "unknown";
+}
+
+const char *
+anchor_name(enum anchor anchor)
+{
+	switch (anchor) {
+	case ANCHOR_NONE:
+		return "none";
+	case ANCHOR_OFFICIAL:
+		return "official";
+	case ANCHOR_PARTNER:
+		return "partner";
+	}
+	return "none";
+}
+
+const char *
+protection_name(enum protection protection)
+{
+	switch (protection) {
+	case PROTECTION_UNKNOWN:
+		return "unknown";
+	case PROTECTION_NONE:
+		return "none";
+	case PROTECTION_MATCH:
+		return "match";
+	case PROTECTION_MISMATCH:
+		return "mismatch";
+	}
+	return "unknown";
+}

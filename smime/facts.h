@@ -112,12 +112,105 @@ struct cert_facts {
 	bool odd_address;         /* an address that is no plain addr-spec: the certificate is unusable */
 };
 
+/* What the CMS object of the outermost entity says about the bytes; not about who signed. */
+enum signature_state {
+	SIGNATURE_UNKNOWN,     /* not found out: our surroundings failed, or nobody looked */
+	SIGNATURE_NONE,        /* the outermost entity is not signed (a signed part inside: coverage) */
+	SIGNATURE_GOOD,        /* made with the key of the certificate that the SignerInfo names, over exactly these bytes */
+	SIGNATURE_BAD,         /* not so: the bytes or the signature were changed, or forged */
+	SIGNATURE_MALFORMED,   /* refused by the gate; `why` names the rule */
+	SIGNATURE_UNSUPPORTED, /* an algorithm or form that is not handled; nothing is known about it */
+};
+
+/* How much of the message the signature is about. */
+enum coverage {
+	COVERAGE_UNKNOWN,
+	COVERAGE_NONE,
+	COVERAGE_PARTIAL, /* a signed part inside a message that is not signed as a whole */
+	COVERAGE_WHOLE,
+};
+
+/* Does a path lead from the signer's certificate to an anchor? */
+enum chain_state {
+	CHAIN_UNKNOWN,      /* not asked (no signature), or our surroundings failed */
+	CHAIN_GOOD,
+	CHAIN_UNTRUSTED,    /* no path to an anchor of ours */
+	CHAIN_EXPIRED,      /* a certificate of the path is past its notAfter */
+	CHAIN_NOT_YET,
+	CHAIN_BAD,          /* a path, but it breaks RFC 5280 6: signature, CA flag, path length, constraints, policy ... */
+	CHAIN_LIMIT,        /* beyond a cap of limits.h */
+};
+
+enum revocation_state {
+	REVOCATION_UNKNOWN, /* no complete CRL and no OCSP answer that is young enough, for some certificate of the path */
+	REVOCATION_GOOD,
+	REVOCATION_REVOKED,
+};
+
+/* Whose anchor the path ends at. */
+enum anchor {
+	ANCHOR_NONE,
+	ANCHOR_OFFICIAL,
+	ANCHOR_PARTNER,
+};
+
+/* RFC 9788: the header fields inside the signature against those outside. */
+enum protection {
+	PROTECTION_UNKNOWN,
+	PROTECTION_NONE,     /* none inside */
+	PROTECTION_MATCH,
+	PROTECTION_MISMATCH, /* `protection_why` names the first field */
+};
+
+enum { FACT_WHY_BYTES = 160 };
+
+struct chain_facts {
+	enum chain_state state;
+	char why[FACT_WHY_BYTES];         /* RFC section or the library's words */
+	enum anchor anchor;
+	size_t length;                    /* certificates, leaf and anchor included */
+	enum revocation_state revocation;
+	char revocation_why[FACT_WHY_BYTES]; /* which certificate, which CRL number or OCSP answer, its age */
+	bool revocation_stale;            /* judged within the grace period */
+	time_t revoked_at;                /* 0 = not known */
+	time_t status_at;                 /* thisUpdate of the oldest statement used; 0 = none */
+};
+
+struct signature_facts {
+	enum signature_state state;
+	char why[FACT_WHY_BYTES];
+	enum coverage coverage;
+	bool weak;                        /* digest, key or certificate signature below what counts (A24) */
+	char weak_why[FACT_WHY_BYTES];
+	bool unfit;                       /* key usage, extended key usage, a CA's certificate */
+	char unfit_why[FACT_WHY_BYTES];
+	bool has_signer;                  /* `signer` was read: exactly one SignerInfo, its certificate in the CMS */
+	struct cert_facts signer;
+	bool has_signing_time;
+	time_t signing_time;              /* the signer's claim; nothing is judged by it but its own plausibility */
+	char signing_time_why[FACT_WHY_BYTES]; /* what is implausible about it; "" = nothing */
+	unsigned char value_sha256[32];   /* of the signature value, for the memory of replays */
+	enum protection protection;
+	char protection_why[FACT_WHY_BYTES];
+	struct chain_facts chain;
+	/* Layers from the outside in, "signed/encrypted/signed"; at most LIMIT_LAYERS. */
+	char layers[64];
+	bool encrypted;                   /* an encrypted layer is or lies below the outermost */
+};
+
 const char *mailbox_state_name(enum mailbox_state state);
 const char *mime_state_name(enum mime_state state);
 const char *layer_name(enum layer layer);
 const char *body_form_name(enum body_form form);
 const char *material_name(enum material material);
 const char *key_kind_name(enum key_kind kind);
+
+const char *signature_state_name(enum signature_state state); /* unknown none good bad malformed unsupported */
+const char *coverage_name(enum coverage coverage);             /* unknown none partial whole */
+const char *chain_state_name(enum chain_state state);          /* unknown good untrusted expired not-yet bad limit */
+const char *revocation_state_name(enum revocation_state state); /* unknown good revoked */
+const char *anchor_name(enum anchor anchor);                   /* none official partner */
+const char *protection_name(enum protection protection);       /* unknown none match mismatch */
 
 enum cert_time cert_time_at(const struct cert_facts *cert, time_t now);
 

@@ -23,6 +23,11 @@ enum {
 	LIMIT_CERT_BYTES = 16 * 1024,           /* one certificate */
 	LIMIT_CERT_ADDRESSES = 20,              /* rfc822Names we look at in one certificate */
 	LIMIT_CHAIN_CERTS = 5,                  /* certificates from the leaf up, without the root */
+	LIMIT_LAYERS = 4,                       /* signed and encrypted entities within each other */
+	LIMIT_CMS_CERTS = 20,                   /* embedded in one SignedData */
+	LIMIT_CMS_DEPTH = 16,                   /* of its BER */
+	LIMIT_CRL_BYTES = 20 * 1024 * 1024,
+	LIMIT_OCSP_BYTES = 64 * 1024,
 	LIMIT_TOKEN_BYTES = 256,                /* one value from outside in a log line or evidence */
 };
 
