@@ -356,6 +356,8 @@ reason_of_unusable(enum unusable unusable)
 		return REASON_CERT_EXPIRED;
 	case UNUSABLE_NOT_YET:
 		return REASON_CERT_NOT_YET;
+	case UNUSABLE_CONFLICT:
+		return REASON_REG_CONFLICT;
 	case UNUSABLE_UNKNOWN:
 		return REASON_INTERNAL;
 	}

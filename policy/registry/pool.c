@@ -49,6 +49,15 @@ static const char *const queries[N_QUERIES] = {
 	/* A hold that has lapsed is no hold any more, and its reason none. */
 	[Q_CERT] = "SELECT sha256, spki, der, kind, iif(state='ditahan' AND hold_until<=?1, 'aktif', state), coalesce(code, ''),"
 	           " iif(state='ditahan' AND hold_until<=?1, '', coalesce(reason, '')) FROM cert WHERE id=?2",
+	/* Columns 1 to 5 as in BINDINGS. */
+	[Q_SIGNER] = "SELECT 1, id, state, hold_until, not_before, not_after, spki, issuer, serial FROM cert WHERE sha256=?1",
+	[Q_TWIN] = "SELECT id FROM cert WHERE issuer=?1 AND serial=?2",
+	[Q_LEAKED] = "SELECT id FROM cert WHERE spki=?1 AND compromised=1 ORDER BY id LIMIT 1",
+	/* How many current bindings it has, then for address, unit and domain enum standing. */
+	[Q_SPEAKS] = "SELECT coalesce(sum(now), 0), coalesce(max(iif(address=?3, 1+now, 0)), 0),"
+	             " coalesce(max(iif(unit=?4, 1+now, 0)), 0), coalesce(max(iif(domain=?5, 1+now, 0)), 0)"
+	             " FROM (SELECT b.address, b.unit, b.domain, " SQL_CURRENT_TERM("b") " AS now FROM binding b"
+	             " WHERE b.cert=?2 AND b.purpose IN ('verify', 'seal') AND b.from_at<=?1)",
 	[Q_LOGIN] = "SELECT count(*), coalesce(max(a.norm=?3), 0) FROM login l"
 	            " JOIN address a ON a.id=l.address JOIN domain d ON d.id=a.domain"
 	            " WHERE l.login=?2 AND " SQL_CURRENT("l") " AND " SQL_CURRENT("a") " AND " SQL_CURRENT("d"),

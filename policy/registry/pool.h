@@ -1,6 +1,6 @@
 /*
  * pool: read-only connections to one registry file, each used by one thread at a time, with
- * their statements kept. For sqlite.c, tls.c and list.c only.
+ * their statements kept. For the questions in this folder only (sqlite.c, signer.c, tls.c, list.c).
  *
  * A connection notices that its file was replaced by another (device and inode are compared at
  * each use) and opens the new one. Connections do not survive fork(); open after it.
@@ -23,6 +23,10 @@ enum query {
 	Q_BY_DOMAIN,
 	Q_EACH_SEAL,
 	Q_CERT,
+	Q_SIGNER,
+	Q_TWIN,
+	Q_LEAKED,
+	Q_SPEAKS,
 	Q_LOGIN,
 	Q_TLS,
 	N_QUERIES,

@@ -24,7 +24,7 @@ static const char *const kinds[] = {
 static const char *const unusables[] = {
 	[UNUSABLE_UNKNOWN] = "unknown", [UNUSABLE_HELD] = "held",       [UNUSABLE_REVOKED] = "revoked",
 	[UNUSABLE_RETIRED] = "retired", [UNUSABLE_ENDED] = "ended",     [UNUSABLE_EXPIRED] = "expired",
-	[UNUSABLE_NOT_YET] = "not-yet",
+	[UNUSABLE_NOT_YET] = "not-yet", [UNUSABLE_CONFLICT] = "conflict",
 };
 
 static const char *

@@ -17,6 +17,7 @@
 #include "smime/base.h"
 #include "smime/buf.h"
 #include "smime/err.h"
+#include "smime/facts.h"
 #include "smime/limits.h"
 
 enum purpose {
@@ -43,6 +44,7 @@ enum unusable {
 	UNUSABLE_ENDED,    /* every binding has ended, or address, unit or domain has */
 	UNUSABLE_EXPIRED,  /* past notAfter */
 	UNUSABLE_NOT_YET,  /* before notBefore */
+	UNUSABLE_CONFLICT, /* the record and the certificate contradict each other (registry_signer only) */
 };
 
 enum cert_state { CERT_STATE_UNKNOWN, CERT_STATE_ACTIVE, CERT_STATE_HELD, CERT_STATE_REVOKED, CERT_STATE_REPLACED };
@@ -108,6 +110,31 @@ enum login_answer registry_login(struct registry *registry, const char *login, c
  */
 int registry_each_seal(struct registry *registry, time_t at, void (*each)(void *ctx, const struct registry_cert *cert),
     void *ctx, struct err *err) MUST_USE;
+
+/*
+ * What the OP says of a certificate that signed a message, and of whom it speaks for. Asked by the SHA-256 of
+ * the certificate; a row whose issuer, serial number or key are others, or another certificate under the same
+ * issuer and serial number, is UNUSABLE_CONFLICT. A certificate whose public key leaked with a registered one
+ * is UNUSABLE_REVOKED, registered or not.
+ */
+struct registry_signer {
+	enum registry_answer answer; /* REGISTRY_NONE: not registered; REGISTRY_FOUND says nothing yet of the address */
+	enum unusable unusable;      /* with REGISTRY_UNUSABLE */
+	/* id 0 where it is not registered; without der. `bound`: the nearest current binding for verify or seal
+	 * that speaks for the address, whatever stands against the certificate; BOUND_UNKNOWN = none does. */
+	struct registry_cert cert;
+	size_t n_bindings;           /* its current bindings for verify or seal, for whomever */
+	bool known;                  /* the address is registered and current */
+	bool fold;                   /* local parts of the address's domain are alike in either case */
+	char why[256];               /* for people */
+};
+
+/*
+ * `from` is the address it signed for; "" where that cannot be told: nothing speaks for it then. As for
+ * registry_lookup, only in a partner's domain does a domain's binding speak for an address that nobody registered here.
+ */
+void registry_signer(struct registry *registry, const struct cert_facts *cert, const char *from, time_t at,
+    struct registry_signer *ret);
 
 /* Whose mail domain is it? Official are own, shared and partner. */
 enum domain_answer {

@@ -2,30 +2,11 @@
 #include "policy/registry/registry.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "policy/registry/db.h"
 #include "policy/registry/pool.h"
-#include "policy/registry/sha256.h"
-
-/* Was something registered, and is it current at the time asked about? */
-enum standing { STANDING_NONE, STANDING_ENDED, STANDING_CURRENT };
-
-/* Where an address stands. */
-struct place {
-	char norm[LIMIT_ADDRESS_BYTES + 1];
-	enum standing domain, address, unit;
-	int64_t domain_id, address_id, unit_id;
-	bool partner; /* another region's domain: its addresses need not be registered here */
-};
-
-struct question {
-	struct conn *conn;
-	const char *address;
-	enum purpose purpose;
-	int64_t at;
-};
+#include "policy/registry/question.h"
 
 /* A certificate under consideration. UNUSABLE_UNKNOWN = nothing stands against it. */
 struct candidate {
@@ -33,116 +14,6 @@ struct candidate {
 	enum unusable unusable;
 	int64_t not_before;
 };
-
-static void
-escape(const char *from, char *to, size_t room)
-{
-	size_t at = 0;
-
-	for (const unsigned char *c = (const unsigned char *)from; *c && at + 4 <= room; c++) {
-		if (*c >= 0x20 && *c < 0x7f && *c != '%')
-			to[at++] = (char)*c;
-		else
-			at += (size_t)snprintf(to + at, room - at, "%%%02X", *c);
-	}
-	to[at] = '\0';
-}
-
-static enum standing
-standing_of(sqlite3_stmt *stmt, int column)
-{
-	return sqlite3_column_int(stmt, column) ? STANDING_CURRENT : STANDING_ENDED;
-}
-
-static int
-find_domain(const struct question *q, const char *name, bool *fold, struct place *place, struct err *err)
-{
-	sqlite3_stmt *stmt;
-	int row;
-
-	if (conn_query(q->conn, Q_DOMAIN, &stmt, err) == -1 || db_bindf(stmt, "it", q->at, name) == -1
-	    || (row = conn_step(q->conn, stmt, err)) == -1)
-		return -1;
-	if (row == 0)
-		return 0;
-	place->domain_id = sqlite3_column_int64(stmt, 0);
-	place->partner = strcmp(db_text(stmt, 1), "partner") == 0;
-	*fold = sqlite3_column_int(stmt, 2) != 0;
-	place->domain = standing_of(stmt, 3);
-	return 0;
-}
-
-static int
-find_address(const struct question *q, struct place *place, struct err *err)
-{
-	sqlite3_stmt *stmt;
-	int row;
-
-	if (conn_query(q->conn, Q_ADDRESS, &stmt, err) == -1 || db_bindf(stmt, "it", q->at, place->norm) == -1
-	    || (row = conn_step(q->conn, stmt, err)) == -1)
-		return -1;
-	if (row == 0)
-		return 0;
-	place->address_id = sqlite3_column_int64(stmt, 0);
-	place->address = standing_of(stmt, 1);
-	place->unit_id = sqlite3_column_int64(stmt, 2);
-	if (place->unit_id)
-		place->unit = standing_of(stmt, 3);
-	return 0;
-}
-
-/* An address that is not plain stands nowhere: it cannot have been registered. */
-static int
-find_place(const struct question *q, struct place *place, struct err *err)
-{
-	char form[LIMIT_ADDRESS_BYTES + 1];
-	bool fold = false;
-
-	*place = (struct place){ 0 };
-	if (!address_normalise(q->address, false, form))
-		return 0;
-	if (find_domain(q, strchr(form, '@') + 1, &fold, place, err) == -1)
-		return -1;
-	if (!address_normalise(q->address, fold, place->norm))
-		return 0;
-	return place->domain == STANDING_NONE ? 0 : find_address(q, place, err);
-}
-
-static bool
-place_is_known(const struct place *place)
-{
-	return place->domain == STANDING_CURRENT && place->address == STANDING_CURRENT;
-}
-
-/* Columns 2 to 5 of BINDINGS (pool.c). */
-static int
-judge(const struct question *q, sqlite3_stmt *stmt, enum unusable *ret, struct err *err)
-{
-	bool lapsed = sqlite3_column_type(stmt, 3) != SQLITE_NULL && q->at >= sqlite3_column_int64(stmt, 3);
-
-	switch (cert_state_from(db_text(stmt, 2))) {
-	case CERT_STATE_REVOKED:
-		*ret = UNUSABLE_REVOKED;
-		return 0;
-	case CERT_STATE_REPLACED:
-		*ret = UNUSABLE_RETIRED;
-		return 0;
-	case CERT_STATE_UNKNOWN:
-		return err_set(err, ERR_CONFIG, "registry '%s' is damaged: certificate %lld is in state '%.20s'; restore a backup",
-		    q->conn->file, sqlite3_column_int64(stmt, 1), db_text(stmt, 2));
-	case CERT_STATE_HELD:
-		if (!lapsed) {
-			*ret = UNUSABLE_HELD;
-			return 0;
-		}
-		break;
-	case CERT_STATE_ACTIVE:
-		break;
-	}
-	*ret = q->at < sqlite3_column_int64(stmt, 4) ? UNUSABLE_NOT_YET
-	    : q->at > sqlite3_column_int64(stmt, 5) ? UNUSABLE_EXPIRED : UNUSABLE_UNKNOWN;
-	return 0;
-}
 
 /* Usable before unusable; among those that are not, the graver reason speaks. */
 static int
@@ -162,6 +33,7 @@ rank(enum unusable unusable)
 	case UNUSABLE_EXPIRED:
 		return 1;
 	case UNUSABLE_ENDED:
+	case UNUSABLE_CONFLICT: /* only signer.c finds it */
 		return 0;
 	}
 	return 0;
@@ -195,7 +67,7 @@ ask_level(const struct question *q, enum query query, int64_t id, enum standing 
 		if (!sqlite3_column_int(stmt, 0))
 			continue;
 		*ret = STANDING_CURRENT;
-		if (judge(q, stmt, &one.unusable, err) == -1)
+		if (question_judge(q, stmt, &one.unusable, err) == -1)
 			return -1;
 		if (is_better(&one, best))
 			*best = one;
@@ -203,74 +75,11 @@ ask_level(const struct question *q, enum query query, int64_t id, enum standing 
 	return row;
 }
 
-static void
-read_reason(sqlite3_stmt *stmt, struct registry_cert *cert)
-{
-	const char *code = db_text(stmt, 5), *reason = db_text(stmt, 6);
-	AUTO(xfree) char *text = xasprintf("%s%s%s", code, *code && *reason ? ": " : "", reason);
-
-	escape(text, cert->reason, sizeof(cert->reason));
-}
-
-static int
-read_bytes(sqlite3_stmt *stmt, struct registry_cert *cert)
-{
-	unsigned char hash[32];
-	const void *der = sqlite3_column_blob(stmt, 2);
-	size_t len = (size_t)sqlite3_column_bytes(stmt, 2);
-
-	if (sqlite3_column_bytes(stmt, 0) != 32 || sqlite3_column_bytes(stmt, 1) != 32 || len == 0
-	    || len > LIMIT_CERT_BYTES || !sha256_of(der, len, hash)
-	    || memcmp(hash, sqlite3_column_blob(stmt, 0), 32) != 0)
-		return -1;
-	memcpy(cert->sha256, hash, 32);
-	memcpy(cert->spki, sqlite3_column_blob(stmt, 1), 32);
-	cert->der = xcalloc(len, 1);
-	memcpy(cert->der, der, len);
-	cert->der_len = len;
-	return 0;
-}
-
-static int
-read_cert(const struct question *q, int64_t id, struct registry_cert *cert, struct err *err)
-{
-	sqlite3_stmt *stmt;
-	int row;
-
-	if (conn_query(q->conn, Q_CERT, &stmt, err) == -1 || db_bindf(stmt, "ii", (int64_t)q->at, id) == -1
-	    || (row = conn_step(q->conn, stmt, err)) == -1)
-		return -1;
-	if (row == 0 || read_bytes(stmt, cert) == -1)
-		return err_set(err, ERR_CONFIG, "registry '%s' is damaged: the row of certificate %lld does not hash to its "
-		    "SHA-256; restore a backup", q->conn->file, (long long)id);
-	cert->id = id;
-	cert->kind = cert_kind_from(db_text(stmt, 3));
-	cert->state = cert_state_from(db_text(stmt, 4));
-	read_reason(stmt, cert);
-	return 0;
-}
-
-static const char *
-bound_phrase(enum bound_to bound)
-{
-	switch (bound) {
-	case BOUND_ADDRESS:
-		return "the address itself";
-	case BOUND_UNIT:
-		return "the address's unit";
-	case BOUND_DOMAIN:
-		return "the address's domain";
-	case BOUND_UNKNOWN:
-		break;
-	}
-	return "nothing";
-}
-
 static int
 answer_with(const struct question *q, const struct candidate *best, enum bound_to bound, struct registry_found *ret,
     struct err *err)
 {
-	if (read_cert(q, best->id, &ret->cert, err) == -1)
+	if (question_cert(q, best->id, &ret->cert, err) == -1)
 		return -1;
 	ret->cert.bound = bound;
 	ret->unusable = best->unusable;
@@ -337,7 +146,7 @@ answer(const struct question *q, struct registry_found *ret, struct err *err)
 	struct place place;
 	bool ended = false;
 
-	if (find_place(q, &place, err) == -1)
+	if (question_place(q, &place, err) == -1)
 		return -1;
 	ret->known = place_is_known(&place);
 	if (place.domain == STANDING_NONE)
@@ -363,7 +172,7 @@ answer_unavailable(struct registry_found *ret, const struct err *err)
 {
 	registry_found_done(ret);
 	*ret = (struct registry_found){ .answer = REGISTRY_UNAVAILABLE };
-	escape(err->text, ret->why, sizeof(ret->why));
+	registry_escape(err->text, ret->why, sizeof(ret->why));
 }
 
 void
@@ -401,7 +210,7 @@ each_seal(const struct question *q, void (*each)(void *ctx, const struct registr
 	while ((row = conn_step(q->conn, stmt, err)) == 1) {
 		AUTO_FOUND struct registry_found found = { 0 };
 
-		if (read_cert(q, sqlite3_column_int64(stmt, 0), &found.cert, err) == -1)
+		if (question_cert(q, sqlite3_column_int64(stmt, 0), &found.cert, err) == -1)
 			return -1;
 		each(ctx, &found.cert);
 	}
@@ -428,7 +237,7 @@ ask_login(const struct question *q, const char *login, enum login_answer *ret)
 	struct place place;
 	sqlite3_stmt *stmt;
 
-	if (find_place(q, &place, NULL) == -1 || conn_query(q->conn, Q_LOGIN, &stmt, NULL) == -1
+	if (question_place(q, &place, NULL) == -1 || conn_query(q->conn, Q_LOGIN, &stmt, NULL) == -1
 	    || db_bindf(stmt, "itt", q->at, login, place.norm) == -1 || conn_step(q->conn, stmt, NULL) != 1)
 		return -1;
 	if (sqlite3_column_int64(stmt, 0) == 0)
@@ -461,7 +270,7 @@ registry_address_known(struct registry *registry, const char *address, time_t at
 
 	if (conn_begin(registry, &q.conn, NULL) == -1)
 		return -1;
-	good = find_place(&q, &place, NULL) == 0;
+	good = question_place(&q, &place, NULL) == 0;
 	conn_end(registry, q.conn, good);
 	return good ? place_is_known(&place) : -1;
 }
@@ -498,7 +307,7 @@ conn_domain(struct conn *conn, const char *name, int64_t at, enum domain_answer 
 	if (conn_query(conn, Q_DOMAIN, &stmt, err) == -1 || db_bindf(stmt, "it", at, name) == -1
 	    || (row = conn_step(conn, stmt, err)) == -1)
 		return -1;
-	if (row == 0 || standing_of(stmt, 3) != STANDING_CURRENT) {
+	if (row == 0 || !sqlite3_column_int(stmt, 3)) {
 		*ret = DOMAIN_NONE;
 		return 0;
 	}
