@@ -474,6 +474,20 @@ check_tlspol(const struct config *config, struct buf *problems)
 		buf_printf(problems, "%s: tlspol.map: '%s': wanted a name of letters, digits, dots and dashes\n", config->file, map);
 }
 
+static void
+check_trust(const struct config *config, struct buf *problems)
+{
+	const char *proxy = config->trust.proxy;
+	struct network network;
+
+	for (size_t i = 0; i < config->trust.allow_private.n; i++)
+		if (!network_from(config->trust.allow_private.at[i], &network))
+			buf_printf(problems, "%s: trust.allow_private: '%s': wanted a block such as \"10.20.0.0/16\", with no bit set "
+			    "behind the prefix, or one address\n", config->file, config->trust.allow_private.at[i]);
+	if (proxy && *proxy && (strncmp(proxy, "http://", 7) != 0 || strpbrk(proxy, "@ ")))
+		buf_printf(problems, "%s: trust.proxy: '%s': wanted \"http://HOST:PORT\" without a login\n", config->file, proxy);
+}
+
 /* What the type of a setting does not say, and what only shows when settings are read together. */
 static void
 check_across(struct config *config, struct buf *problems)
@@ -490,6 +504,7 @@ check_across(struct config *config, struct buf *problems)
 	check_tls_rules(config, problems);
 	check_local_senders(config, problems);
 	check_tlspol(config, problems);
+	check_trust(config, problems);
 }
 
 static void

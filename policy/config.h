@@ -116,6 +116,17 @@ struct config {
 		long message_size; /* bytes */
 		long recipients;
 	} limits;
+	struct {
+		char *dir;
+		char *user;
+		char *audit_dir;
+		long grace;   /* ms */
+		long timeout; /* ms without progress */
+		long total;   /* ms for one source */
+		struct text_list allow_private; /* struct network's texts */
+		char *proxy;     /* "" = none */
+		char *https_ca;
+	} trust;
 	struct row_list policy;    /* struct policy_setting, as written */
 	struct action_table table; /* defaults with the rows above applied */
 };

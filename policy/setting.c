@@ -154,6 +154,27 @@ const struct setting settings[] = {
 	  .row_size = sizeof(struct tls_rule_setting),
 	  .help = "what counts as TLS for some peers; the first row that fits class and client decides" },
 
+	{ .name = "trust.dir", .type = SETTING_TEXT, AT(trust.dir), .fallback = "/var/lib/segel/trust",
+	  .help = "the authorities that are trusted, and what they say about revocation (`segelctl trust`)" },
+	{ .name = "trust.user", .type = SETTING_TEXT, AT(trust.user), .fallback = "segel-trust",
+	  .help = "the user that `segelctl trust refresh` becomes, by name or number, when started by root" },
+	{ .name = "trust.audit_dir", .type = SETTING_TEXT, AT(trust.audit_dir), .fallback = "/var/lib/segel/audit-trust",
+	  .help = "folder of the hash-chained record of who added and removed which authority" },
+	{ .name = "trust.grace", .type = SETTING_DURATION, AT(trust.grace), .fallback = "24h", .least = 0, .most = 14 * DAY,
+	  .help = "how long past its next update a CRL or an OCSP answer is still used" },
+	{ .name = "trust.timeout", .type = SETTING_DURATION, AT(trust.timeout), .fallback = "10s", .least = 1000, .most = 120000,
+	  .help = "how long a server may take to be reached, or stay below 1000 bytes a second" },
+	{ .name = "trust.total", .type = SETTING_DURATION, AT(trust.total), .fallback = "2m", .least = 1000, .most = 1800000,
+	  .help = "how long one CRL or OCSP answer may take in all" },
+	{ .name = "trust.allow_private", .type = SETTING_TEXTS, AT(trust.allow_private), .fallback = "",
+	  .help = "networks that may be asked although they are private, loopback or otherwise not of the Internet,\n"
+		  "as \"10.20.0.0/16\" or one address" },
+	{ .name = "trust.proxy", .type = SETTING_TEXT, AT(trust.proxy), .fallback = "",
+	  .help = "\"http://HOST:PORT\" of a proxy that all requests go through; its own address is checked, it must check\n"
+		  "those behind it. Never taken from the environment; empty = none" },
+	{ .name = "trust.https_ca", .type = SETTING_TEXT, AT(trust.https_ca), .fallback = "/etc/ssl/certs/ca-certificates.crt",
+	  .help = "authorities (PEM) for servers that are asked over https; the transport's only, never a signer's" },
+
 	{ .name = "limits.message_size", .type = SETTING_SIZE, AT(limits.message_size), .fallback = "35MiB",
 	  .least = 1024, .most = LIMIT_MESSAGE_BYTES,
 	  .help = "largest message; the MTA's own limit should be 1.5 times as large, because seals grow mail" },
