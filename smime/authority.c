@@ -45,3 +45,22 @@ authority_issued(struct slice authority, struct slice cert)
 	ERR_clear_error();
 	return issued;
 }
+
+enum { PEM_LINE = 48 }; /* bytes; 64 characters */
+
+void
+authority_pem(struct slice der, struct buf *ret)
+{
+	unsigned char line[4 * PEM_LINE / 3 + 1];
+
+	buf_add_text(ret, "-----BEGIN CERTIFICATE-----\n");
+	while (der.len) {
+		const size_t n = der.len < PEM_LINE ? der.len : PEM_LINE;
+
+		buf_add(ret, line, (size_t)EVP_EncodeBlock(line, der.at, (int)n));
+		buf_add_text(ret, "\n");
+		der.at += n;
+		der.len -= n;
+	}
+	buf_add_text(ret, "-----END CERTIFICATE-----\n");
+}

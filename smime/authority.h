@@ -23,4 +23,7 @@ int authority_inspect(struct slice der, struct authority_facts *ret, struct err 
 /* By names, key identifiers, key usage and the signature itself. False for bytes that are no certificate. */
 bool authority_issued(struct slice authority, struct slice cert);
 
+/* The certificate as PEM (RFC 7468 5). */
+void authority_pem(struct slice der, struct buf *ret);
+
 #endif

@@ -20,6 +20,7 @@ static const struct ctl_noun nouns[] = {
 	{ "explain", "what would happen to a message, or did, and why", ctl_explain_commands },
 	{ "seal", "the sealing transform alone, with a key of your own", ctl_seal_commands },
 	{ "tls", "the encrypted channel between mail servers", ctl_tls_commands },
+	{ "trust", "authorities whose certificates count, CRLs and OCSP", ctl_trust_commands },
 	{ "local", "mail that comes without SMTP", ctl_local_commands },
 	{ "stats", "the counters of the running filter", ctl_stats_commands },
 	{ 0 },

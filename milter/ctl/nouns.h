@@ -12,5 +12,6 @@ extern const struct ctl_command ctl_policy_commands[];
 extern const struct ctl_command ctl_seal_commands[];
 extern const struct ctl_command ctl_stats_commands[];
 extern const struct ctl_command ctl_tls_commands[];
+extern const struct ctl_command ctl_trust_commands[];
 
 #endif

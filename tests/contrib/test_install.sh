@@ -231,7 +231,11 @@ no_shell_no_home() {
 # --- what a program is linked with ---
 
 links_nothing_of() {
-	! readelf -d "$BUILD/$1" | grep -E 'NEEDED.*(gmime|glib|sqlite|milter|microhttpd|jansson)'
+	! readelf -d "$BUILD/$1" | grep -E 'NEEDED.*(gmime|glib|sqlite|milter|microhttpd|jansson|curl)'
+}
+
+asks_nobody() {
+	refuses grep -E 'NEEDED.*curl' <(readelf -d "$BUILD/$1")
 }
 
 agent_is_small() {
@@ -274,6 +278,8 @@ check "segel-milter starts" starts sbin/segel-milter -V "^segel-milter [0-9]"
 check "segel-keyd starts" starts sbin/segel-keyd -V "^segel-keyd [0-9]"
 check "segelctl starts" starts bin/segelctl --help "^Usage: segelctl"
 check "the key agent is linked with no reader of mail, no database and no network library" agent_is_small
+check "the filter is not linked with libcurl" asks_nobody segel-milter
+check "segelctl is" refuses asks_nobody segelctl
 check "the filter is linked with GMime" refuses links_nothing_of segel-milter
 check "the sample settings are good" sample_is_good
 prepare_units
@@ -288,7 +294,7 @@ check "segel-client-map: exposure at most 2.0" exposure_is_low "$DIR/units/segel
 check "segel-client-map: without its walls the exposure is too high" weaker "$DIR/units/segel-client-map.service"
 check "stopping may take longer than drain" stop_time_exceeds_drain
 check "users and folders are made" make_root
-for user in segel-submission segel-keyd; do
+for user in segel-submission segel-keyd segel-trust; do
 	check "$user has no shell and no home" no_shell_no_home $user
 done
 check "socket folder in Postfix's chroot" folder_is /var/spool/postfix/segel 2750 segel-submission postfix
@@ -299,6 +305,10 @@ check "the filter's records" folder_is /var/lib/segel/audit-submission 750 segel
 check "the key agent's records" folder_is /var/lib/segel/audit-keyd 750 segel-keyd segel-keyd
 check "the table of client certificates" folder_is /var/lib/segel/client-map 755 root root
 check "the registry" folder_is /var/lib/segel/registry 2750 root segel-submission
+check "the authorities" folder_is /var/lib/segel/trust/anchors/official 755 root root
+check "the CRLs" folder_is /var/lib/segel/trust/crl 755 segel-trust segel-trust
+check "the OCSP answers" folder_is /var/lib/segel/trust/ocsp 755 segel-trust segel-trust
+check "who added and removed authorities" folder_is /var/lib/segel/audit-trust 750 root root
 check "README shows contrib/postfix/main.cf" readme_shows contrib/postfix/main.cf
 check "README shows contrib/postfix/master.cf" readme_shows contrib/postfix/master.cf
 check "README shows contrib/postfix/inbound.cf" readme_shows contrib/postfix/inbound.cf

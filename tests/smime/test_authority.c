@@ -125,12 +125,36 @@ test_issued(void **state)
 	}
 }
 
+/* openssl reads it and gives the same bytes. */
+static void
+test_pem(void **state)
+{
+	AUTO_BUF struct buf der = { 0 };
+	AUTO_BUF struct buf pem = { 0 };
+	struct slice back;
+	FILE *out;
+
+	(void)state;
+	read_der("issuing.crt", &der);
+	buf_init(&pem, 16 * 1024);
+	authority_pem(buf_slice(&der), &pem);
+	out = fopen("pem", "w");
+	assert_non_null(out);
+	assert_int_equal(fwrite(pem.at, 1, pem.len, out), pem.len);
+	assert_int_equal(fclose(out), 0);
+	assert_int_equal(run("openssl x509 -in pem -outform DER -out back.der && openssl x509 -in pem | cmp - pem"), 0);
+	back = read_file("back.der");
+	assert_true(slice_equal(back, buf_slice(&der)));
+	heap_free(back);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_inspect),
 		cmocka_unit_test(test_issued),
+		cmocka_unit_test(test_pem),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
