@@ -179,13 +179,34 @@ has_weak_signature(X509 *cert)
 	return bits < 80;
 }
 
-/* '%' is an atom's character, but old mailers route by it: no place in a certificate. */
+static bool
+has_ascii_local_part(struct slice address)
+{
+	const unsigned char *at = memchr(address.at, '@', address.len);
+
+	for (const unsigned char *c = address.at; c < at; c++)
+		if (*c >= 0x80)
+			return false;
+	return true;
+}
+
+/*
+ * '%' is an atom's character, but old mailers route by it: no place in a certificate. RFC 9598 3: SmtpUTF8Mailbox
+ * is for what rfc822Name cannot say, and must not be used for a local part in ASCII, where name constraints on
+ * rfc822Name would miss it.
+ */
+static bool
+address_counts(struct slice address, bool utf8)
+{
+	return addr_spec_is_plain(address, utf8) && !memchr(address.at, '%', address.len) && !(utf8 && has_ascii_local_part(address));
+}
+
 static void
-add_address(const ASN1_STRING *text, struct cert_facts *ret)
+add_address(const ASN1_STRING *text, bool utf8, struct cert_facts *ret)
 {
 	struct slice address = { ASN1_STRING_get0_data(text), (size_t)ASN1_STRING_length(text) };
 
-	if (!addr_spec_is_plain(address, false) || memchr(address.at, '%', address.len)) {
+	if (!address_counts(address, utf8)) {
 		ret->odd_address = true;
 		return;
 	}
@@ -195,7 +216,20 @@ add_address(const ASN1_STRING *text, struct cert_facts *ret)
 	ret->n_addresses++;
 }
 
-/* Says whether the certificate has any rfc822Name, odd or not. */
+/* RFC 9598 3; one that is no UTF8String is odd. */
+static bool
+add_utf8_mailbox(const GENERAL_NAME *name, struct cert_facts *ret)
+{
+	if (name->type != GEN_OTHERNAME || OBJ_obj2nid(name->d.otherName->type_id) != NID_id_on_SmtpUTF8Mailbox)
+		return false;
+	if (name->d.otherName->value->type == V_ASN1_UTF8STRING)
+		add_address(name->d.otherName->value->value.utf8string, true, ret);
+	else
+		ret->odd_address = true;
+	return true;
+}
+
+/* Says whether the certificate has any name that is an address, odd or not. Those in ASCII come first. */
 static bool
 read_alt_names(const X509 *cert, struct cert_facts *ret)
 {
@@ -208,8 +242,10 @@ read_alt_names(const X509 *cert, struct cert_facts *ret)
 		if (name->type != GEN_EMAIL)
 			continue;
 		any = true;
-		add_address(name->d.rfc822Name, ret);
+		add_address(name->d.rfc822Name, false, ret);
 	}
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++)
+		any |= add_utf8_mailbox(sk_GENERAL_NAME_value(names, i), ret);
 	return any;
 }
 
@@ -220,7 +256,7 @@ read_subject_addresses(const X509 *cert, struct cert_facts *ret)
 	int at = -1;
 
 	while ((at = X509_NAME_get_index_by_NID(subject, NID_pkcs9_emailAddress, at)) >= 0)
-		add_address(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)), ret);
+		add_address(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)), false, ret);
 }
 
 static int
@@ -251,8 +287,10 @@ ossl_cert_facts(X509 *cert, struct slice der, struct cert_facts *ret, struct err
 	read_key(cert, &facts);
 	read_usage(cert, &facts);
 	facts.weak_signature = has_weak_signature(cert);
-	if (!read_alt_names(cert, &facts))
+	if (!read_alt_names(cert, &facts)) {
 		read_subject_addresses(cert, &facts);
+		facts.address_in_subject = facts.n_addresses > 0;
+	}
 	*ret = facts;
 	return 0;
 }

@@ -2,7 +2,8 @@
  * cert: one X.509 certificate to plain facts.
  * Reads; does not judge trust (chain.h), revocation or the registry. A subject
  * emailAddress counts only where no rfc822Name exists (RFC 8550 3); an address that is
- * no plain ASCII addr-spec sets odd_address (never trimmed, never repaired).
+ * no plain ASCII addr-spec sets odd_address (never trimmed, never repaired). Internationalised
+ * addresses are read from SmtpUTF8Mailbox (RFC 9598).
  */
 #ifndef SMIME_CERT_H
 #define SMIME_CERT_H

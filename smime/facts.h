@@ -108,7 +108,8 @@ struct cert_facts {
 	bool may_encrypt;         /* key usage allows key encipherment or agreement */
 	bool weak_signature;      /* signed with MD5 or SHA-1 */
 	size_t n_addresses;
-	char addresses[LIMIT_CERT_ADDRESSES][LIMIT_ADDRESS_BYTES + 1]; /* rfc822Name, else subject emailAddress */
+	char addresses[LIMIT_CERT_ADDRESSES][LIMIT_ADDRESS_BYTES + 1]; /* rfc822Names, then SmtpUTF8Mailboxes (UTF-8); else subject emailAddress */
+	bool address_in_subject;  /* `addresses` are the subject's emailAddress: it has no alternative name that is an address */
 	bool odd_address;         /* an address that is no plain addr-spec: the certificate is unusable */
 };
 

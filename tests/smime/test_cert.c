@@ -190,6 +190,57 @@ test_hex(void **state)
 	}
 }
 
+/* RFC 9598: another kind of name, made by openssl(1); each row differs from the first by one thing. */
+static void
+test_utf8_mailbox(void **state)
+{
+#define MAILBOX "otherName:1.3.6.1.5.5.7.8.9;FORMAT:UTF8,UTF8:"
+	static const struct {
+		const char *names;
+		const char *subject;
+		bool odd, in_subject;
+		size_t n;
+		const char *first;
+	} certs[] = {
+		{ MAILBOX "b\xc3\xbc@kota.example", "", false, false, 1, "b\xc3\xbc@kota.example" },
+		{ MAILBOX "b\xc3\xbc@xn--mnchen-3ya.example", "", false, false, 1, "b\xc3\xbc@xn--mnchen-3ya.example" },
+		{ MAILBOX "b\xc3\xbc@m\xc3\xbcnchen.example", "", false, false, 1, "b\xc3\xbc@m\xc3\xbcnchen.example" },
+		/* Those in ASCII first, whatever the order; the subject counts only without either. */
+		{ MAILBOX "b\xc3\xbc@kota.example|email:budi@kota.example", "/emailAddress=x@y.example", false, false, 2, "budi@kota.example" },
+		{ MAILBOX "b\xc3\xbc@kota.example", "/emailAddress=x@y.example", false, false, 1, "b\xc3\xbc@kota.example" },
+		{ "DNS:kota.example", "/emailAddress=x@y.example", false, true, 1, "x@y.example" },
+		{ "DNS:kota.example", "", false, false, 0, "" },
+		/* What rfc822Name can say is not for it; what is no address is odd. */
+		{ MAILBOX "budi@kota.example", "", true, false, 0, "" },
+		{ MAILBOX " b\xc3\xbc@kota.example", "", true, false, 0, "" },
+		{ MAILBOX "b\xc3\xbc kota.example", "", true, false, 0, "" },
+		{ MAILBOX "b\xc3\xbc%x@kota.example", "", true, false, 0, "" },
+		{ "otherName:1.3.6.1.5.5.7.8.9;IA5:budi@kota.example", "", true, false, 0, "" },
+		/* Another kind of other name says nothing. */
+		{ "otherName:1.3.6.1.4.1.311.20.2.3;FORMAT:UTF8,UTF8:b\xc3\xbc@kota.example", "", false, false, 0, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(certs); i++) {
+		struct cert_facts facts = { 0 };
+		struct err err = { 0 };
+		struct slice der;
+
+		assert_int_equal(run("printf '%%s\\n' '[req]' 'distinguished_name=d' 'string_mask=utf8only' 'utf8=yes' '[d]' '[e]' "
+		    "'subjectAltName=@n' '[n]' >u.cnf; echo '%s' | tr '|' '\\n' | awk '{ n = index($0, \":\"); "
+		    "printf \"%%s.%%d=%%s\\n\", substr($0, 1, n - 1), NR, substr($0, n + 1) }' >>u.cnf; openssl req -x509 -utf8 -newkey ec "
+		    "-pkeyopt ec_paramgen_curve:P-256 -nodes -keyout u.key -subj '/CN=Budi%s' -config u.cnf -extensions e "
+		    "-outform DER -out u.der 2>u.err || { cat u.err u.cnf; false; }", certs[i].names, certs[i].subject), 0);
+		der = read_file("u.der");
+		assert_int_equal(cert_inspect(der, &facts, &err), 0);
+		if (facts.odd_address != certs[i].odd || facts.n_addresses != certs[i].n || facts.address_in_subject != certs[i].in_subject
+		    || strcmp(facts.addresses[0], certs[i].first) != 0)
+			fail_msg("row %zu: odd %d, %zu addresses, the first '%s', in subject %d", i, facts.odd_address, facts.n_addresses,
+			    facts.addresses[0], facts.address_in_subject);
+		heap_free(der);
+	}
+}
+
 /* Each enum value has a word of its own. */
 static void
 test_names(void **state)
@@ -243,6 +294,7 @@ main(void)
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_read),
 		cmocka_unit_test(test_hex),
+		cmocka_unit_test(test_utf8_mailbox),
 		cmocka_unit_test(test_names),
 	};
 
