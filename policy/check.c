@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "policy/check_signature.h"
 #include "policy/network.h"
 
 enum tls_version
@@ -27,22 +28,13 @@ tls_version_from(const char *name)
 	return TLS_VERSION_UNKNOWN;
 }
 
-/* Local parts octet for octet, domains without case and as A-labels (RFC 5280 7.5, RFC 9598 5). */
-static bool
-same_address(const char *a, const char *b)
-{
-	char form_a[LIMIT_ADDRESS_BYTES + 1], form_b[LIMIT_ADDRESS_BYTES + 1];
-
-	return address_normalise(a, false, form_a) && address_normalise(b, false, form_b) && strcmp(form_a, form_b) == 0;
-}
-
 const char *
 seal_sender(const struct cert_facts *cert, const char *from)
 {
 	if (cert->n_addresses == 0)
 		return NULL;
 	for (size_t i = 0; i < cert->n_addresses; i++)
-		if (same_address(cert->addresses[i], from))
+		if (address_equal(cert->addresses[i], from, false))
 			return NULL;
 	return cert->addresses[0];
 }
@@ -94,11 +86,11 @@ local_sender(const struct config *config, const char *envelope, const char *from
 {
 	const struct local_sender_setting *rows = config->local.senders.rows;
 
-	if (!same_address(envelope, from))
+	if (!address_equal(envelope, from, false))
 		return NULL;
 	for (size_t i = 0; i < config->local.senders.n; i++)
 		for (size_t j = 0; j < rows[i].from.n; j++)
-			if (same_address(rows[i].from.at[j], from))
+			if (address_equal(rows[i].from.at[j], from, false))
 				return &rows[i];
 	return NULL;
 }
@@ -340,30 +332,6 @@ check_local(const struct policy_input *input, struct findings *findings)
 		    cert_kind_name(registry->seal.cert.kind));
 }
 
-static enum reason
-reason_of_unusable(enum unusable unusable)
-{
-	switch (unusable) {
-	case UNUSABLE_HELD:
-		return REASON_REG_HELD;
-	case UNUSABLE_REVOKED:
-		return REASON_CERT_REVOKED;
-	case UNUSABLE_RETIRED:
-		return REASON_REG_RETIRED;
-	case UNUSABLE_ENDED:
-		return REASON_REG_ENDED;
-	case UNUSABLE_EXPIRED:
-		return REASON_CERT_EXPIRED;
-	case UNUSABLE_NOT_YET:
-		return REASON_CERT_NOT_YET;
-	case UNUSABLE_CONFLICT:
-		return REASON_REG_CONFLICT;
-	case UNUSABLE_UNKNOWN:
-		return REASON_INTERNAL;
-	}
-	return REASON_INTERNAL;
-}
-
 static void
 check_registry(const struct policy_input *input, struct findings *findings)
 {
@@ -443,6 +411,15 @@ check_certificate(const struct policy_input *input, struct findings *findings)
 	}
 }
 
+/* A header field of ours holds no UTF-8: whether the next hop takes it (SMTPUTF8) is not known here. */
+static bool
+is_ascii(const char *text)
+{
+	while (*text && (unsigned char)*text < 0x80)
+		text++;
+	return !*text;
+}
+
 /* Sender will name the certificate's address, and readers will see it: the OP must know it. */
 static void
 check_sender(const struct policy_input *input, struct findings *findings)
@@ -451,7 +428,9 @@ check_sender(const struct policy_input *input, struct findings *findings)
 
 	if (!wants_seal(input) || registry->seal.answer != REGISTRY_FOUND || !*registry->sender)
 		return;
-	if (registry->sender_known == 0)
+	if (!is_ascii(registry->sender))
+		finding_add(findings, REASON_SEAL_UNAVAILABLE, "certificate=%s cannot stand in Sender", registry->sender);
+	else if (registry->sender_known == 0)
 		finding_add(findings, REASON_REG_ADDRESS_MISMATCH, "certificate=%s", registry->sender);
 	else if (registry->sender_known != 1)
 		finding_add(findings, REASON_REG_UNAVAILABLE, "address=%s", registry->sender);
@@ -461,26 +440,45 @@ check_sender(const struct policy_input *input, struct findings *findings)
 #define OFFICIAL CLASS_BIT(CLASS_INBOUND_OFFICIAL)
 #define OTHER CLASS_BIT(CLASS_INBOUND_OTHER)
 #define LOCAL CLASS_BIT(CLASS_LOCAL)
+#define EGRESS CLASS_BIT(CLASS_EGRESS)
+#define ALL (SUBMISSION | OFFICIAL | OTHER | LOCAL | EGRESS)
 
+#define ANY (STAGE_MESSAGE | STAGE_CONTENT)
+#define THE_OTHERS (OFFICIAL | OTHER | EGRESS)
+
+/* Name, stages, classes, classes where signature facts are given, what runs, what it may raise. */
 const struct check checks[] = {
-	{ "tls", STAGE_MAIL | STAGE_MESSAGE, SUBMISSION | OFFICIAL | OTHER, check_tls, { REASON_TLS_MISSING, REASON_TLS_WEAK } },
-	{ "domain", STAGE_MAIL | STAGE_MESSAGE, OFFICIAL, check_domain, { REASON_REG_UNAVAILABLE } },
-	{ "login", STAGE_MAIL | STAGE_MESSAGE, SUBMISSION, check_login, { REASON_LOGIN_MISSING } },
-	{ "limits", STAGE_MESSAGE, SUBMISSION | LOCAL, check_limits, { REASON_PARSE_LIMIT } },
-	{ "mime", STAGE_MESSAGE, SUBMISSION | LOCAL, check_mime,
+	{ "tls", STAGE_MAIL | STAGE_MESSAGE, SUBMISSION | OFFICIAL | OTHER, 0, check_tls, { REASON_TLS_MISSING, REASON_TLS_WEAK } },
+	{ "domain", STAGE_MAIL | STAGE_MESSAGE, OFFICIAL, 0, check_domain, { REASON_REG_UNAVAILABLE } },
+	{ "login", STAGE_MAIL | STAGE_MESSAGE, SUBMISSION, 0, check_login, { REASON_LOGIN_MISSING } },
+	{ "limits", ANY, SUBMISSION | LOCAL, THE_OTHERS, check_limits, { REASON_PARSE_LIMIT } },
+	{ "mime", ANY, SUBMISSION | LOCAL, THE_OTHERS, check_mime,
 	  { REASON_MIME_AMBIGUOUS, REASON_SIG_UNSUPPORTED, REASON_INTERNAL } },
-	{ "material", STAGE_MESSAGE, SUBMISSION | LOCAL, check_material, { REASON_KEY_MATERIAL, REASON_INTERNAL } },
-	{ "from", STAGE_MESSAGE, SUBMISSION | LOCAL, check_from, { REASON_FROM_AMBIGUOUS } },
-	{ "ownership", STAGE_MESSAGE, SUBMISSION, check_ownership,
+	{ "material", ANY, SUBMISSION | LOCAL, THE_OTHERS, check_material, { REASON_KEY_MATERIAL, REASON_INTERNAL } },
+	{ "from", ANY, SUBMISSION | LOCAL, THE_OTHERS, check_from, { REASON_FROM_AMBIGUOUS } },
+	{ "ownership", STAGE_MESSAGE, SUBMISSION, 0, check_ownership,
 	  { REASON_LOGIN_MISMATCH, REASON_REG_UNAVAILABLE, REASON_INTERNAL } },
-	{ "local", STAGE_MESSAGE, LOCAL, check_local, { REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE } },
-	{ "registry", STAGE_MESSAGE, SUBMISSION | LOCAL, check_registry,
+	{ "local", STAGE_MESSAGE, LOCAL, 0, check_local, { REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE } },
+	{ "registry", STAGE_MESSAGE, SUBMISSION | LOCAL, 0, check_registry,
 	  { REASON_REG_UNAVAILABLE, REASON_REG_UNKNOWN, REASON_SEAL_UNAVAILABLE, REASON_REG_HELD, REASON_CERT_REVOKED,
 	    REASON_REG_RETIRED, REASON_REG_ENDED, REASON_CERT_EXPIRED, REASON_CERT_NOT_YET, REASON_INTERNAL } },
-	{ "certificate", STAGE_MESSAGE, SUBMISSION | LOCAL, check_certificate,
+	{ "certificate", STAGE_MESSAGE, SUBMISSION | LOCAL, 0, check_certificate,
 	  { REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE, REASON_CERT_EXPIRED, REASON_CERT_NOT_YET, REASON_INTERNAL } },
-	{ "sender", STAGE_MESSAGE, SUBMISSION | LOCAL, check_sender,
-	  { REASON_REG_ADDRESS_MISMATCH, REASON_REG_UNAVAILABLE } },
+	{ "sender", STAGE_MESSAGE, SUBMISSION | LOCAL, 0, check_sender,
+	  { REASON_REG_ADDRESS_MISMATCH, REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE } },
+	{ "missing", ANY, 0, OFFICIAL | OTHER | LOCAL, check_missing, { REASON_SIG_MISSING } },
+	{ "signature", ANY, 0, ALL, check_signature,
+	  { REASON_SIG_PARTIAL, REASON_SIG_INVALID, REASON_SIG_MALFORMED, REASON_SIG_UNSUPPORTED, REASON_ENC_UNREADABLE, REASON_INTERNAL } },
+	{ "strength", ANY, 0, ALL, check_strength, { REASON_SIG_WEAK } },
+	{ "fitness", ANY, 0, ALL, check_fitness, { REASON_SIG_UNFIT } },
+	{ "signing time", ANY, 0, ALL, check_signing_time, { REASON_SIG_TIME } },
+	{ "protection", ANY, 0, ALL, check_protection, { REASON_HEADER_MISMATCH, REASON_INTERNAL } },
+	{ "identity", ANY, 0, ALL, check_identity, { REASON_SIGNER_MISMATCH, REASON_INTERNAL } },
+	{ "chain", ANY, 0, ALL, check_chain, { REASON_CERT_UNTRUSTED, REASON_CERT_EXPIRED, REASON_CERT_NOT_YET, REASON_INTERNAL } },
+	{ "revocation", ANY, 0, ALL, check_revocation, { REASON_CERT_REVOKED, REASON_STATUS_UNKNOWN } },
+	{ "signer", ANY, 0, ALL, check_signer,
+	  { REASON_REG_UNAVAILABLE, REASON_REG_UNKNOWN, REASON_REG_ADDRESS_MISMATCH, REASON_REG_HELD, REASON_CERT_REVOKED,
+	    REASON_REG_RETIRED, REASON_REG_ENDED, REASON_CERT_EXPIRED, REASON_CERT_NOT_YET, REASON_REG_CONFLICT, REASON_INTERNAL } },
 	{ .name = NULL },
 };
 
@@ -488,7 +486,10 @@ void
 check_all(const struct policy_input *input, enum stage stage, struct findings *ret)
 {
 	*ret = (struct findings){ 0 };
-	for (const struct check *check = checks; check->name; check++)
-		if ((check->stages & stage) && (check->classes & CLASS_BIT(input->class)))
+	for (const struct check *check = checks; check->name; check++) {
+		const unsigned classes = input->signature ? check->classes | check->judged : check->classes;
+
+		if ((check->stages & stage) && (classes & CLASS_BIT(input->class)))
 			check->run(input, ret);
+	}
 }

@@ -11,6 +11,7 @@
 enum stage {
 	STAGE_MAIL = 1,    /* at MAIL FROM: the connection and the login are known */
 	STAGE_MESSAGE = 2, /* at the end of the message: everything is known */
+	STAGE_CONTENT = 4, /* the message alone, whoever brought it (segelctl verify): the envelope is empty */
 };
 
 #define CLASS_BIT(class) (1u << (class))
@@ -19,8 +20,9 @@ struct check {
 	const char *name;
 	unsigned stages;
 	unsigned classes;
+	unsigned judged; /* further classes, in which it runs only where signature facts are given */
 	void (*run)(const struct policy_input *input, struct findings *findings);
-	enum reason raises[12]; /* ended by REASON_UNKNOWN; raised here and nowhere else in the table */
+	enum reason raises[12]; /* ended by REASON_UNKNOWN; all that it may raise */
 };
 
 extern const struct check checks[]; /* ended by name NULL */

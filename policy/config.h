@@ -113,6 +113,9 @@ struct config {
 		struct row_list rules;    /* struct tls_rule_setting */
 	} tls;
 	struct {
+		struct text_list subject_address; /* issuers, as struct cert_facts names them */
+	} verify;
+	struct {
 		long message_size; /* bytes */
 		long recipients;
 	} limits;

@@ -9,7 +9,7 @@ struct finding {
 	char evidence[256];
 };
 
-enum { MAX_FINDINGS = 16 };
+enum { MAX_FINDINGS = 24 };
 
 struct findings {
 	struct finding at[MAX_FINDINGS];

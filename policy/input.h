@@ -60,6 +60,7 @@ struct registry_facts {
 	struct cert_facts cert;
 	char sender[LIMIT_ADDRESS_BYTES + 1]; /* what Sender must name; "" = From is in the certificate, or it has no address */
 	int sender_known;                /* is that address registered? 1, 0, -1 could not ask */
+	struct registry_signer signer;   /* what the OP says of the certificate that signed the message */
 };
 
 struct policy_input {
@@ -69,6 +70,8 @@ struct policy_input {
 	const struct envelope_facts *envelope;
 	const struct message_facts *message;   /* NULL before the end of the message */
 	const struct registry_facts *registry; /* at MAIL only envelope_domain and from_domain */
+	const struct signature_facts *signature; /* NULL: nobody looked, and nothing is judged by it */
+	bool without_registry;                 /* the OP is not asked about the signer (segelctl verify without --registry) */
 	time_t now;
 };
 

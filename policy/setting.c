@@ -175,6 +175,10 @@ const struct setting settings[] = {
 	{ .name = "trust.https_ca", .type = SETTING_TEXT, AT(trust.https_ca), .fallback = "/etc/ssl/certs/ca-certificates.crt",
 	  .help = "authorities (PEM) for servers that are asked over https; the transport's only, never a signer's" },
 
+	{ .name = "verify.subject_address", .type = SETTING_TEXTS, AT(verify.subject_address), .fallback = "",
+	  .help = "issuers whose certificates may name their owner's address in the subject only (emailAddress), each as\n"
+		  "`segelctl cert inspect` shows it under issuer. Addresses in a subject of all others count for nothing" },
+
 	{ .name = "limits.message_size", .type = SETTING_SIZE, AT(limits.message_size), .fallback = "35MiB",
 	  .least = 1024, .most = LIMIT_MESSAGE_BYTES,
 	  .help = "largest message; the MTA's own limit should be 1.5 times as large, because seals grow mail" },

@@ -176,6 +176,14 @@ address_normalise(const char *address, bool fold, char *ret)
 	return true;
 }
 
+bool
+address_equal(const char *a, const char *b, bool fold)
+{
+	char form_a[LIMIT_ADDRESS_BYTES + 1], form_b[LIMIT_ADDRESS_BYTES + 1];
+
+	return address_normalise(a, fold, form_a) && address_normalise(b, fold, form_b) && strcmp(form_a, form_b) == 0;
+}
+
 void
 registry_found_done(struct registry_found *found)
 {

@@ -158,6 +158,9 @@ int registry_address_known(struct registry *registry, const char *address, time_
  */
 bool address_normalise(const char *address, bool fold, char *ret);
 
+/* The same address in that form? False also where one of them is none. */
+bool address_equal(const char *a, const char *b, bool fold);
+
 const char *purpose_name(enum purpose purpose);       /* verify encrypt seal client */
 const char *cert_state_name(enum cert_state state);   /* aktif ditahan dicabut diganti */
 const char *cert_kind_name(enum cert_kind kind);      /* individu jabatan sistem */
