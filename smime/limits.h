@@ -26,6 +26,8 @@ enum {
 	LIMIT_LAYERS = 4,                       /* signed and encrypted entities within each other */
 	LIMIT_CMS_CERTS = 20,                   /* embedded in one SignedData */
 	LIMIT_CMS_DEPTH = 16,                   /* of its BER */
+	LIMIT_CMS_CRLS = 20,                    /* embedded in one SignedData; counted, never used */
+	LIMIT_CMS_CRL_BYTES = 2 * 1024 * 1024,  /* of them together: OpenSSL takes apart what nobody asked for */
 	LIMIT_CRL_BYTES = 20 * 1024 * 1024,
 	LIMIT_OCSP_BYTES = 64 * 1024,
 	LIMIT_TOKEN_BYTES = 256,                /* one value from outside in a log line or evidence */
