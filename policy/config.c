@@ -523,12 +523,15 @@ int
 config_load(const char *file, struct config **ret, struct buf *problems)
 {
 	AUTO(config_free) struct config *config = xcalloc(1, sizeof(*config));
+	const bool given = file != NULL;
 	size_t before = problems->len;
 	config_t reader;
 
+	if (!file)
+		file = "defaults";
 	config->file = xstrdup(file);
 	config_init(&reader);
-	if (!config_read_file(&reader, file)) {
+	if (!(given ? config_read_file(&reader, file) : config_read_string(&reader, ""))) {
 		syntax_problem(&reader, file, problems);
 	} else {
 		config_setting_t *root = config_root_setting(&reader);

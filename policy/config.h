@@ -134,7 +134,7 @@ struct config {
 	struct action_table table; /* defaults with the rows above applied */
 };
 
-/* `problems` gets one line a problem; -1 when there is any. */
+/* `problems` gets one line a problem; -1 when there is any. `file` NULL: the defaults, and no file is read. */
 int config_load(const char *file, struct config **ret, struct buf *problems) MUST_USE;
 /* The problems as one error on one line; returns -1. */
 int config_err(const struct buf *problems, struct err *err);

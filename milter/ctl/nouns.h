@@ -13,5 +13,6 @@ extern const struct ctl_command ctl_seal_commands[];
 extern const struct ctl_command ctl_stats_commands[];
 extern const struct ctl_command ctl_tls_commands[];
 extern const struct ctl_command ctl_trust_commands[];
+extern const struct ctl_command ctl_verify_commands[];
 
 #endif

@@ -39,6 +39,28 @@ load(const char *text, struct buf *problems)
 	return config;
 }
 
+/* The same as an empty file, said in the file's own syntax. */
+static void
+no_file_gives_every_default(void **state)
+{
+	AUTO(config_free) struct config *empty = NULL;
+	AUTO(config_free) struct config *none = NULL;
+	AUTO_BUF struct buf problems = { 0 };
+	AUTO_BUF struct buf text_empty = { 0 };
+	AUTO_BUF struct buf text_none = { 0 };
+
+	(void)state;
+	empty = load("", &problems);
+	assert_int_equal(config_load(NULL, &none, &problems), 0);
+	buf_init(&text_empty, 65536);
+	buf_init(&text_none, 65536);
+	config_dump(empty, &text_empty);
+	config_dump(none, &text_none);
+	assert_string_equal(buf_text(&text_none), buf_text(&text_empty));
+	assert_memory_equal(&none->table, &empty->table, sizeof(none->table));
+	assert_int_equal(none->verify.subject_address.n, 0);
+}
+
 static void
 empty_file_gives_every_default(void **state)
 {
@@ -288,6 +310,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(empty_file_gives_every_default),
+		cmocka_unit_test(no_file_gives_every_default),
 		cmocka_unit_test(values_are_taken),
 		cmocka_unit_test(problems_are_named),
 		cmocka_unit_test(all_problems_at_once),
