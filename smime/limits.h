@@ -28,6 +28,10 @@ enum {
 	LIMIT_CMS_DEPTH = 16,                   /* of its BER */
 	LIMIT_CMS_CRLS = 20,                    /* embedded in one SignedData; counted, never used */
 	LIMIT_CMS_CRL_BYTES = 2 * 1024 * 1024,  /* of them together: OpenSSL takes apart what nobody asked for */
+	LIMIT_CERT_EXTENSIONS = 50,             /* in one certificate; each is looked for by going through all */
+	LIMIT_CERT_POLICIES = 50,               /* policies, and mappings of them: the tree grows with their product (CVE-2023-0464) */
+	LIMIT_CERT_NAMES = 250,                 /* alternative names, and subtrees of name constraints: each meets each */
+	LIMIT_CERT_KEY_BITS = 8192,             /* an RSA key beyond it costs a millisecond each time */
 	LIMIT_CRL_BYTES = 20 * 1024 * 1024,
 	LIMIT_OCSP_BYTES = 64 * 1024,
 	LIMIT_TOKEN_BYTES = 256,                /* one value from outside in a log line or evidence */

@@ -27,8 +27,16 @@ struct ocsp_facts {
 	time_t this_update;
 	time_t next_update; /* 0 = it names none */
 	time_t revoked_at;  /* 0 = not revoked */
+	bool on_hold;       /* revoked for the time being (certificateHold) */
 	bool nonce;         /* it repeats the nonce that it was asked with */
 };
+
+struct ocsp;
+
+/* For the snapshot: a successful basic response, DER or base64. What it says counts for which certificate is asked later. */
+int ocsp_read(struct slice file, struct ocsp **ret, struct err *err) MUST_USE;
+void ocsp_free(struct ocsp *ocsp);
+AUTO_DEFINE(struct ocsp, ocsp_free);
 
 /* Certificate and authority in DER. `nonce` NULL = without one. */
 int ocsp_request(struct slice cert, struct slice authority, const unsigned char nonce[OCSP_NONCE_SIZE], struct buf *ret,
