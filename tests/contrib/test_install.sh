@@ -63,10 +63,10 @@ names_all() {
 }
 
 verbs() {
-	"$BUILD/segelctl" --help | sed -n 's/^  \([a-z]\{1,\}\)\( \([a-z|-]*\)\)\{0,1\}$/\1 \3/p' | tr '|' ' ' |
+	"$BUILD/segelctl" --help | sed -n 's/^  \([a-z]\{1,\}\)\( \([a-z| -]*\)\)\{0,1\}$/\1 \3/p' |
 		while read -r noun rest; do
 			[ -n "$rest" ] || echo "segelctl $noun"
-			for verb in $rest; do echo "segelctl $noun $verb"; done
+			tr '|' '\n' <<<"$rest" | sed -n "s/./segelctl $noun &/p"
 		done
 }
 
@@ -116,16 +116,19 @@ wanted_files() {
 		./usr/lib/systemd/system/segel-client-map.timer
 		./usr/lib/systemd/system/segel-keyd.service
 		./usr/lib/systemd/system/segel-milter@.service
+		./usr/lib/systemd/system/segel-tlspol.service
 		./usr/lib/sysusers.d/segel.conf
 		./usr/lib/tmpfiles.d/segel.conf
 		./usr/sbin/segel-keyd
 		./usr/sbin/segel-milter
+		./usr/sbin/segel-tlspol
 		./usr/share/doc/segel/LICENSE
 		./usr/share/doc/segel/README.md
 		./usr/share/doc/segel/postfix/inbound.cf
 		./usr/share/doc/segel/postfix/local.cf
 		./usr/share/doc/segel/postfix/main.cf
 		./usr/share/doc/segel/postfix/master.cf
+		./usr/share/doc/segel/postfix/tls.cf
 		./usr/share/doc/segel/segel.conf.sample
 		./usr/share/doc/segel/sendmail/README
 		./usr/share/doc/segel/sendmail/segel.m4
@@ -133,6 +136,7 @@ wanted_files() {
 		./usr/share/man/man7/segel-events.7
 		./usr/share/man/man8/segel-keyd.8
 		./usr/share/man/man8/segel-milter.8
+		./usr/share/man/man8/segel-tlspol.8
 		./usr/share/man/man8/segelctl.8
 	END
 }
@@ -165,7 +169,7 @@ sample_is_good() {
 # As an instance, with programs that are there.
 prepare_units() {
 	mkdir -p "$DIR/units"
-	for unit in segel-keyd segel-milter@; do
+	for unit in segel-keyd segel-milter@ segel-tlspol; do
 		sed "s|/usr/sbin/segel-|$ROOT/usr/sbin/segel-|g" "$ROOT/usr/lib/systemd/system/$unit.service" \
 			>"$DIR/units/${unit/@/@submission}.service"
 	done
@@ -224,6 +228,16 @@ folder_is() {
 	}
 }
 
+# in_group USER GROUP
+in_group() {
+	awk -F: -v group="$2" '$1 == group { print "," $4 "," }' "$ROOT/etc/group" | grep -q ",$1,"
+}
+
+old_registry_is_shared() {
+	touch "$ROOT/var/lib/segel/registry/registry.db" && chmod 0640 "$ROOT/var/lib/segel/registry/registry.db" || return
+	systemd-tmpfiles --root="$ROOT" --create segel.conf && folder_is /var/lib/segel/registry/registry.db 640 root segel-registry
+}
+
 no_shell_no_home() {
 	grep -E "^$1:[^:]*:[0-9]+:[0-9]+:[^:]*:/nonexistent:/usr/sbin/nologin$|^$1:.*:/nonexistent:.*nologin$" "$ROOT/etc/passwd"
 }
@@ -236,6 +250,10 @@ links_nothing_of() {
 
 agent_is_small() {
 	links_nothing_of segel-keyd
+}
+
+tlspol_is_small() {
+	! readelf -d "$BUILD/segel-tlspol" | grep -E 'NEEDED.*(gmime|glib|milter|microhttpd|jansson)'
 }
 
 # --- what the README says ---
@@ -272,12 +290,14 @@ check "no mark is left in them" no_mark_is_left
 check "another prefix is named in units and pages" another_prefix_is_named
 check "segel-milter starts" starts sbin/segel-milter -V "^segel-milter [0-9]"
 check "segel-keyd starts" starts sbin/segel-keyd -V "^segel-keyd [0-9]"
+check "segel-tlspol starts" starts sbin/segel-tlspol -V "^segel-tlspol [0-9]"
 check "segelctl starts" starts bin/segelctl --help "^Usage: segelctl"
 check "the key agent is linked with no reader of mail, no database and no network library" agent_is_small
+check "segel-tlspol is linked with no reader of mail and no network library" tlspol_is_small
 check "the filter is linked with GMime" refuses links_nothing_of segel-milter
 check "the sample settings are good" sample_is_good
 prepare_units
-for unit in segel-keyd segel-milter@submission; do
+for unit in segel-keyd segel-milter@submission segel-tlspol; do
 	check "$unit: clean" unit_is_clean "$DIR/units/$unit.service"
 	check "$unit: exposure at most 2.0" exposure_is_low "$DIR/units/$unit.service"
 	check "$unit: without its walls the exposure is too high" weaker "$DIR/units/$unit.service"
@@ -288,7 +308,7 @@ check "segel-client-map: exposure at most 2.0" exposure_is_low "$DIR/units/segel
 check "segel-client-map: without its walls the exposure is too high" weaker "$DIR/units/segel-client-map.service"
 check "stopping may take longer than drain" stop_time_exceeds_drain
 check "users and folders are made" make_root
-for user in segel-submission segel-keyd; do
+for user in segel-submission segel-keyd segel-tlspol; do
 	check "$user has no shell and no home" no_shell_no_home $user
 done
 check "socket folder in Postfix's chroot" folder_is /var/spool/postfix/segel 2750 segel-submission postfix
@@ -298,7 +318,13 @@ check "keys" folder_is /etc/segel/keys 700 segel-keyd segel-keyd
 check "the filter's records" folder_is /var/lib/segel/audit-submission 750 segel-submission segel-submission
 check "the key agent's records" folder_is /var/lib/segel/audit-keyd 750 segel-keyd segel-keyd
 check "the table of client certificates" folder_is /var/lib/segel/client-map 755 root root
-check "the registry" folder_is /var/lib/segel/registry 2750 root segel-submission
+check "the registry" folder_is /var/lib/segel/registry 2750 root segel-registry
+check "the socket folder of TLS policies, in Postfix's chroot" folder_is /var/spool/postfix/segel-tlspol 2750 segel-tlspol postfix
+for user in segel-submission segel-tlspol; do
+	check "$user reads the registry" in_group $user segel-registry
+done
+check "segel-tlspol may not ask the key agent" refuses in_group segel-tlspol segel-submission
+check "a registry of an older installation becomes readable for all of them" old_registry_is_shared
 check "README shows contrib/postfix/main.cf" readme_shows contrib/postfix/main.cf
 check "README shows contrib/postfix/master.cf" readme_shows contrib/postfix/master.cf
 check "README shows contrib/postfix/inbound.cf" readme_shows contrib/postfix/inbound.cf
