@@ -238,6 +238,13 @@ old_registry_is_shared() {
 	systemd-tmpfiles --root="$ROOT" --create segel.conf && folder_is /var/lib/segel/registry/registry.db 640 root segel-registry
 }
 
+# members_are GROUP "NAME NAME...", sorted
+members_are() {
+	local found
+	found=$(awk -F: -v group="$1" '$1 == group { print $4 }' "$ROOT/etc/group" | tr ',' '\n' | sort | tr '\n' ' ')
+	[ "$found" = "$2 " ] || { echo "group $1: found '$found', wanted '$2'"; return 1; }
+}
+
 no_shell_no_home() {
 	grep -E "^$1:[^:]*:[0-9]+:[0-9]+:[^:]*:/nonexistent:/usr/sbin/nologin$|^$1:.*:/nonexistent:.*nologin$" "$ROOT/etc/passwd"
 }
@@ -313,7 +320,14 @@ for user in segel-submission segel-keyd segel-tlspol; do
 done
 check "socket folder in Postfix's chroot" folder_is /var/spool/postfix/segel 2750 segel-submission postfix
 check "socket folder under /run" folder_is /run/segel/submission 2750 segel-submission postfix
-check "the key agent's socket folder" folder_is /run/segel/keyd 2750 segel-keyd segel-submission
+check "the key agent's socket folder" folder_is /run/segel/keyd 2750 segel-keyd segel-seal
+for role in inbound local; do
+	check "$role: socket folder in Postfix's chroot" folder_is /var/spool/postfix/segel-$role 2750 segel-$role postfix
+	check "$role: socket folder under /run" folder_is /run/segel/$role 2750 segel-$role postfix
+	check "$role: records" folder_is /var/lib/segel/audit-$role 750 segel-$role segel-$role
+done
+check "submission and local reach the key agent" members_are segel-seal "segel-local segel-submission"
+check "the registry's readers" members_are segel-registry "segel-inbound segel-local segel-submission segel-tlspol"
 check "keys" folder_is /etc/segel/keys 700 segel-keyd segel-keyd
 check "the filter's records" folder_is /var/lib/segel/audit-submission 750 segel-submission segel-submission
 check "the key agent's records" folder_is /var/lib/segel/audit-keyd 750 segel-keyd segel-keyd
