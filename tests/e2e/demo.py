@@ -18,6 +18,7 @@ import judge
 import mail
 import place
 from gateway import Account, Gateway
+from mta import BARE_DOMAIN
 from world import OTHER_DOMAIN, parsed
 
 SITI = f"siti@{OTHER_DOMAIN}"
@@ -26,6 +27,7 @@ DEWI = Account("dewi", "Bendahara (Treasurer)")
 LAMA = Account("lama", "Sekretaris (Secretary)", start="-2y", end="+7s")
 PARTNER = "dinas@provinsi.example"
 STRANGER = "warga@luar.example"
+BARE = f"camat@{BARE_DOMAIN}"
 CABUT = Account("cabut", "Kepala Gudang (Storekeeper)")
 
 SHOWN_FIELDS = ("From", "Sender", "To", "Subject", "Date", "Content-Type")
@@ -95,6 +97,7 @@ class Demo:
         self.expired()
         self.revoked()
         self.arriving()
+        self.leaving()
         if self.own_message:
             self.message_of_yours()
 
@@ -210,6 +213,31 @@ class Demo:
         outcome = self.deliver(STRANGER, "letter-7d", "no TLS", tls=False)
         self.story.compare("a citizen's letter arrives without TLS", outcome.accepted and bool(self.arrived("letter-7d")))
 
+    def leaving(self):
+        hop = f"[127.0.0.1]:{self.world.mta.ports['bare']}"
+        self.story.step("Official mail leaves encrypted, or waits", f"""Budi writes to {BARE}. The server that takes mail for
+            that address, {hop}, is to be spoken to over TLS, says the registry; but it offers none. Postfix asks
+            segel-tlspol before it delivers.""")
+        self.segelctl("tls", "policy", "set", hop, "encrypt", "--decision", "SK 7/2026")
+        self.segelctl("tls", "policy", "show", PARTNER.partition("@")[2])
+        self.story.say("(A registered domain without a policy of its own: encrypted, always.)")
+        outcome = self.world.send_as(BUDI, mail.plain(BUDI.address, BARE, "letter-8"), [BARE])
+        self.story.compare("accepted and sealed; now it is Postfix's", outcome.accepted)
+        logged = self.world.wait_logged(rf"to=<{BARE}>,.*status=deferred.*", 30)[0]
+        self.story.quote(f"mail log: {logged}")
+        self.story.compare("deferred with 4.7.4: TLS is required, but was not offered", "dsn=4.7.4" in logged and "TLS is required" in logged)
+        self.story.compare("nothing went to that server in clear", not self.world.mailbox(BARE))
+        self.report()
+        self.world.discard_queue()
+
+    def report(self):
+        self.story.say("What an auditor sees of it:")
+        log = self.world.mta.log
+        answer = self.world.must("tls", "report", "--loopback", log)
+        self.story.command("segelctl tls report --loopback mail.log")
+        self.story.quote(answer.out, most=14)
+        self.story.compare(f"the report names {BARE.partition('@')[2]}", BARE.partition("@")[2] in answer.out)
+
     def deliver(self, sender, token, name, tls=True, context=None):
         """From another server, to the port that takes such mail."""
         with self.world.session(tls=tls, port="server", context=context) as session:
@@ -322,7 +350,7 @@ def introduce(story):
 def set_up(where, story, own):
     accounts = [BUDI, DEWI, LAMA, CABUT] + ([own.account] if own else [])
     story.say("Making a demo certification authority, accounts, certificates, registry ...", 0)
-    world = Gateway(where, accounts, roles=("submission", "inbound"))
+    world = Gateway(where, accounts, roles=("submission", "inbound"), tlspol=True)
     try:
         world.make()
         story.say("Starting the key agent, the filters and Postfix ...", 0)
@@ -334,7 +362,7 @@ def set_up(where, story, own):
 
 def run_story(where):
     own = OwnMessage(sys.argv[1]) if sys.argv[1:] else None
-    story = Story(8 if own else 7)
+    story = Story(9 if own else 8)
     introduce(story)
     world = set_up(where, story, own)
     try:

@@ -26,6 +26,7 @@ MILTER_UID = 64002
 OTHER_UID = 64003
 INBOUND_UID = 64004
 LOCAL_UID = 64005
+TLSPOL_UID = 64006
 MAIL_UID = 64010
 
 # Names that must exist in the passwd and group files the world sees.
