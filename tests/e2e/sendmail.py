@@ -182,11 +182,17 @@ class Sendmail:
 
     def queue(self):
         """The control files of what waits: in the daemon's queue and in the command's."""
-        return [read(path) for folder in (self.queue_folder, self.client_queue)
-                for path in glob.glob(os.path.join(folder, "qf*"))]
+        return control_files(self.queue_folder) + self.command_queue()
+
+    def command_queue(self):
+        return control_files(self.client_queue)
 
     def traffic(self):
         return read(self.log)
+
+
+def control_files(folder):
+    return [read(path) for path in glob.glob(os.path.join(folder, "qf*"))]
 
 
 def read(path):
