@@ -131,6 +131,9 @@ int registry_address_known(struct registry *registry, const char *address, time_
  */
 bool address_normalise(const char *address, bool fold, char *ret);
 
+/* A mail domain in that form, without the one dot that may stand at its end. False for what is none. `ret` as above. */
+bool domain_normalise(const char *domain, char *ret);
+
 const char *purpose_name(enum purpose purpose);       /* verify encrypt seal client */
 const char *cert_state_name(enum cert_state state);   /* aktif ditahan dicabut diganti */
 const char *cert_kind_name(enum cert_kind kind);      /* individu jabatan sistem */
