@@ -1,13 +1,14 @@
 """Mail that goes out: segel-tlspol between the registry and a real Postfix, which hands it to servers with and without TLS.
 
 Each server is a further smtpd of the same Postfix on a loopback address and port 25 of its own, so that the next hop is the
-recipient's domain, as on the Internet. The names are in this world's /etc/hosts. Answers to single questions are postmap's.
+recipient's domain, as on the Internet. The names are in this world's /etc/hosts. The smtp client is in a chroot. Answers to single questions are postmap's.
 """
 
 import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import smtplib
 import socket
@@ -22,11 +23,9 @@ import suite
 from authority import Authority
 from daemon import Daemon
 from mta import snippet
+from place import OTHER_UID, REGISTRY_GID, TLSPOL_UID
 from world import World, letter
 
-TLSPOL_UID = 64006
-REGISTRY_GID = 64007
-OTHER_UID = 64003
 DOCUMENTED_MAP = "socketmap:unix:segel-tlspol/tlspol.sock:tls"
 DOCUMENTED_CA = "/etc/ssl/certs/ca-certificates.crt"
 PLAIN, NAMED, OTHER_NAME = "127.0.1.1", "127.0.1.2", "127.0.1.3"  # no TLS; a certificate for many names; for one that nobody asks for
@@ -77,7 +76,8 @@ class Outbound(World):
         self.authority = Authority(os.path.join(self.build, "tests/pki/mkpki"), self.path("pki"))
         self.config = self.path("segel.conf")
         self.registry = self.path("registry", "registry.db")
-        self.socket = self.path("tlspol", "tlspol.sock")
+        self.socket_folder = os.path.join(self.mta.queue_folder, "segel-tlspol")
+        self.socket = os.path.join(self.socket_folder, "tlspol.sock")
         self.tlspol = self.make_daemon()
 
     def make_daemon(self):
@@ -90,10 +90,10 @@ class Outbound(World):
                       self.path("segel-tlspol.log"))
 
     def make(self):
-        for name, owner, group in (("registry", 0, REGISTRY_GID), ("tlspol", TLSPOL_UID, self.mta.gid)):
-            os.makedirs(self.path(name))
-            os.chown(self.path(name), owner, group)
-            os.chmod(self.path(name), 0o2750)
+        for folder, owner, group in ((self.path("registry"), 0, REGISTRY_GID), (self.socket_folder, TLSPOL_UID, self.mta.gid)):
+            os.makedirs(folder)
+            os.chown(folder, owner, group)
+            os.chmod(folder, 0o2750)
         self.write_settings()
         self.authority.make()
         self.make_peers()
@@ -119,10 +119,23 @@ class Outbound(World):
         if documented.count(DOCUMENTED_MAP) != 1 or documented.count(DOCUMENTED_CA) != 1:
             raise RuntimeError(f"contrib/postfix/tls.cf: wanted {DOCUMENTED_MAP} and {DOCUMENTED_CA}, once each")
         with open(os.path.join(self.mta.etc, "main.cf"), "a", encoding="ascii") as out:
-            out.write(MAIN_CF.format(documented=documented.replace(DOCUMENTED_MAP, self.map).replace(DOCUMENTED_CA, self.path("ca.crt"))))
+            out.write(MAIN_CF.format(documented=documented.replace(DOCUMENTED_CA, self.path("ca.crt"))))
         with open(self.path("hosts"), "w", encoding="ascii") as out:
             out.write("127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for name, address in {**OFFICIAL, **OTHERS}.items()))
+        self.lock_up_smtp()
         subprocess.run(["mount", "--bind", self.path("hosts"), "/etc/hosts"], check=True, stdin=subprocess.DEVNULL)
+
+    def lock_up_smtp(self):
+        """The smtp client in a chroot, as on Debian; it finds the socket by the documented path, and the peers by this file."""
+        master = os.path.join(self.mta.etc, "master.cf")
+        with open(master, encoding="ascii") as text:
+            services, n = re.subn(r"(?m)^smtp( +unix +- +- +)n( .*)$", r"smtp\1y\2", text.read())
+        if n != 1:
+            raise RuntimeError("master.cf: wanted one smtp client")
+        with open(master, "w", encoding="ascii") as out:
+            out.write(services)
+        os.makedirs(os.path.join(self.mta.queue_folder, "etc"))
+        shutil.copy(self.path("hosts"), os.path.join(self.mta.queue_folder, "etc/hosts"))
 
     def make_server(self, name, names):
         """A certificate of one authority for servers, by openssl."""
@@ -552,12 +565,45 @@ def _(world):
     with world.without_registry():
         done = run()
         suite.equal((done.returncode, b"registry.file" in done.stderr), (1, True), done)
-    os.chmod(world.path("tlspol"), 0o2755)
+    outsider = [word for word in check if not word.startswith("--groups=")]
+    outsider.insert(outsider.index("--"), "--clear-groups")
+    done = subprocess.run(outsider, stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+    suite.equal((done.returncode, b"must be in the folder's group (segel-registry" in done.stderr), (1, True), done)
+    os.chmod(world.socket_folder, 0o2755)
     try:
         done = run()
         suite.equal((done.returncode, b"is open to others" in done.stderr), (1, True), done)
     finally:
-        os.chmod(world.path("tlspol"), 0o2750)
+        os.chmod(world.socket_folder, 0o2750)
+
+
+@suite.test("started by root: in the background, without root; its socket for Postfix only; ends with TERM and leaves none")
+def _(world):
+    world.tlspol.stop()
+    program = world.path("segel-tlspol")
+    done = subprocess.run([program, "-c", world.config], stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+    try:
+        suite.equal(done.returncode, 0, f"start: {done.stderr}")
+        pid = next(pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if executable(pid) == program)
+        with open(f"/proc/{pid}/status", encoding="ascii") as text:
+            status = dict(line.split(":", 1) for line in text.read().splitlines())
+        suite.equal(set(status["Uid"].split()), {str(TLSPOL_UID)}, "user ids")
+        suite.equal((status["Seccomp"].strip(), status["NoNewPrivs"].strip(), int(status["CapEff"], 16)), ("2", "1", 0), "powers")
+        found = os.stat(world.socket)
+        suite.equal((found.st_mode & 0o777, found.st_uid, found.st_gid), (0o660, TLSPOL_UID, world.mta.gid), "the socket")
+        suite.equal(world.ask("resmi.go.example"), (0, "encrypt protocols=>=TLSv1.2", ""), "answer")
+        os.kill(pid, signal.SIGTERM)
+        deadline.until("its end", lambda: executable(pid) != program)
+        suite.check(not os.path.exists(world.socket), "the socket stayed")
+    finally:
+        world.ensure_running()
+
+
+def executable(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return None
 
 
 @suite.test("history: who set which policy")
