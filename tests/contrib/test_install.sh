@@ -341,6 +341,7 @@ check "segel-tlspol may not ask the key agent" refuses in_group segel-tlspol seg
 check "a registry of an older installation becomes readable for all of them" old_registry_is_shared
 check "README shows contrib/postfix/main.cf" readme_shows contrib/postfix/main.cf
 check "README shows contrib/postfix/master.cf" readme_shows contrib/postfix/master.cf
+check "README shows contrib/postfix/tls.cf" readme_shows contrib/postfix/tls.cf
 check "README shows contrib/postfix/inbound.cf" readme_shows contrib/postfix/inbound.cf
 check "README shows contrib/postfix/local.cf" readme_shows contrib/postfix/local.cf
 
