@@ -18,6 +18,7 @@ import grp
 import json
 import os
 import pwd
+import shutil
 import subprocess
 
 import deadline
@@ -197,6 +198,7 @@ class Programs:
     def __init__(self):
         installed = os.path.exists("/usr/lib/postfix/sbin/master") and os.path.exists("/usr/sbin/postqueue")
         root = "" if installed and os.environ.get("SEGEL_POSTFIX") != "private" else PRIVATE_ROOT
+        self.unpacked = bool(root)
         self.daemon = root + "/usr/lib/postfix/sbin"
         self.command = root + "/usr/sbin"
         self.lib = root + "/usr/lib/postfix"
@@ -291,8 +293,14 @@ class Mta:
 
     def own_etc(self):
         """The set-group-ID commands of Postfix believe /etc/postfix only: in this mount namespace it is the world's."""
-        os.makedirs("/etc/postfix", exist_ok=True)
-        subprocess.run(["mount", "--bind", self.etc, "/etc/postfix"], check=True, stdin=subprocess.DEVNULL)
+        bind(self.etc, "/etc/postfix")
+        if self.programs.unpacked:
+            # Unpacked it has nobody's group; with the right one the loader looks only where Postfix is installed.
+            own = shutil.copy(self.programs.command + "/postdrop", os.path.join(self.folder, "postdrop"))
+            os.chown(own, 0, grp.getgrnam(self.setgid).gr_gid)
+            os.chmod(own, 0o2755)
+            bind(own, self.programs.command + "/postdrop")
+            bind(self.programs.lib, "/usr/lib/postfix")
 
     def sendmail(self, uid, message, *options):
         """The sendmail command, run by some user of the machine."""
@@ -333,6 +341,13 @@ class Mta:
         for path in sorted(paths, key=os.path.getmtime):
             with open(path, "rb") as message:
                 yield message.read()
+
+
+def bind(source, target):
+    """In this mount namespace the target is the source; a folder that is missing is made."""
+    if not os.path.exists(target):
+        os.makedirs(target)
+    subprocess.run(["mount", "--bind", source, target], check=True, stdin=subprocess.DEVNULL)
 
 
 def owner_and_group():
