@@ -199,12 +199,12 @@ unknown_verb(struct ctl *ctl, const char *verb)
 
 	for (const struct ctl_command *c = ctl->noun->commands; c->run; c++) {
 		AUTO(xfree) char *first = xstrndup(c->verb, ctl->half ? strlen(c->verb) : strcspn(c->verb, " "));
-		struct nearest before = nearest;
 
 		if (ctl->half && !begins_with_word(c->verb, ctl->half))
 			continue;
 		nearest_word(&nearest, verb, first);
-		nearest.word = nearest.distance != before.distance || !before.word ? c->verb : before.word;
+		if (nearest.word == first)
+			nearest.word = c->verb;
 	}
 	return ctl_fail(ctl, CTL_USAGE, "'%s' knows no '%s'; nearest is '%s %s' (all of them: segelctl %s --help)",
 	    ctl->noun->name, verb, ctl->noun->name, nearest.word, ctl->noun->name);
