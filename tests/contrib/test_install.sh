@@ -131,6 +131,7 @@ wanted_files() {
 		./usr/share/doc/segel/postfix/tls.cf
 		./usr/share/doc/segel/segel.conf.sample
 		./usr/share/doc/segel/sendmail/README
+		./usr/share/doc/segel/sendmail/inbound.m4
 		./usr/share/doc/segel/sendmail/segel.m4
 		./usr/share/man/man5/segel.conf.5
 		./usr/share/man/man7/segel-events.7
