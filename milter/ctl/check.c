@@ -209,7 +209,7 @@ static enum ctl_exit
 check_mta(struct ctl *ctl)
 {
 	AUTO(config_free) struct config *config = NULL;
-	long sessions;
+	long sessions = 0;
 	enum ctl_exit code = sessions_of(ctl, &sessions);
 
 	if (code == CTL_OK)
