@@ -93,15 +93,38 @@ add_folder(const struct look *look, struct buf *mend)
 		buf_printf(mend, " -c '%s'", look->mta->folder);
 }
 
+/* postconf -P takes no blanks in a value; between words of a list a comma is as good. */
+static void
+add_without_blanks(struct buf *mend, const char *text)
+{
+	const char *before = "";
+
+	for (; *text; text++) {
+		const size_t blanks = strspn(text, " \t");
+
+		if (blanks == 0) {
+			buf_add(mend, text, 1);
+			before = text;
+			continue;
+		}
+		text += blanks - 1;
+		if (*before && !strchr(",{", *before) && text[1] && !strchr(",}", text[1]))
+			buf_add_text(mend, ",");
+	}
+}
+
 static void
 mend_as(const struct look *look, struct say *say, bool service, const char *parameter, const char *text)
 {
 	buf_add_text(&say->mend, "postconf");
 	add_folder(look, &say->mend);
-	if (service)
-		buf_printf(&say->mend, " -P '%s/%s=%s'", look->service->key, parameter, text);
-	else
+	if (!service) {
 		buf_printf(&say->mend, " -e '%s=%s'", parameter, text);
+		return;
+	}
+	buf_printf(&say->mend, " -P '%s/%s=", look->service->key, parameter);
+	add_without_blanks(&say->mend, text);
+	buf_add_text(&say->mend, "'");
 }
 
 void

@@ -8,13 +8,51 @@
 
 /* --- parameters --- */
 
+static int
+compare(const char *name, struct slice other)
+{
+	const int order = strncmp(name, (const char *)other.at, other.len);
+
+	return order ? order : name[other.len] != '\0';
+}
+
+/* Where this name is, or belongs: they are kept in order, because there are a thousand of them. */
+static size_t
+place_of(const struct values *values, struct slice name)
+{
+	size_t from = 0, to = values->n;
+
+	while (from < to) {
+		const size_t middle = (from + to) / 2;
+
+		if (compare(values->at[middle].name, name) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
 static struct value *
 find(const struct values *values, struct slice name)
 {
-	for (size_t i = 0; i < values->n; i++)
-		if (slice_equal(slice_of(values->at[i].name), name))
-			return &values->at[i];
-	return NULL;
+	const size_t place = place_of(values, name);
+
+	return place < values->n && compare(values->at[place].name, name) == 0 ? &values->at[place] : NULL;
+}
+
+static struct value *
+insert(struct values *values, struct slice name)
+{
+	const size_t place = place_of(values, name);
+	struct value *value;
+
+	values->at = xrealloc(values->at, (values->n + 1) * sizeof(*values->at));
+	value = &values->at[place];
+	memmove(value + 1, value, (values->n - place) * sizeof(*value));
+	values->n++;
+	*value = (struct value){ .name = slice_dup(name) };
+	return value;
 }
 
 void
@@ -22,11 +60,8 @@ values_set(struct values *values, struct slice name, struct slice text, enum ori
 {
 	struct value *value = find(values, name);
 
-	if (!value) {
-		values->at = xrealloc(values->at, (values->n + 1) * sizeof(*values->at));
-		value = &values->at[values->n++];
-		*value = (struct value){ .name = slice_dup(name) };
-	}
+	if (!value)
+		value = insert(values, name);
 	xfree(value->text);
 	value->text = slice_dup(text);
 	value->origin = origin;

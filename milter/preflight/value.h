@@ -20,6 +20,7 @@ struct value {
 	enum origin origin;
 };
 
+/* In the order of their names. */
 struct values {
 	struct value *at;
 	size_t n;
