@@ -7,6 +7,7 @@
 #include "milter/ctl/ctl.h"
 #include "milter/ctl/nouns.h"
 #include "milter/preflight/judge.h"
+#include "milter/preflight/sendmail.h"
 
 enum { PROBLEM_BYTES = 64 * 1024, USUAL_SESSIONS = 100, MOST_SESSIONS = 100000 };
 
@@ -206,19 +207,38 @@ check_postfix(struct ctl *ctl, const struct config *config, long sessions)
 }
 
 static enum ctl_exit
+check_sendmail(struct ctl *ctl, const struct config *config, const char *file)
+{
+	AUTO_FINDINGS struct findings findings = { 0 };
+	AUTO_SENDMAIL struct sendmail mta = { 0 };
+	struct err err = { 0 };
+
+	if (sendmail_read(file, config, &mta, &err) == -1)
+		return ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
+	sendmail_judge(&mta, config, &findings);
+	return report_it(ctl, &(struct report){ .findings = &findings });
+}
+
+static enum ctl_exit
 check_mta(struct ctl *ctl)
 {
+	const char *sendmail = ctl_option(ctl, "sendmail");
 	AUTO(config_free) struct config *config = NULL;
-	long sessions = 0;
+	long sessions;
 	enum ctl_exit code = sessions_of(ctl, &sessions);
 
+	if (code == CTL_OK && sendmail && ctl_option(ctl, "postfix"))
+		code = ctl_fail(ctl, CTL_USAGE, "--postfix and --sendmail: one of them at a time");
 	if (code == CTL_OK)
 		code = settings_of(ctl, &config);
-	return code == CTL_OK ? check_postfix(ctl, config, sessions) : code;
+	if (code != CTL_OK)
+		return code;
+	return sendmail ? check_sendmail(ctl, config, sendmail) : check_postfix(ctl, config, sessions);
 }
 
 static const struct ctl_option options[] = {
 	{ .name = "postfix", .meta = "FOLDER", .help = "Postfix's main.cf and master.cf there (usual: /etc/postfix)" },
+	{ .name = "sendmail", .meta = "FILE", .help = "a sendmail.cf instead of Postfix" },
 	{ .name = "postconf", .meta = "FILE", .help = "the postconf program to ask (usual: /usr/sbin/postconf)" },
 	{ .name = "sessions", .meta = "NUMBER", .help = "sessions at a time that are planned for (usual: 100)" },
 	{ .name = NULL },

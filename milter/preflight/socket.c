@@ -90,7 +90,8 @@ look_at_folder(const char *path, bool nearest, const struct user *user, struct s
 	if (stat(path, &st) == -1) {
 		facts->open = facts->open == ANSWER_YES ? ANSWER_YES : ANSWER_UNKNOWN;
 		facts->enterable = ANSWER_UNKNOWN;
-		trouble(facts, path);
+		if (errno != ENOENT) /* then there is no socket either, and that is said */
+			trouble(facts, path);
 		return;
 	}
 	if (nearest && st.st_mode & OTHERS)
