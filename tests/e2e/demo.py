@@ -7,6 +7,8 @@ the server answered, what lies in the mailbox, what a judge's exit code says. Th
 
 import os
 import re
+import shlex
+import shutil
 import ssl
 import subprocess
 import sys
@@ -98,6 +100,7 @@ class Demo:
         self.revoked()
         self.arriving()
         self.leaving()
+        self.badly_set_up()
         if self.own_message:
             self.message_of_yours()
 
@@ -238,6 +241,37 @@ class Demo:
         self.story.quote(answer.out, most=14)
         self.story.compare(f"the report names {BARE.partition('@')[2]}", BARE.partition("@")[2] in answer.out)
 
+    def badly_set_up(self):
+        self.story.step("A mail server that is set up badly is told so", """A filter is only as safe as the mail server that asks
+            it. Here is a copy of this Postfix's settings as a server on the Internet might have them, port 25 open, in which two lines are
+            worse: mail passes when the filter is away, and a message may be cut in two by a bare newline. segelctl reads what Postfix would really use, and changes nothing.""")
+        folder = self.world.path("buruk")
+        shutil.copytree(self.world.mta.etc, folder)
+        worse = [("milter_default_action", "accept"), ("smtpd_forbid_bare_newline", "no")]
+        with open(os.path.join(folder, "main.cf"), "a", encoding="ascii") as main_cf:
+            main_cf.writelines(f"{name} = {value}\n" for name, value in [("inet_interfaces", "all"), *worse])
+        with open(os.path.join(folder, "master.cf"), "a", encoding="ascii") as master_cf:
+            master_cf.write("smtp inet n - y - - smtpd\n")
+        before = self.check_mta(folder)
+        self.story.compare("refused (exit status 1), and both lines are among the reasons",
+                           before.code == 1 and all(self.finding(before, name, value) for name, value in worse))
+        for name, value in worse:
+            found = self.finding(before, name, value)
+            self.story.quote(f"{found['severity']}: {found['id']}: {found['where']}\nfound  {found['found']}\nwhy    {found['why']}\n"
+                             f"mend   {found['mend']}")
+            subprocess.run(shlex.split(found["mend"].replace("postconf", self.world.mta.programs.command + "/postconf", 1)), check=True,
+                           env=self.world.mta.programs.env, stdin=subprocess.DEVNULL, capture_output=True)
+        after = self.check_mta(folder)
+        self.story.compare("with the two commands that it names both are mended",
+                           not any(self.finding(after, name, value) for name, value in worse))
+
+    def check_mta(self, folder):
+        self.story.command("segelctl check mta --postfix " + os.path.basename(folder))
+        return self.world.check_mta(folder)
+
+    def finding(self, answer, name, value):
+        return next((found for found in answer.data["findings"] if f"{name} = {value}" in found["found"]), None)
+
     def deliver(self, sender, token, name, tls=True, context=None):
         """From another server, to the port that takes such mail."""
         with self.world.session(tls=tls, port="server", context=context) as session:
@@ -362,7 +396,7 @@ def set_up(where, story, own):
 
 def run_story(where):
     own = OwnMessage(sys.argv[1]) if sys.argv[1:] else None
-    story = Story(9 if own else 8)
+    story = Story(10 if own else 9)
     introduce(story)
     world = set_up(where, story, own)
     try:

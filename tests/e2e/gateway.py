@@ -251,6 +251,12 @@ class Gateway(World):
         data = jsonlib.loads(done.stdout) if json and done.returncode == 0 else None
         return Answer(args, done, data)
 
+    def check_mta(self, folder):
+        """segelctl check mta, with its JSON whatever it found."""
+        answer = self.segelctl("check", "mta", "--postfix", folder, "--postconf", self.mta.programs.command + "/postconf", "--json")
+        answer.data = jsonlib.loads(answer.out)
+        return answer
+
     def must(self, *args):
         answer = self.segelctl(*args)
         if answer.code != 0:
