@@ -37,9 +37,10 @@ CFLAGS := -std=c17 -D_GNU_SOURCE -g -pthread -fPIE -fstack-protector-strong -I. 
 LDFLAGS := -pthread -Wl,--as-needed $(LDFLAGS_$(MODE))
 LDLIBS := -lmilter $(shell pkg-config --libs $(PKGS)) -lresolv
 
-PROGRAMS := segel-milter segel-keyd segelctl
+PROGRAMS := segel-milter segel-keyd segel-tlspol segelctl
 MAIN_segel-milter := milter/filter/main.c
 MAIN_segel-keyd := milter/keyd/main.c
+MAIN_segel-tlspol := milter/tlspol/main.c
 MAIN_segelctl := milter/ctl/main.c
 
 MAINS := $(foreach p,$(PROGRAMS),$(MAIN_$(p)))
@@ -101,7 +102,7 @@ check:
 	SEGEL_BUILD=$(CURDIR)/build/asan SEGEL_BUILD_TSAN=$(CURDIR)/build/tsan tests/run
 
 # The tests that use threads, once more with the thread sanitizer.
-tsan-tests: $(filter $(OUT)/tests/milter/filter/% $(OUT)/tests/milter/audit/%,$(TESTS)) $(TOOLS)
+tsan-tests: $(filter $(OUT)/tests/milter/filter/% $(OUT)/tests/milter/audit/% $(OUT)/tests/milter/tlspol/%,$(TESTS)) $(TOOLS)
 
 fuzz:
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) tests/fuzz/test_fuzz.sh
@@ -127,11 +128,11 @@ endef
 install: all
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,sbin bin share/doc/segel/postfix share/doc/segel/sendmail share/man/man5 share/man/man7 share/man/man8 \
 		lib/systemd/system lib/sysusers.d lib/tmpfiles.d)
-	install -m 0755 $(OUT)/segel-milter $(OUT)/segel-keyd $(DESTDIR)$(PREFIX)/sbin
+	install -m 0755 $(OUT)/segel-milter $(OUT)/segel-keyd $(OUT)/segel-tlspol $(DESTDIR)$(PREFIX)/sbin
 	install -m 0755 $(OUT)/segelctl $(DESTDIR)$(PREFIX)/bin
 	install -m 0644 README.md LICENSE contrib/segel.conf.sample $(DESTDIR)$(PREFIX)/share/doc/segel
 	install -m 0644 $(wildcard contrib/postfix/*.cf) $(DESTDIR)$(PREFIX)/share/doc/segel/postfix
-	install -m 0644 contrib/sendmail/segel.m4 contrib/sendmail/README $(DESTDIR)$(PREFIX)/share/doc/segel/sendmail
+	install -m 0644 contrib/sendmail/segel.m4 contrib/sendmail/inbound.m4 contrib/sendmail/README $(DESTDIR)$(PREFIX)/share/doc/segel/sendmail
 	install -m 0644 contrib/sysusers.d/segel.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install -m 0644 contrib/tmpfiles.d/segel.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	$(foreach p,$(wildcard contrib/man/*.[578]),$(call INSTALL_TEXT,$(p),share/man/man$(subst .,,$(suffix $(p)))/$(notdir $(p))))

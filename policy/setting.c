@@ -107,8 +107,8 @@ const struct setting settings[] = {
 
 	{ .name = "keyd.socket", .type = SETTING_TEXT, AT(keyd.socket), .fallback = "/run/segel/keyd/keyd.sock",
 	  .help = "UNIX socket of the key agent; its folder must be closed to others (mode 0750)" },
-	{ .name = "keyd.socket_group", .type = SETTING_TEXT, AT(keyd.socket_group), .fallback = "segel-submission",
-	  .help = "group that may open the socket, by name or number" },
+	{ .name = "keyd.socket_group", .type = SETTING_TEXT, AT(keyd.socket_group), .fallback = "segel-seal",
+	  .help = "group that may open the socket, by name or number; keyd.signers says which of its users are served" },
 	{ .name = "keyd.user", .type = SETTING_TEXT, AT(keyd.user), .fallback = "segel-keyd",
 	  .help = "the user the key agent runs as, by name or number, when started by root" },
 	{ .name = "keyd.signers", .type = SETTING_TEXTS, AT(keyd.signers), .fallback = "segel-submission",

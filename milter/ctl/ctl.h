@@ -53,7 +53,7 @@ enum ctl_mode {
 struct ctl;
 
 struct ctl_command {
-	const char *verb;       /* "" where the noun is the whole command: `segelctl init` */
+	const char *verb;       /* one word or two; "" where the noun is the whole command: `segelctl init` */
 	enum ctl_mode mode;
 	const char *positional[CTL_MAX_POSITIONAL + 1]; /* "FILE"; "[NAME]" may be left out; "FILE...", last: one or more */
 	const struct ctl_option *options;               /* ends in an empty row; NULL = none */
@@ -84,6 +84,7 @@ struct ctl {
 	/* The frame's own. */
 	const struct ctl_noun *noun;
 	const struct ctl_command *command;
+	const char *half; /* the first word of a verb of two, while the second is still to come */
 	const char *args[CTL_MAX_WORDS];
 	size_t n_args;
 	struct ctl_given given[CTL_MAX_ARGS];

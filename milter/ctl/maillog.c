@@ -209,49 +209,49 @@ take_value(struct slice *rest, struct slice *ret)
 
 /* --- TLS --- */
 
-static const char *const level_names[N_TLS_LEVELS] = {
+static const char *const level_names[N_LOGGED_LEVELS] = {
 	[TLS_ANONYMOUS] = "Anonymous", [TLS_UNTRUSTED] = "Untrusted", [TLS_TRUSTED] = "Trusted", [TLS_VERIFIED] = "Verified",
 };
 
-static const char *const version_names[N_TLS_VERSIONS] = {
+static const char *const version_names[N_LOGGED_VERSIONS] = {
 	[TLS_SSLV3] = "SSLv3",    [TLS_V1] = "TLSv1",     [TLS_V1_1] = "TLSv1.1",
 	[TLS_V1_2] = "TLSv1.2", [TLS_V1_3] = "TLSv1.3",
 };
 
 const char *
-tls_level_name(enum tls_level level)
+logged_level_name(enum logged_level level)
 {
 	return level_names[level] ? level_names[level] : "unknown";
 }
 
 const char *
-tls_version_name(enum tls_version version)
+logged_version_name(enum logged_version version)
 {
 	return version_names[version] ? version_names[version] : "other";
 }
 
-static enum tls_level
+static enum logged_level
 take_level(struct slice *rest)
 {
-	for (size_t i = 1; i < N_TLS_LEVELS; i++) {
+	for (size_t i = 1; i < N_LOGGED_LEVELS; i++) {
 		struct slice at = *rest;
 
 		if (take_text(&at, level_names[i]) && take_text(&at, " TLS connection ")) {
 			*rest = at;
-			return (enum tls_level)i;
+			return (enum logged_level)i;
 		}
 	}
-	return TLS_LEVEL_UNKNOWN;
+	return LOGGED_LEVEL_UNKNOWN;
 }
 
-static enum tls_version
+static enum logged_version
 version_of(struct slice word)
 {
-	for (size_t i = 1; i < N_TLS_VERSIONS; i++) {
+	for (size_t i = 1; i < N_LOGGED_VERSIONS; i++) {
 		if (is_word(word, version_names[i]))
-			return (enum tls_version)i;
+			return (enum logged_version)i;
 	}
-	return TLS_VERSION_OTHER;
+	return LOGGED_VERSION_OTHER;
 }
 
 /* A server's line also has the name that the client asked for, which is the client's choice. */
@@ -501,7 +501,7 @@ static enum maillog_kind
 read_client(struct slice rest, struct maillog_line *ret)
 {
 	ret->level = take_level(&rest);
-	if (ret->level != TLS_LEVEL_UNKNOWN)
+	if (ret->level != LOGGED_LEVEL_UNKNOWN)
 		return read_tls(rest, ret) ? MAILLOG_TLS : MAILLOG_UNREADABLE;
 	if (starts(rest, "message repeated "))
 		return MAILLOG_UNREADABLE;
@@ -516,7 +516,7 @@ static enum maillog_kind
 read_server(struct slice rest, struct maillog_line *ret)
 {
 	ret->level = take_level(&rest);
-	if (ret->level != TLS_LEVEL_UNKNOWN)
+	if (ret->level != LOGGED_LEVEL_UNKNOWN)
 		return read_tls(rest, ret) ? MAILLOG_TLS : MAILLOG_UNREADABLE;
 	if (starts(rest, "message repeated "))
 		return MAILLOG_UNREADABLE;

@@ -32,8 +32,8 @@ enum maillog_kind {
 	MAILLOG_LOSS,       /* the logging itself says that it dropped lines */
 };
 
-enum tls_level { TLS_LEVEL_UNKNOWN, TLS_ANONYMOUS, TLS_UNTRUSTED, TLS_TRUSTED, TLS_VERIFIED, N_TLS_LEVELS };
-enum tls_version { TLS_VERSION_OTHER, TLS_SSLV3, TLS_V1, TLS_V1_1, TLS_V1_2, TLS_V1_3, N_TLS_VERSIONS };
+enum logged_level { LOGGED_LEVEL_UNKNOWN, TLS_ANONYMOUS, TLS_UNTRUSTED, TLS_TRUSTED, TLS_VERIFIED, N_LOGGED_LEVELS };
+enum logged_version { LOGGED_VERSION_OTHER, TLS_SSLV3, TLS_V1, TLS_V1_1, TLS_V1_2, TLS_V1_3, N_LOGGED_VERSIONS };
 enum maillog_status { MAILLOG_STATUS_OTHER, MAILLOG_SENT, MAILLOG_DEFERRED, MAILLOG_BOUNCED };
 
 struct maillog_line {
@@ -46,8 +46,8 @@ struct maillog_line {
 	bool loopback;       /* the peer is this machine itself */
 	struct slice queue_id; /* DELIVERY, TROUBLE, MESSAGE */
 
-	enum tls_level level; /* TLS */
-	enum tls_version version;
+	enum logged_level level; /* TLS */
+	enum logged_version version;
 	struct slice cipher;
 
 	struct slice domain; /* DELIVERY: of the recipient, as written; empty = it has none */
@@ -62,8 +62,8 @@ enum { MAILLOG_MAX_DOMAIN = 255 };
 /* `line` without its line end. */
 void maillog_parse(struct slice line, struct maillog_line *ret);
 
-const char *tls_level_name(enum tls_level level);       /* "Trusted" */
-const char *tls_version_name(enum tls_version version); /* "TLSv1.3" */
+const char *logged_level_name(enum logged_level level);       /* "Trusted" */
+const char *logged_version_name(enum logged_version version); /* "TLSv1.3" */
 
 /*
  * Reading stamps. Syslog's own have neither year nor zone: the latest year that does not lie in the

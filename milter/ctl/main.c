@@ -15,6 +15,7 @@ static const struct ctl_noun nouns[] = {
 	{ "bind", "for whom a certificate speaks, and for what", ctl_bind_commands },
 	{ "act", "the registry's history", ctl_act_commands },
 	{ "audit", "the daemons' records", ctl_audit_commands },
+	{ "check", "is the mail server set up safely?", ctl_check_commands },
 	{ "config", "the settings file", ctl_config_commands },
 	{ "policy", "what is done about which finding", ctl_policy_commands },
 	{ "explain", "what would happen to a message, or did, and why", ctl_explain_commands },

@@ -5,6 +5,7 @@
 #include "milter/ctl/ctl.h"
 
 extern const struct ctl_command ctl_audit_commands[];
+extern const struct ctl_command ctl_check_commands[];
 extern const struct ctl_command ctl_config_commands[];
 extern const struct ctl_command ctl_explain_commands[];
 extern const struct ctl_command ctl_local_commands[];

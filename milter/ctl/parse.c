@@ -184,20 +184,51 @@ take_option(struct ctl *ctl, const char *word, struct words *words)
 	return equals ? give(ctl, option, equals + 1) : take_values(ctl, option, words);
 }
 
+static bool
+begins_with_word(const char *verb, const char *word)
+{
+	size_t len = strlen(word);
+
+	return strncmp(verb, word, len) == 0 && verb[len] == ' ';
+}
+
 static enum ctl_exit
-take_command(struct ctl *ctl, const char *verb)
+unknown_verb(struct ctl *ctl, const char *verb)
 {
 	struct nearest nearest = { 0 };
+
+	for (const struct ctl_command *c = ctl->noun->commands; c->run; c++) {
+		AUTO(xfree) char *first = xstrndup(c->verb, ctl->half ? strlen(c->verb) : strcspn(c->verb, " "));
+
+		if (ctl->half && !begins_with_word(c->verb, ctl->half))
+			continue;
+		nearest_word(&nearest, verb, first);
+		if (nearest.word == first)
+			nearest.word = c->verb;
+	}
+	return ctl_fail(ctl, CTL_USAGE, "'%s' knows no '%s'; nearest is '%s %s' (all of them: segelctl %s --help)",
+	    ctl->noun->name, verb, ctl->noun->name, nearest.word, ctl->noun->name);
+}
+
+/* A verb of one word, or either word of one of two. */
+static enum ctl_exit
+take_command(struct ctl *ctl, const char *word)
+{
+	AUTO(xfree) char *verb = ctl->half ? xasprintf("%s %s", ctl->half, word) : xstrdup(word);
 
 	for (const struct ctl_command *c = ctl->noun->commands; c->run; c++) {
 		if (strcmp(c->verb, verb) == 0) {
 			ctl->command = c;
 			return CTL_OK;
 		}
-		nearest_word(&nearest, verb, c->verb);
 	}
-	return ctl_fail(ctl, CTL_USAGE, "'%s' knows no '%s'; nearest is '%s %s' (all of them: segelctl %s --help)",
-	    ctl->noun->name, verb, ctl->noun->name, nearest.word, ctl->noun->name);
+	for (const struct ctl_command *c = ctl->noun->commands; c->run && !ctl->half; c++) {
+		if (begins_with_word(c->verb, word)) {
+			ctl->half = word;
+			return CTL_OK;
+		}
+	}
+	return unknown_verb(ctl, verb);
 }
 
 static enum ctl_exit
@@ -298,7 +329,8 @@ frame_parse(struct ctl *ctl, const struct ctl_noun *nouns, int argc, char **argv
 	if (!ctl->noun)
 		return ctl_fail(ctl, CTL_USAGE, "no command given; see segelctl --help");
 	if (!ctl->command)
-		return ctl_fail(ctl, CTL_USAGE, "'%s' wants a verb; see segelctl %s --help", ctl->noun->name, ctl->noun->name);
+		return ctl_fail(ctl, CTL_USAGE, "'%s%s%s' wants a verb; see segelctl %s --help", ctl->noun->name, ctl->half ? " " : "",
+		    ctl->half ? ctl->half : "", ctl->noun->name);
 	return check_complete(ctl);
 }
 

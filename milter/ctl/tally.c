@@ -25,8 +25,8 @@ struct process {
 	enum session session;
 	char *peer;                    /* of the TLS session */
 	char queue_id[QUEUE_ID_BYTES]; /* SESSION_USED, SESSION_DOUBT */
-	enum tls_level level;
-	enum tls_version version;
+	enum logged_level level;
+	enum logged_version version;
 	size_t cipher;
 	time_t at;                     /* of the TLS line */
 };

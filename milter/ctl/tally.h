@@ -40,8 +40,8 @@ enum {
 struct figures {
 	uint64_t all;                       /* delivered, or begun: tls + clear + unknown */
 	uint64_t tls, clear, unknown;
-	uint64_t levels[N_TLS_LEVELS];      /* of tls */
-	uint64_t versions[N_TLS_VERSIONS];  /* of tls */
+	uint64_t levels[N_LOGGED_LEVELS];      /* of tls */
+	uint64_t versions[N_LOGGED_VERSIONS];  /* of tls */
 	uint64_t ciphers[TALLY_CIPHERS + 1]; /* of tls; by tally_cipher */
 	uint64_t deferred_tls, refused_tls; /* attempts that failed because TLS was not as demanded */
 	uint64_t deferred, refused;         /* attempts that failed for other reasons */

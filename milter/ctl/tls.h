@@ -16,4 +16,12 @@ enum ctl_exit tls_report(struct ctl *ctl);
 extern const struct ctl_option tls_map_options[];
 enum ctl_exit tls_map(struct ctl *ctl);
 
+/* tls_policy.c: what Postfix shall demand of a next hop (segel-tlspol). */
+extern const struct ctl_option tls_policy_set_options[];
+enum ctl_exit tls_policy_set(struct ctl *ctl);
+enum ctl_exit tls_policy_list(struct ctl *ctl);
+enum ctl_exit tls_policy_show(struct ctl *ctl);
+enum ctl_exit tls_policy_test(struct ctl *ctl);
+enum ctl_exit tls_policy_end(struct ctl *ctl);
+
 #endif

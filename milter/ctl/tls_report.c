@@ -184,9 +184,9 @@ share_text(const struct figures *figures, char ret[16])
 static void
 versions_text(const struct figures *figures, struct buf *ret)
 {
-	for (size_t i = N_TLS_VERSIONS; i-- > 0;) {
+	for (size_t i = N_LOGGED_VERSIONS; i-- > 0;) {
 		if (figures->versions[i])
-			buf_printf(ret, "%s%s %llu", ret->len ? ", " : "", tls_version_name((enum tls_version)i),
+			buf_printf(ret, "%s%s %llu", ret->len ? ", " : "", logged_version_name((enum logged_version)i),
 			    (unsigned long long)figures->versions[i]);
 	}
 }
@@ -440,9 +440,9 @@ versions_json(const struct figures *figures)
 {
 	json_t *object = json_object();
 
-	for (size_t i = 0; i < N_TLS_VERSIONS; i++) {
+	for (size_t i = 0; i < N_LOGGED_VERSIONS; i++) {
 		if (figures->versions[i])
-			json_object_set_new(object, tls_version_name((enum tls_version)i), count_json(figures->versions[i]));
+			json_object_set_new(object, logged_version_name((enum logged_version)i), count_json(figures->versions[i]));
 	}
 	return object;
 }

@@ -28,24 +28,6 @@ is_address(const char *text)
 	return *text && has_only(text, "0123456789.");
 }
 
-/* Without the one dot that may stand at the end. */
-static bool
-domain_from(const char *text, char ret[LIMIT_ADDRESS_BYTES + 1])
-{
-	size_t len = strlen(text);
-	char plain[LIMIT_ADDRESS_BYTES + 1], form[LIMIT_ADDRESS_BYTES + 1];
-
-	if (len > 1 && text[len - 1] == '.')
-		len--;
-	if (len == 0 || len + 2 > LIMIT_ADDRESS_BYTES)
-		return false;
-	snprintf(plain, sizeof(plain), "x@%.*s", (int)len, text);
-	if (!address_normalise(plain, false, form))
-		return false;
-	snprintf(ret, LIMIT_ADDRESS_BYTES + 1, "%s", form + 2);
-	return true;
-}
-
 /* Takes ":port" off the end; "" where there is none. False: what stands there is no port. */
 static bool
 take_port(char *text, char port[40])
@@ -75,7 +57,7 @@ bracketed_from(char *text, const char *port, struct hop *hop)
 	text[strlen(text) - 1] = '\0';
 	if (is_address(host))
 		snprintf(hop->key, sizeof(hop->key), "[%.*s]%s", LIMIT_ADDRESS_BYTES - 48, host, port);
-	else if (domain_from(host, hop->domain) && strlen(hop->domain) < LIMIT_ADDRESS_BYTES - 48)
+	else if (domain_normalise(host, hop->domain) && strlen(hop->domain) < LIMIT_ADDRESS_BYTES - 48)
 		snprintf(hop->key, sizeof(hop->key), "[%.*s]%s", LIMIT_ADDRESS_BYTES - 48, hop->domain, port);
 	else
 		return false;
@@ -87,7 +69,7 @@ parent_from(const char *text, const char *port, struct hop *hop)
 {
 	char domain[LIMIT_ADDRESS_BYTES + 1];
 
-	if (*port || !domain_from(text + 1, domain))
+	if (*port || !domain_normalise(text + 1, domain))
 		return false;
 	snprintf(hop->key, sizeof(hop->key), ".%.*s", LIMIT_ADDRESS_BYTES - 1, domain);
 	return true;
@@ -96,7 +78,7 @@ parent_from(const char *text, const char *port, struct hop *hop)
 static bool
 plain_from(const char *text, const char *port, struct hop *hop)
 {
-	if (!domain_from(text, hop->domain) || strlen(hop->domain) >= LIMIT_ADDRESS_BYTES - 48)
+	if (!domain_normalise(text, hop->domain) || strlen(hop->domain) >= LIMIT_ADDRESS_BYTES - 48)
 		return false;
 	hop->plain = *port == '\0';
 	snprintf(hop->key, sizeof(hop->key), "%.*s%s", LIMIT_ADDRESS_BYTES - 48, hop->domain, port);

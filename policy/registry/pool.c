@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "policy/registry/db.h"
 #include "policy/registry/schema.h"
@@ -81,6 +82,10 @@ file_identity(const char *file, uint64_t *dev, uint64_t *ino, struct err *err)
 {
 	struct stat st;
 
+	if (stat(file, &st) == -1 && errno == EACCES)
+		return err_set(err, ERR_CONFIG, "registry '%s' cannot be opened: its folder is closed to uid %ld; this program's user "
+		    "must be in the folder's group (segel-registry: systemd-sysusers and systemd-tmpfiles --create see to it), and be "
+		    "started after it was put there", file, (long)geteuid());
 	if (stat(file, &st) == -1)
 		return err_set(err, errno == ENOENT ? ERR_CONFIG : ERR_TEMP,
 		    "registry '%s' cannot be opened: %s; check registry.file, or make it with `segelctl init`",

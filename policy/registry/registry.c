@@ -1,6 +1,7 @@
 /* The words of registry.h and the form in which addresses are compared. */
 #include "policy/registry/registry.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -182,6 +183,24 @@ address_equal(const char *a, const char *b, bool fold)
 	char form_a[LIMIT_ADDRESS_BYTES + 1], form_b[LIMIT_ADDRESS_BYTES + 1];
 
 	return address_normalise(a, fold, form_a) && address_normalise(b, fold, form_b) && strcmp(form_a, form_b) == 0;
+}
+
+/* As the domain of an address, which is how registered ones are compared. */
+bool
+domain_normalise(const char *domain, char *ret)
+{
+	char address[LIMIT_ADDRESS_BYTES + 1], form[LIMIT_ADDRESS_BYTES + 1];
+	size_t len = strlen(domain);
+
+	if (len > 1 && domain[len - 1] == '.')
+		len--;
+	if (len == 0 || len + 2 > LIMIT_ADDRESS_BYTES)
+		return false;
+	snprintf(address, sizeof(address), "x@%.*s", (int)len, domain);
+	if (!address_normalise(address, false, form))
+		return false;
+	snprintf(ret, LIMIT_ADDRESS_BYTES + 1, "%s", form + 2);
+	return true;
 }
 
 void

@@ -160,6 +160,8 @@ bool address_normalise(const char *address, bool fold, char *ret);
 
 /* The same address in that form? False also where one of them is none. */
 bool address_equal(const char *a, const char *b, bool fold);
+/* A mail domain in that form, without the one dot that may stand at its end. False for what is none. `ret` as above. */
+bool domain_normalise(const char *domain, char *ret);
 
 const char *purpose_name(enum purpose purpose);       /* verify encrypt seal client */
 const char *cert_state_name(enum cert_state state);   /* aktif ditahan dicabut diganti */

@@ -275,25 +275,6 @@ registry_address_known(struct registry *registry, const char *address, time_t at
 	return good ? place_is_known(&place) : -1;
 }
 
-/* What stands behind the last @, whatever stands before it: a quoted local part names the domain just as well. */
-static bool
-domain_form(const char *address, char ret[LIMIT_ADDRESS_BYTES + 1])
-{
-	const char *at = strrchr(address, '@');
-	size_t len = at ? strlen(at) : 0;
-	char plain[LIMIT_ADDRESS_BYTES + 1], form[LIMIT_ADDRESS_BYTES + 1];
-
-	if (len > 1 && at[len - 1] == '.')
-		len--;
-	if (len < 2 || len + 1 > LIMIT_ADDRESS_BYTES)
-		return false;
-	snprintf(plain, sizeof(plain), "x%.*s", (int)len, at);
-	if (!address_normalise(plain, false, form))
-		return false;
-	snprintf(ret, LIMIT_ADDRESS_BYTES + 1, "%s", form + 2);
-	return true;
-}
-
 int
 conn_domain(struct conn *conn, const char *name, int64_t at, enum domain_answer *ret, struct err *err)
 {
@@ -322,10 +303,12 @@ registry_domain_of(struct registry *registry, const char *address, time_t at)
 {
 	struct question q = { .address = address, .at = at };
 	enum domain_answer answer = DOMAIN_UNAVAILABLE;
+	const char *at_sign = strrchr(address, '@');
 	char name[LIMIT_ADDRESS_BYTES + 1];
 	bool good;
 
-	if (!domain_form(address, name))
+	/* Behind the last @, whatever stands before it: a quoted local part names the domain just as well. */
+	if (!at_sign || !domain_normalise(at_sign + 1, name))
 		return DOMAIN_NONE;
 	if (conn_begin(registry, &q.conn, NULL) == -1)
 		return DOMAIN_UNAVAILABLE;

@@ -33,19 +33,6 @@ writer_person(struct registry_writer *writer, const char *person, int64_t *id, s
 	    err, "person", person, "`segelctl person list` shows them, `segelctl person add` makes one");
 }
 
-/* The domain as addresses are compared with it. */
-static bool
-domain_normalise(const char *name, char *ret)
-{
-	char form[LIMIT_ADDRESS_BYTES + 1];
-	AUTO(xfree) char *address = xasprintf("x@%s", name);
-
-	if (!address_normalise(address, true, form))
-		return false;
-	snprintf(ret, LIMIT_ADDRESS_BYTES + 1, "%s", form + 2);
-	return true;
-}
-
 enum write_outcome
 writer_domain(struct registry_writer *writer, const char *name, int64_t *id, struct err *err)
 {

@@ -7,9 +7,11 @@
     memory     a 35 MB message; 1,000 idle sessions
     hold       from segelctl's exit until it counts, on a session between MAIL and DATA
     registry   a lookup among 1,000,000 certificates
+    tlspol     policies of 100,000 domains, asked from another process on the same single core; against a
+               socketmap server that looks nothing up
     signers    50,000 messages of 20 identities over 24 connections: each signed with its own key?
 
-Build first: make bench does. ROUNDS, MESSAGES, CERTIFICATES, SIGNED in the environment change the sizes.
+Build first: make bench does. ROUNDS, MESSAGES, CERTIFICATES, DOMAINS, SIGNED in the environment change the sizes.
 The exit status tells only whether everything could be measured, and whether a signer was wrong.
 """
 
@@ -36,6 +38,7 @@ from world import OTHER_DOMAIN, free_port  # noqa: E402
 ROUNDS = int(os.environ.get("ROUNDS", 7))
 MESSAGES = int(os.environ.get("MESSAGES", 800))
 CERTIFICATES = int(os.environ.get("CERTIFICATES", 1000000))
+DOMAINS = int(os.environ.get("DOMAINS", 100000))
 SIGNED = int(os.environ.get("SIGNED", 50000))
 SESSIONS = 8
 WARGA = f"warga@{OTHER_DOMAIN}"
@@ -223,6 +226,52 @@ def registry():
         f"p50 {found['p50']:.0f}, max {found['max']:.0f}, of {found['lookups']:.0f}")
 
 
+TLSPOL = """\
+log: {{ target = "stderr"; level = "info"; }};
+registry: {{ file = "{folder}/registry/registry.db"; }};
+tlspol: {{ socket = "{folder}/socket/tlspol.sock"; socket_group = "{uid}"; user = "{uid}"; }};
+"""
+QUERIES, ASKERS = 100000, 16
+
+
+def tlspol():
+    with tempfile.TemporaryDirectory(prefix="segel-bench-") as folder:
+        os.chmod(folder, 0o755)
+        for name in ("registry", "socket"):
+            os.mkdir(os.path.join(folder, name))
+            os.chown(os.path.join(folder, name), place.MILTER_UID, place.MILTER_UID)
+            os.chmod(os.path.join(folder, name), 0o2750)
+        ran(program("sockmap"), "make", folder + "/registry/registry.db", DOMAINS)
+        with open(folder + "/segel.conf", "w", encoding="ascii") as out:
+            out.write(TLSPOL.format(folder=folder, uid=place.MILTER_UID))
+        real = folder + "/socket/tlspol.sock", Daemon("segel-tlspol", on_one_core(
+            os.path.join(build_folder(), "segel-tlspol"), "-c", folder + "/segel.conf", "-f"), folder + "/log")
+        bare = folder + "/nothing.sock", Daemon("a server of nothing", on_one_core(program("sockmap"), "nothing", folder + "/nothing.sock"),
+                                                folder + "/log2")
+        found, other = asked(*real), asked(*bare)
+    say(f"TLS policies of {DOMAINS} domains, one core, a second", f"{median(found, 'rate'):.0f}", "at least 2000",
+        f"{median(found, 'rate') / median(other, 'rate'):.2f} of a server that looks nothing up ({median(other, 'rate'):.0f})")
+    say(f"the same, {ASKERS} at a time, p99", f"{median(found, 'p99') / 1000:.2f} ms", "at most 5 ms",
+        f"p50 {median(found, 'p50') / 1000:.2f}, max {max(one['max'] for one in found) / 1000:.2f}; of nothing "
+        f"{median(other, 'p99') / 1000:.2f}")
+
+
+def on_one_core(*command):
+    return ["taskset", "-c", str(min(os.sched_getaffinity(0))), *map(str, command)]
+
+
+def asked(path, daemon):
+    daemon.start(lambda: os.path.exists(path))
+    try:
+        return [numbers(ran(*on_one_core(program("sockmap"), "ask", path, DOMAINS, QUERIES, ASKERS))) for _ in range(ROUNDS)]
+    finally:
+        daemon.kill()
+
+
+def median(rounds, name):
+    return statistics.median(one[name] for one in rounds)
+
+
 def signers(world):
     out = ran(program("signers"), world.mta.milter_socket, SIGNED, 24,
               *(f"{account.login}={account.issued.cert}" for account in CROWD))
@@ -231,7 +280,7 @@ def signers(world):
         f"{found['aborted']:.0f} aborted, {found['cut']:.0f} connections cut, {found['sealed'] / found['seconds']:.0f}/s")
 
 
-ROWS = {"transform": transform, "registry": registry}
+ROWS = {"transform": transform, "registry": registry, "tlspol": tlspol}
 WORLD_ROWS = {"postfix": postfix, "memory": memory, "hold": hold, "signers": signers}
 
 

@@ -144,7 +144,7 @@ mail(struct mta *mta, const struct login *login)
 	char path[160];
 
 	snprintf(path, sizeof(path), "<%s>", login->name);
-	send_texts(mta, 'D', "M", (const char *const[]){ "{tls_version}", "TLSv1.3", "{cipher}", "x", "{auth_type}", "PLAIN",
+	send_texts(mta, 'D', "M", (const char *const[]){ "{tls_version}", "TLSv1.3", "{cipher}", "TLS_AES_256_GCM_SHA384", "{auth_type}", "PLAIN",
 	    "{auth_authen}", login->name, NULL });
 	send_texts(mta, 'M', "", (const char *const[]){ path, NULL });
 	must(read_frame(mta) == 'c', "MAIL goes on");

@@ -63,10 +63,10 @@ names_all() {
 }
 
 verbs() {
-	"$BUILD/segelctl" --help | sed -n 's/^  \([a-z]\{1,\}\)\( \([a-z|-]*\)\)\{0,1\}$/\1 \3/p' | tr '|' ' ' |
+	"$BUILD/segelctl" --help | sed -n 's/^  \([a-z]\{1,\}\)\( \([a-z| -]*\)\)\{0,1\}$/\1 \3/p' |
 		while read -r noun rest; do
 			[ -n "$rest" ] || echo "segelctl $noun"
-			for verb in $rest; do echo "segelctl $noun $verb"; done
+			tr '|' '\n' <<<"$rest" | sed -n "s/./segelctl $noun &/p"
 		done
 }
 
@@ -116,23 +116,28 @@ wanted_files() {
 		./usr/lib/systemd/system/segel-client-map.timer
 		./usr/lib/systemd/system/segel-keyd.service
 		./usr/lib/systemd/system/segel-milter@.service
+		./usr/lib/systemd/system/segel-tlspol.service
 		./usr/lib/sysusers.d/segel.conf
 		./usr/lib/tmpfiles.d/segel.conf
 		./usr/sbin/segel-keyd
 		./usr/sbin/segel-milter
+		./usr/sbin/segel-tlspol
 		./usr/share/doc/segel/LICENSE
 		./usr/share/doc/segel/README.md
 		./usr/share/doc/segel/postfix/inbound.cf
 		./usr/share/doc/segel/postfix/local.cf
 		./usr/share/doc/segel/postfix/main.cf
 		./usr/share/doc/segel/postfix/master.cf
+		./usr/share/doc/segel/postfix/tls.cf
 		./usr/share/doc/segel/segel.conf.sample
 		./usr/share/doc/segel/sendmail/README
+		./usr/share/doc/segel/sendmail/inbound.m4
 		./usr/share/doc/segel/sendmail/segel.m4
 		./usr/share/man/man5/segel.conf.5
 		./usr/share/man/man7/segel-events.7
 		./usr/share/man/man8/segel-keyd.8
 		./usr/share/man/man8/segel-milter.8
+		./usr/share/man/man8/segel-tlspol.8
 		./usr/share/man/man8/segelctl.8
 	END
 }
@@ -165,7 +170,7 @@ sample_is_good() {
 # As an instance, with programs that are there.
 prepare_units() {
 	mkdir -p "$DIR/units"
-	for unit in segel-keyd segel-milter@; do
+	for unit in segel-keyd segel-milter@ segel-tlspol; do
 		sed "s|/usr/sbin/segel-|$ROOT/usr/sbin/segel-|g" "$ROOT/usr/lib/systemd/system/$unit.service" \
 			>"$DIR/units/${unit/@/@submission}.service"
 	done
@@ -224,6 +229,23 @@ folder_is() {
 	}
 }
 
+# in_group USER GROUP
+in_group() {
+	awk -F: -v group="$2" '$1 == group { print "," $4 "," }' "$ROOT/etc/group" | grep -q ",$1,"
+}
+
+old_registry_is_shared() {
+	touch "$ROOT/var/lib/segel/registry/registry.db" && chmod 0640 "$ROOT/var/lib/segel/registry/registry.db" || return
+	systemd-tmpfiles --root="$ROOT" --create segel.conf && folder_is /var/lib/segel/registry/registry.db 640 root segel-registry
+}
+
+# members_are GROUP "NAME NAME...", sorted
+members_are() {
+	local found
+	found=$(awk -F: -v group="$1" '$1 == group { print $4 }' "$ROOT/etc/group" | tr ',' '\n' | sort | tr '\n' ' ')
+	[ "$found" = "$2 " ] || { echo "group $1: found '$found', wanted '$2'"; return 1; }
+}
+
 no_shell_no_home() {
 	grep -E "^$1:[^:]*:[0-9]+:[0-9]+:[^:]*:/nonexistent:/usr/sbin/nologin$|^$1:.*:/nonexistent:.*nologin$" "$ROOT/etc/passwd"
 }
@@ -240,6 +262,10 @@ asks_nobody() {
 
 agent_is_small() {
 	links_nothing_of segel-keyd
+}
+
+tlspol_is_small() {
+	! readelf -d "$BUILD/segel-tlspol" | grep -E 'NEEDED.*(gmime|glib|milter|microhttpd|jansson)'
 }
 
 # --- what the README says ---
@@ -276,14 +302,16 @@ check "no mark is left in them" no_mark_is_left
 check "another prefix is named in units and pages" another_prefix_is_named
 check "segel-milter starts" starts sbin/segel-milter -V "^segel-milter [0-9]"
 check "segel-keyd starts" starts sbin/segel-keyd -V "^segel-keyd [0-9]"
+check "segel-tlspol starts" starts sbin/segel-tlspol -V "^segel-tlspol [0-9]"
 check "segelctl starts" starts bin/segelctl --help "^Usage: segelctl"
 check "the key agent is linked with no reader of mail, no database and no network library" agent_is_small
 check "the filter is not linked with libcurl" asks_nobody segel-milter
 check "segelctl is" refuses asks_nobody segelctl
+check "segel-tlspol is linked with no reader of mail and no network library" tlspol_is_small
 check "the filter is linked with GMime" refuses links_nothing_of segel-milter
 check "the sample settings are good" sample_is_good
 prepare_units
-for unit in segel-keyd segel-milter@submission; do
+for unit in segel-keyd segel-milter@submission segel-tlspol; do
 	check "$unit: clean" unit_is_clean "$DIR/units/$unit.service"
 	check "$unit: exposure at most 2.0" exposure_is_low "$DIR/units/$unit.service"
 	check "$unit: without its walls the exposure is too high" weaker "$DIR/units/$unit.service"
@@ -294,23 +322,37 @@ check "segel-client-map: exposure at most 2.0" exposure_is_low "$DIR/units/segel
 check "segel-client-map: without its walls the exposure is too high" weaker "$DIR/units/segel-client-map.service"
 check "stopping may take longer than drain" stop_time_exceeds_drain
 check "users and folders are made" make_root
-for user in segel-submission segel-keyd segel-trust; do
+for user in segel-submission segel-inbound segel-local segel-keyd segel-tlspol segel-trust; do
 	check "$user has no shell and no home" no_shell_no_home $user
 done
 check "socket folder in Postfix's chroot" folder_is /var/spool/postfix/segel 2750 segel-submission postfix
 check "socket folder under /run" folder_is /run/segel/submission 2750 segel-submission postfix
-check "the key agent's socket folder" folder_is /run/segel/keyd 2750 segel-keyd segel-submission
+check "the key agent's socket folder" folder_is /run/segel/keyd 2750 segel-keyd segel-seal
+for role in inbound local; do
+	check "$role: socket folder in Postfix's chroot" folder_is /var/spool/postfix/segel-$role 2750 segel-$role postfix
+	check "$role: socket folder under /run" folder_is /run/segel/$role 2750 segel-$role postfix
+	check "$role: records" folder_is /var/lib/segel/audit-$role 750 segel-$role segel-$role
+done
+check "submission and local reach the key agent" members_are segel-seal "segel-local segel-submission"
+check "the registry's readers" members_are segel-registry "segel-inbound segel-local segel-submission segel-tlspol"
 check "keys" folder_is /etc/segel/keys 700 segel-keyd segel-keyd
 check "the filter's records" folder_is /var/lib/segel/audit-submission 750 segel-submission segel-submission
 check "the key agent's records" folder_is /var/lib/segel/audit-keyd 750 segel-keyd segel-keyd
 check "the table of client certificates" folder_is /var/lib/segel/client-map 755 root root
-check "the registry" folder_is /var/lib/segel/registry 2750 root segel-submission
 check "the authorities" folder_is /var/lib/segel/trust/anchors/official 755 root root
 check "the CRLs" folder_is /var/lib/segel/trust/crl 755 segel-trust segel-trust
 check "the OCSP answers" folder_is /var/lib/segel/trust/ocsp 755 segel-trust segel-trust
 check "who added and removed authorities" folder_is /var/lib/segel/audit-trust 750 root root
+check "the registry" folder_is /var/lib/segel/registry 2750 root segel-registry
+check "the socket folder of TLS policies, in Postfix's chroot" folder_is /var/spool/postfix/segel-tlspol 2750 segel-tlspol postfix
+for user in segel-submission segel-tlspol; do
+	check "$user reads the registry" in_group $user segel-registry
+done
+check "segel-tlspol may not ask the key agent" refuses in_group segel-tlspol segel-seal
+check "a registry of an older installation becomes readable for all of them" old_registry_is_shared
 check "README shows contrib/postfix/main.cf" readme_shows contrib/postfix/main.cf
 check "README shows contrib/postfix/master.cf" readme_shows contrib/postfix/master.cf
+check "README shows contrib/postfix/tls.cf" readme_shows contrib/postfix/tls.cf
 check "README shows contrib/postfix/inbound.cf" readme_shows contrib/postfix/inbound.cf
 check "README shows contrib/postfix/local.cf" readme_shows contrib/postfix/local.cf
 

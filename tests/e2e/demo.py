@@ -7,6 +7,8 @@ the server answered, what lies in the mailbox, what a judge's exit code says. Th
 
 import os
 import re
+import shlex
+import shutil
 import ssl
 import subprocess
 import sys
@@ -18,6 +20,7 @@ import judge
 import mail
 import place
 from gateway import Account, Gateway
+from mta import BARE_DOMAIN
 from world import OTHER_DOMAIN, parsed
 
 SITI = f"siti@{OTHER_DOMAIN}"
@@ -26,6 +29,7 @@ DEWI = Account("dewi", "Bendahara (Treasurer)")
 LAMA = Account("lama", "Sekretaris (Secretary)", start="-2y", end="+7s")
 PARTNER = "dinas@provinsi.example"
 STRANGER = "warga@luar.example"
+BARE = f"camat@{BARE_DOMAIN}"
 CABUT = Account("cabut", "Kepala Gudang (Storekeeper)")
 
 SHOWN_FIELDS = ("From", "Sender", "To", "Subject", "Date", "Content-Type")
@@ -95,6 +99,8 @@ class Demo:
         self.expired()
         self.revoked()
         self.arriving()
+        self.leaving()
+        self.badly_set_up()
         if self.own_message:
             self.message_of_yours()
 
@@ -210,6 +216,62 @@ class Demo:
         outcome = self.deliver(STRANGER, "letter-7d", "no TLS", tls=False)
         self.story.compare("a citizen's letter arrives without TLS", outcome.accepted and bool(self.arrived("letter-7d")))
 
+    def leaving(self):
+        hop = f"[127.0.0.1]:{self.world.mta.ports['bare']}"
+        self.story.step("Official mail leaves encrypted, or waits", f"""Budi writes to {BARE}. The server that takes mail for
+            that address, {hop}, is to be spoken to over TLS, says the registry; but it offers none. Postfix asks
+            segel-tlspol before it delivers.""")
+        self.segelctl("tls", "policy", "set", hop, "encrypt", "--decision", "SK 7/2026")
+        self.segelctl("tls", "policy", "show", PARTNER.partition("@")[2])
+        self.story.say("(A registered domain without a policy of its own: encrypted, always.)")
+        outcome = self.world.send_as(BUDI, mail.plain(BUDI.address, BARE, "letter-8"), [BARE])
+        self.story.compare("accepted and sealed; now it is Postfix's", outcome.accepted)
+        logged = self.world.wait_logged(rf"to=<{BARE}>,.*status=deferred.*", 30)[0]
+        self.story.quote(f"mail log: {logged}")
+        self.story.compare("deferred with 4.7.4: TLS is required, but was not offered", "dsn=4.7.4" in logged and "TLS is required" in logged)
+        self.story.compare("nothing went to that server in clear", not self.world.mailbox(BARE))
+        self.report()
+        self.world.discard_queue()
+
+    def report(self):
+        self.story.say("What an auditor sees of it:")
+        log = self.world.mta.log
+        answer = self.world.must("tls", "report", "--loopback", log)
+        self.story.command("segelctl tls report --loopback mail.log")
+        self.story.quote(answer.out, most=14)
+        self.story.compare(f"the report names {BARE.partition('@')[2]}", BARE.partition("@")[2] in answer.out)
+
+    def badly_set_up(self):
+        self.story.step("A mail server that is set up badly is told so", """A filter is only as safe as the mail server that asks
+            it. Here is a copy of this Postfix's settings as a server on the Internet might have them, port 25 open, in which two lines are
+            worse: mail passes when the filter is away, and a message may be cut in two by a bare newline. segelctl reads what Postfix would really use, and changes nothing.""")
+        folder = self.world.path("buruk")
+        shutil.copytree(self.world.mta.etc, folder)
+        worse = [("milter_default_action", "accept"), ("smtpd_forbid_bare_newline", "no")]
+        with open(os.path.join(folder, "main.cf"), "a", encoding="ascii") as main_cf:
+            main_cf.writelines(f"{name} = {value}\n" for name, value in [("inet_interfaces", "all"), *worse])
+        with open(os.path.join(folder, "master.cf"), "a", encoding="ascii") as master_cf:
+            master_cf.write("smtp inet n - y - - smtpd\n")
+        before = self.check_mta(folder)
+        self.story.compare("refused (exit status 1), and both lines are among the reasons",
+                           before.code == 1 and all(self.finding(before, name, value) for name, value in worse))
+        for name, value in worse:
+            found = self.finding(before, name, value)
+            self.story.quote(f"{found['severity']}: {found['id']}: {found['where']}\nfound  {found['found']}\nwhy    {found['why']}\n"
+                             f"mend   {found['mend']}")
+            subprocess.run(shlex.split(found["mend"].replace("postconf", self.world.mta.programs.command + "/postconf", 1)), check=True,
+                           env=self.world.mta.programs.env, stdin=subprocess.DEVNULL, capture_output=True)
+        after = self.check_mta(folder)
+        self.story.compare("with the two commands that it names both are mended",
+                           not any(self.finding(after, name, value) for name, value in worse))
+
+    def check_mta(self, folder):
+        self.story.command("segelctl check mta --postfix " + os.path.basename(folder))
+        return self.world.check_mta(folder)
+
+    def finding(self, answer, name, value):
+        return next((found for found in answer.data["findings"] if f"{name} = {value}" in found["found"]), None)
+
     def deliver(self, sender, token, name, tls=True, context=None):
         """From another server, to the port that takes such mail."""
         with self.world.session(tls=tls, port="server", context=context) as session:
@@ -322,7 +384,7 @@ def introduce(story):
 def set_up(where, story, own):
     accounts = [BUDI, DEWI, LAMA, CABUT] + ([own.account] if own else [])
     story.say("Making a demo certification authority, accounts, certificates, registry ...", 0)
-    world = Gateway(where, accounts, roles=("submission", "inbound"))
+    world = Gateway(where, accounts, roles=("submission", "inbound"), tlspol=True)
     try:
         world.make()
         story.say("Starting the key agent, the filters and Postfix ...", 0)
@@ -334,7 +396,7 @@ def set_up(where, story, own):
 
 def run_story(where):
     own = OwnMessage(sys.argv[1]) if sys.argv[1:] else None
-    story = Story(8 if own else 7)
+    story = Story(10 if own else 9)
     introduce(story)
     world = set_up(where, story, own)
     try:

@@ -18,7 +18,7 @@ import time
 import deadline
 from authority import Authority
 from daemon import Daemon
-from place import INBOUND_UID, KEYD_UID, LOCAL_UID, MILTER_UID
+from place import INBOUND_UID, KEYD_UID, LOCAL_UID, MILTER_UID, TLSPOL_UID
 from world import OWN_DOMAIN, World
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -47,6 +47,10 @@ limits: {{ message_size = "{message_size}"; recipients = 100; }};
 
 ROLE_CONFIG = """\
 {role}: {{ socket = "{socket}"; socket_group = "{mta_gid}"; user = "{uid}"; audit_dir = "{audit}"; drain = "10s"; {more} }};
+"""
+
+TLSPOL_CONFIG = """\
+tlspol: {{ socket = "{socket}"; socket_group = "{mta_gid}"; user = "{uid}"; }};
 """
 
 ROLE_UIDS = {"submission": MILTER_UID, "inbound": INBOUND_UID, "local": LOCAL_UID}
@@ -97,8 +101,8 @@ def build_folder():
 class Gateway(World):
     """Owner of the daemons; stop() ends them whatever happened."""
 
-    def __init__(self, place, accounts, form="clear", roles=("submission",), senders=""):
-        """`senders`: rows of local.senders as the settings have them."""
+    def __init__(self, place, accounts, form="clear", roles=("submission",), senders="", tlspol=False):
+        """`senders`: rows of local.senders as the settings have them. `tlspol`: Postfix asks segel-tlspol about next hops."""
         self.build = build_folder()
         must_be_built(self.build)
         self.accounts = accounts
@@ -106,17 +110,25 @@ class Gateway(World):
         self.roles = roles
         self.senders = senders
         self.more = {}  # further settings of a role, as text
-        super().__init__(place, {role: os.path.join(place.folder, role_folder(role), "milter.sock") for role in roles})
+        sockets = {role: os.path.join(place.folder, role_folder(role), "milter.sock") for role in roles}
+        if tlspol:
+            sockets["tlspol"] = os.path.join(place.folder, "tlspol", "tlspol.sock")
+        super().__init__(place, sockets)
         self.config = self.path("segel.conf")
         self.authority = Authority(os.path.join(self.build, "tests/pki/mkpki"), self.path("pki"))
         self.keyd = self.daemon("segel-keyd", KEYD_UID, [MILTER_UID])
         self.milters = {role: self.role_daemon(role) for role in roles}
         self.milter = self.milters["submission"]
+        self.tlspol = self.daemon("segel-tlspol", TLSPOL_UID, [self.mta.gid, MILTER_UID]) if tlspol else None
 
     def role_daemon(self, role):
         """All but submission's also belong to its group, which may read the registry and ask the key agent."""
         log = None if role == "submission" else self.path("log", f"segel-milter-{role}.log")
         return self.daemon("segel-milter", ROLE_UIDS[role], [self.mta.gid, MILTER_UID], "-r", role, log=log)
+
+    def daemons(self):
+        """In the order in which they end."""
+        return [*self.milters.values(), self.keyd] + ([self.tlspol] if self.tlspol else [])
 
     def daemon(self, program, uid, groups, *options, config=None, log=None):
         """A program under its own user id; in the groups it hands its socket to."""
@@ -134,6 +146,8 @@ class Gateway(World):
         for role in self.roles:
             self.make_folder(role_folder(role), ROLE_UIDS[role], self.mta.gid)
             self.make_folder("audit-" + role, ROLE_UIDS[role], ROLE_UIDS[role])
+        if self.tlspol:
+            self.make_folder("tlspol", TLSPOL_UID, self.mta.gid)
         self.authority.make()
         self.write_config()
         self.make_registry()
@@ -187,7 +201,8 @@ class Gateway(World):
     def settings(self):
         keys = [f'{{ file = "{account.issued.key}"; passphrase_file = "{self.path("keys", "passphrase")}"; limit = 6000; }}'
                 for account in self.accounts if account.issued]
-        return {"other_roles": "".join(self.role_settings(role) for role in self.roles if role != "submission"),
+        return {"other_roles": "".join(self.role_settings(role) for role in self.roles if role != "submission")
+                               + self.tlspol_settings(),
                 "signers": ", ".join(f'"{ROLE_UIDS[role]}"' for role in self.roles if role != "inbound"), "tls": "", "policy": "",
                 "registry": self.registry, "milter_socket": self.mta.milter_socket, "mta_gid": self.mta.gid,
                 "milter_uid": MILTER_UID, "keyd_uid": KEYD_UID, "audit_submission": self.path("audit-submission"),
@@ -198,6 +213,9 @@ class Gateway(World):
         return ROLE_CONFIG.format(role=role, socket=self.mta.sockets[role], mta_gid=self.mta.gid, uid=ROLE_UIDS[role],
                                   audit=self.path("audit-" + role),
                                   more=self.more.get(role, "") + (f" senders = ( {self.senders} );" if role == "local" else ""))
+
+    def tlspol_settings(self):
+        return TLSPOL_CONFIG.format(socket=self.mta.sockets["tlspol"], mta_gid=self.mta.gid, uid=TLSPOL_UID) if self.tlspol else ""
 
     @property
     def registry(self):
@@ -233,6 +251,12 @@ class Gateway(World):
         data = jsonlib.loads(done.stdout) if json and done.returncode == 0 else None
         return Answer(args, done, data)
 
+    def check_mta(self, folder):
+        """segelctl check mta, with its JSON whatever it found."""
+        answer = self.segelctl("check", "mta", "--postfix", folder, "--postconf", self.mta.programs.command + "/postconf", "--json")
+        answer.data = jsonlib.loads(answer.out)
+        return answer
+
     def must(self, *args):
         answer = self.segelctl(*args)
         if answer.code != 0:
@@ -243,6 +267,8 @@ class Gateway(World):
         self.start_keyd()
         for role in self.roles:
             self.start_milter(role)
+        if self.tlspol:
+            self.tlspol.start(lambda: deadline.unix_socket_answers(self.mta.sockets["tlspol"]))
         return super().start()
 
     def start_keyd(self):
@@ -254,7 +280,7 @@ class Gateway(World):
     def stop(self):
         """Ends everything; a daemon that did not end well, or that a sanitizer complained about, is a failure."""
         super().stop()
-        troubles = [trouble for daemon in (*self.milters.values(), self.keyd) for trouble in ended_badly(daemon)]
+        troubles = [trouble for daemon in self.daemons() for trouble in ended_badly(daemon)]
         if troubles:
             raise RuntimeError("\n".join(troubles))
 
@@ -292,7 +318,7 @@ def role_folder(role):
     return "milter" if role == "submission" else "milter-" + role
 
 
-PROGRAMS = ("segel-milter", "segel-keyd", "segelctl", "tests/pki/mkpki")
+PROGRAMS = ("segel-milter", "segel-keyd", "segel-tlspol", "segelctl", "tests/pki/mkpki")
 
 
 def must_be_built(build, programs=PROGRAMS):
@@ -305,7 +331,7 @@ def make_copy_reachable(gateway):
     """The daemons' user ids may not be able to enter the checkout (/root): they run copies from the world."""
     copies = gateway.path("bin")
     os.makedirs(copies, exist_ok=True)
-    for daemon in (gateway.keyd, *gateway.milters.values()):
+    for daemon in gateway.daemons():
         target = os.path.join(copies, daemon.name)
         shutil.copy(os.path.join(gateway.build, daemon.name), target)
         os.chmod(target, 0o755)

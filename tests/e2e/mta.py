@@ -5,6 +5,7 @@
     inbound      plain, without a filter
     server       for other servers, exactly as contrib/postfix/inbound.cf has it (a world without role inbound: no filter)
     (no port)    the sendmail command, as contrib/postfix/local.cf has it where the world has role local
+    bare         another server, without TLS
     hop1, hop2   two further servers in a row; hop1 does not offer 8BITMIME, so that
                  Postfix re-codes on the way to it whatever is not 7-bit
 
@@ -17,6 +18,7 @@ import grp
 import json
 import os
 import pwd
+import shutil
 import subprocess
 
 import deadline
@@ -27,8 +29,12 @@ PRIVATE_ROOT = os.path.join(os.environ.get("SEGEL_POSTFIX_DIR", "/var/cache/sege
 SNIPPETS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../contrib/postfix")
 DOCUMENTED_SOCKETS = {
     "submission": "unix:segel/milter.sock", "inbound": "unix:segel-inbound/milter.sock", "local": "unix:segel-local/milter.sock",
+    "tlspol": "unix:segel-tlspol/tlspol.sock",
 }
+DOCUMENTED_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 HOST = "mail.kota.example"
+
+BARE_DOMAIN = "tanpa-tls.example"  # whose server offers no TLS
 
 QUEUE_FOLDERS = {
     # name: (owned by postfix's user, mode)
@@ -110,6 +116,11 @@ MASTER_CF = """\
 127.0.0.1:{server} inet n - n - - smtpd
   -o syslog_name=postfix/server
 {server_options}
+127.0.0.1:{bare} inet n - n - - smtpd
+  -o syslog_name=postfix/bare
+  -o myhostname=bare.example
+  -o smtpd_tls_security_level=none
+  -o content_filter=virtual:
 127.0.0.1:{hop1} inet n - n - - smtpd
   -o syslog_name=postfix/hop1
   -o myhostname=hop1.example
@@ -171,12 +182,23 @@ def local_lines(sockets, etc):
     return text.replace(DOCUMENTED_SOCKETS["local"], own_socket("local", sockets)).replace("/etc/postfix", etc)
 
 
+def outgoing_lines(sockets, tls):
+    """contrib/postfix/tls.cf with a world's own socket and authorities; nothing where segel-tlspol does not run."""
+    if "tlspol" not in sockets:
+        return ""
+    text = "\n".join(snippet("tls.cf"))
+    if text.count(DOCUMENTED_SOCKETS["tlspol"]) != 1 or text.count(DOCUMENTED_AUTHORITIES) != 1:
+        raise RuntimeError(f"contrib/postfix/tls.cf: wanted {DOCUMENTED_SOCKETS['tlspol']} and {DOCUMENTED_AUTHORITIES}, once each")
+    return text.replace(DOCUMENTED_SOCKETS["tlspol"], own_socket("tlspol", sockets)).replace(DOCUMENTED_AUTHORITIES, tls + "/server.crt")
+
+
 class Programs:
     """Where Postfix's programs are: installed, or unpacked (SEGEL_POSTFIX=private, or another MTA is installed)."""
 
     def __init__(self):
         installed = os.path.exists("/usr/lib/postfix/sbin/master") and os.path.exists("/usr/sbin/postqueue")
         root = "" if installed and os.environ.get("SEGEL_POSTFIX") != "private" else PRIVATE_ROOT
+        self.unpacked = bool(root)
         self.daemon = root + "/usr/lib/postfix/sbin"
         self.command = root + "/usr/sbin"
         self.lib = root + "/usr/lib/postfix"
@@ -246,13 +268,15 @@ class Mta:
     def write_config(self):
         programs = self.programs
         self.write_file("main.cf", MAIN_CF.format(
-            queue=self.queue_folder, data=self.data, filter_lines="\n".join([*snippet("main.cf"), local_lines(self.sockets, self.etc)]),
+            queue=self.queue_folder, data=self.data, filter_lines="\n".join([*snippet("main.cf"), local_lines(self.sockets, self.etc),
+                                                               outgoing_lines(self.sockets, self.tls)]),
             command=programs.command, daemon=programs.daemon, lib=programs.lib, etc=self.etc, owner=self.owner, setgid=self.setgid, log=self.log, folder=self.folder,
-            host=HOST, domains=" ".join(self.domains), mail=self.mail, mail_uid=MAIL_UID, tls=self.tls, sasl=self.sasl))
+            host=HOST, domains=" ".join([*self.domains, BARE_DOMAIN]), mail=self.mail, mail_uid=MAIL_UID, tls=self.tls, sasl=self.sasl))
         self.write_file("master.cf", MASTER_CF.format(
             documented_options=documented_options("master.cf", "submission", "submission", self.sockets),
             server_options=documented_options("inbound.cf", "smtp", "inbound", self.sockets), **self.ports))
-        self.write_file("transport", f"{self.far_domain} smtp:[127.0.0.1]:{self.ports['hop1']}\n")
+        self.write_file("transport", f"{self.far_domain} smtp:[127.0.0.1]:{self.ports['hop1']}\n"
+                                     f"{BARE_DOMAIN} smtp:[127.0.0.1]:{self.ports['bare']}\n")
         self.write_file("dynamicmaps.cf", "")
         with open(self.sasl + "/smtpd.conf", "w", encoding="ascii") as conf:
             conf.write("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\n"
@@ -262,10 +286,21 @@ class Mta:
         with open(os.path.join(self.etc, name), "w", encoding="utf-8") as out:
             out.write(text)
 
+    def command(self, name, *words):
+        """One of Postfix's commands about this instance; what it printed."""
+        return subprocess.run([os.path.join(self.programs.command, name), "-c", self.etc, *words], check=True, env=self.programs.env,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60).stdout.decode("utf-8", "replace")
+
     def own_etc(self):
         """The set-group-ID commands of Postfix believe /etc/postfix only: in this mount namespace it is the world's."""
-        os.makedirs("/etc/postfix", exist_ok=True)
-        subprocess.run(["mount", "--bind", self.etc, "/etc/postfix"], check=True, stdin=subprocess.DEVNULL)
+        bind(self.etc, "/etc/postfix")
+        if self.programs.unpacked:
+            # Unpacked it has nobody's group; with the right one the loader looks only where Postfix is installed.
+            own = shutil.copy(self.programs.command + "/postdrop", os.path.join(self.folder, "postdrop"))
+            os.chown(own, 0, grp.getgrnam(self.setgid).gr_gid)
+            os.chmod(own, 0o2755)
+            bind(own, self.programs.command + "/postdrop")
+            bind(self.programs.lib, "/usr/lib/postfix")
 
     def sendmail(self, uid, message, *options):
         """The sendmail command, run by some user of the machine."""
@@ -306,6 +341,13 @@ class Mta:
         for path in sorted(paths, key=os.path.getmtime):
             with open(path, "rb") as message:
                 yield message.read()
+
+
+def bind(source, target):
+    """In this mount namespace the target is the source; a folder that is missing is made."""
+    if not os.path.exists(target):
+        os.makedirs(target)
+    subprocess.run(["mount", "--bind", source, target], check=True, stdin=subprocess.DEVNULL)
 
 
 def owner_and_group():

@@ -26,6 +26,9 @@ MILTER_UID = 64002
 OTHER_UID = 64003
 INBOUND_UID = 64004
 LOCAL_UID = 64005
+TLSPOL_UID = 64006
+REGISTRY_GID = 64007
+TLSPOL_UID = 64006
 MAIL_UID = 64010
 
 # Names that must exist in the passwd and group files the world sees.
@@ -39,6 +42,7 @@ PASSWD_LINES = {
     "segel-mail": f"segel-mail:x:{MAIL_UID}:{MAIL_UID}::/nonexistent:/usr/sbin/nologin",
     "segel-inbound": f"segel-inbound:x:{INBOUND_UID}:{INBOUND_UID}::/nonexistent:/usr/sbin/nologin",
     "segel-local": f"segel-local:x:{LOCAL_UID}:{LOCAL_UID}::/nonexistent:/usr/sbin/nologin",
+    "segel-tlspol": f"segel-tlspol:x:{TLSPOL_UID}:{TLSPOL_UID}::/nonexistent:/usr/sbin/nologin",
 }
 GROUP_LINES = {
     "postfix": "postfix:x:64020:",
@@ -51,6 +55,8 @@ GROUP_LINES = {
     "segel-mail": f"segel-mail:x:{MAIL_UID}:",
     "segel-inbound": f"segel-inbound:x:{INBOUND_UID}:",
     "segel-local": f"segel-local:x:{LOCAL_UID}:",
+    "segel-tlspol": f"segel-tlspol:x:{TLSPOL_UID}:",
+    "segel-registry": f"segel-registry:x:{REGISTRY_GID}:segel-tlspol",
 }
 
 

@@ -2,6 +2,7 @@
 
     submission   STARTTLS and SASL, with the filter under test; lenient, so that the filter must be strict
     documented   the submission service exactly as contrib/sendmail/segel.m4 has it
+    server       the port for other servers as contrib/sendmail/inbound.m4 has it, where the world has role inbound
     relay        plain, without a filter
 
 Where there is a client folder, command() is the sendmail command: its mail goes into a queue of
@@ -25,15 +26,16 @@ from mta import HOST
 from world import free_port
 
 PRIVATE_ROOT = os.path.join(os.environ.get("SEGEL_SENDMAIL_DIR", "/var/cache/segel-demo/sendmail"), "root")
-SNIPPET = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../contrib/sendmail/segel.m4")
+SNIPPETS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../contrib/sendmail")
 PROGRAM = PRIVATE_ROOT + "/usr/libexec/sendmail/sendmail"
 MACROS = PRIVATE_ROOT + "/usr/share/sendmail/cf/"
 
-PORTS = {"submission": 2687, "documented": 2688, "relay": 2625}
+PORTS = {"submission": 2687, "documented": 2688, "server": 2626, "relay": 2625}
 HOP_DOMAIN = "lewat.example"  # Sendmail lies between Postfix and its mailboxes
 
 # What the documented lines name, and a world has elsewhere.
 DOCUMENTED_SOCKET = "/run/segel/submission/milter.sock"
+DOCUMENTED_SERVER = "/run/segel/inbound/milter.sock", "Port=25, Name=MTA, "
 DOCUMENTED_SERVICE = "Port=587, Name=MSA, M=Ea, InputMailFilters=segel"
 DOCUMENTED_TIMES = "T=C:30s;S:30s;R:60s;E:5m"
 DOCUMENTED_TLS = "/etc/mail/tls/"
@@ -93,13 +95,13 @@ FEATURE(`msp', `[127.0.0.1]')dnl
 """
 
 
-def documented_lines(replacements):
-    """The documented lines, with a world's own places; each of them must be there once."""
-    with open(SNIPPET, encoding="ascii") as lines:
+def documented_lines(name, replacements):
+    """The documented lines, with a world's own places; each of them must be there."""
+    with open(os.path.join(SNIPPETS, name), encoding="ascii") as lines:
         text = lines.read()
     for documented, own in replacements.items():
-        if text.count(documented) < 1:
-            raise RuntimeError(f"contrib/sendmail/segel.m4: '{documented}' is not there any more")
+        if documented not in text:
+            raise RuntimeError(f"contrib/sendmail/{name}: '{documented}' is not there any more")
         text = text.replace(documented, own)
     return text
 
@@ -107,11 +109,11 @@ def documented_lines(replacements):
 class Sendmail:
     """write, start, stop; what it still has in its queues, and what was said on its connections."""
 
-    def __init__(self, folder, ports, onward, milter_socket, tls, times="T=C:5s;S:5s;R:10s;E:30s"):
+    def __init__(self, folder, ports, onward, sockets, tls, times="T=C:5s;S:5s;R:10s;E:30s"):
         self.folder = folder
-        self.ports = ports
+        self.ports = {name: port for name, port in ports.items() if name != "server" or "inbound" in sockets}
         self.onward = onward              # the port of the server that gets everything
-        self.milter_socket = milter_socket
+        self.sockets = sockets            # of the filters, by role
         self.tls = tls                    # the folder of server.crt and server.key
         self.times = times
         self.services = []                # further m4 lines: filters and services of a test's own
@@ -145,9 +147,16 @@ class Sendmail:
 
     def documented(self):
         service = DOCUMENTED_SERVICE.replace("Port=587", f"Port={self.ports['documented']}, Addr=127.0.0.1")
-        return documented_lines({DOCUMENTED_SOCKET: self.milter_socket, DOCUMENTED_SERVICE: service,
-                                 DOCUMENTED_TIMES: self.times, DOCUMENTED_TLS: self.tls + "/",
-                                 "/etc/ssl/certs/ca-certificates.crt": self.tls + "/server.crt"})
+        lines = documented_lines("segel.m4", {
+            DOCUMENTED_SOCKET: self.sockets["submission"], DOCUMENTED_SERVICE: service, DOCUMENTED_TIMES: self.times,
+            DOCUMENTED_TLS: self.tls + "/", "/etc/ssl/certs/ca-certificates.crt": self.tls + "/server.crt"})
+        return lines + self.documented_server() if "inbound" in self.sockets else lines
+
+    def documented_server(self):
+        socket, service = DOCUMENTED_SERVER
+        return documented_lines("inbound.m4", {
+            socket: self.sockets["inbound"], DOCUMENTED_TIMES: self.times,
+            service: f"Port={self.ports['server']}, Addr=127.0.0.1, Name=MTA, "})
 
     def own_services(self):
         yield self.service("submission", "segel")
@@ -182,11 +191,17 @@ class Sendmail:
 
     def queue(self):
         """The control files of what waits: in the daemon's queue and in the command's."""
-        return [read(path) for folder in (self.queue_folder, self.client_queue)
-                for path in glob.glob(os.path.join(folder, "qf*"))]
+        return control_files(self.queue_folder) + self.command_queue()
+
+    def command_queue(self):
+        return control_files(self.client_queue)
 
     def traffic(self):
         return read(self.log)
+
+
+def control_files(folder):
+    return [read(path) for path in glob.glob(os.path.join(folder, "qf*"))]
 
 
 def read(path):
@@ -244,7 +259,7 @@ class SendmailGateway(Gateway):
 
     def __init__(self, place, accounts, **options):
         super().__init__(place, accounts, **options)
-        self.sendmail = Sendmail(self.path("sendmail"), ports_for(place), self.mta.ports["hop1"], self.mta.milter_socket,
+        self.sendmail = Sendmail(self.path("sendmail"), ports_for(place), self.mta.ports["hop1"], self.mta.sockets,
                                  self.mta.tls)
         self.mta.domains = [*self.mta.domains, HOP_DOMAIN]
         self.mta.write_config()

@@ -4,16 +4,18 @@ What is dead or hung may cost time, never a judgement: the message is refused wi
 the queue, and nothing of it is delivered that the filter has not judged. What is slow is delivered
 once. The ways: Postfix's smtpd, its sendmail command (pickup, non_smtpd_milters), Sendmail's SMTP,
 its sendmail command. The filter of the matrix is the test's own (faulty.py) behind the documented
-lines; then the real one is killed and stopped. A control without tempfail (without F=T) must be
-seen to fail by the same checker.
+lines; a control without tempfail (without F=T) must be seen to fail by the same checker. Then the
+real filter and the key agent are killed and stopped.
 """
 
 import concurrent.futures
+import contextlib
 import os
 import re
 import signal
 import smtplib
 import sys
+import threading
 
 import client
 import deadline
@@ -28,15 +30,15 @@ from gateway import Account
 from mta import documented_options
 from place import OTHER_UID
 from sendmail import SendmailGateway
-from world import OTHER_DOMAIN, OWN_DOMAIN, letter
+from world import OTHER_DOMAIN, letter
 
 BUDI = Account("budi", "Kepala Bagian Umum")
-DEWI = Account("dewi", "Bendahara")
+APP = Account("aplikasi", "Sistem Informasi Surat", kind="sistem")  # sends by Postfix's sendmail command
 SITI = f"siti@{OTHER_DOMAIN}"
+SENDER = f"warga@{OTHER_DOMAIN}"  # of the matrix
 
-TIMEOUT = 2            # seconds that a mail server waits for a filter, at every stage
+TIMEOUT = 3            # seconds that a mail server waits for a filter, at every stage
 PICKUP_TIMEOUT = 1     # its messages wait for one another
-KEYD_SLOW = f"{TIMEOUT}s"
 AT_A_TIME = 24
 
 TIMES = f"T=C:{TIMEOUT}s;S:{TIMEOUT}s;R:{TIMEOUT}s;E:{TIMEOUT}s"
@@ -46,14 +48,16 @@ SMTP_WAYS = ("postfix", "sendmail")
 WAYS = ("postfix", "pickup", "sendmail", "command")
 ORIGINAL = "Isi surat asli."
 
-PORTS = {"postfix": 2701, "postfix-open": 2702, "postfix-absent": 2703, "short": 2704,
+PORTS = {"short": 2700, "postfix": 2701, "postfix-open": 2702, "postfix-absent": 2703,
          "sendmail": 2711, "sendmail-open": 2712, "sendmail-absent": 2713}
 
 
 class World(SendmailGateway):
     def __init__(self, place):
-        super().__init__(place, [BUDI, DEWI])
+        super().__init__(place, [BUDI, APP], roles=("submission", "local"),
+                         senders=f'{{ user = "segel-other"; from = [ "{APP.address}" ]; }}')
         self.ways = dict(PORTS) if place.isolated else {name: sendmail.free_port() for name in PORTS}
+        self.mta.ports["short"] = self.ways["short"]
         self.matrix = None
         self.filters = {name: self.faulty_filter(name) for name in ("smtp", "pickup")}
         self.sendmail.times = TIMES
@@ -95,19 +99,34 @@ class World(SendmailGateway):
                 if name == "postfix-open":
                     more += "\n  -o milter_default_action=accept"
                 out.write(f"127.0.0.1:{self.ways[name]} inet n - n - - smtpd\n{options}{more}\n")
-        self.write_pickup("tempfail")
+        self.write_pickup()
 
-    def write_pickup(self, action):
-        """What comes by the sendmail command meets the other faulty filter."""
+    def write_pickup(self, filter_="pickup", action="tempfail"):
+        """What comes by Postfix's sendmail command meets a faulty filter (None: the documented one), with short timeouts."""
         path = os.path.join(self.mta.etc, "main.cf")
         with open(path, encoding="utf-8") as config:
             text = config.read().partition("# pickup\n")[0]
         suite.check("milter_default_action = tempfail" in text, "contrib/postfix/main.cf without milter_default_action = tempfail")
-        short = "".join(f"milter_{what}_timeout = {PICKUP_TIMEOUT}s\n" for what in ("connect", "command", "content"))
+        own = "".join(f"milter_{what}_timeout = {PICKUP_TIMEOUT}s\n" for what in ("connect", "command", "content"))
+        if filter_:
+            own += f"non_smtpd_milters = unix:{self.socket(filter_)}\n"
+        if action != "tempfail":
+            own += f"milter_default_action = {action}\n"
         with open(path, "w", encoding="utf-8") as config:
-            config.write(f"{text}# pickup\nnon_smtpd_milters = unix:{self.socket('pickup')}\n{short}")
-            if action != "tempfail":
-                config.write(f"milter_default_action = {action}\n")
+            config.write(f"{text}# pickup\n{own}")
+
+    @contextlib.contextmanager
+    def other_pickup(self, **options):
+        """For a while; it is in main.cf, so an action counts for every service. (A reload would leave old cleanups.)"""
+        self.mta.stop()
+        self.write_pickup(**options)
+        self.mta.start()
+        try:
+            yield
+        finally:
+            self.mta.stop()
+            self.write_pickup()
+            self.mta.start()
 
     def make(self):
         os.makedirs(self.path("faulty"))
@@ -115,6 +134,7 @@ class World(SendmailGateway):
         os.chmod(self.path("faulty"), 0o750)
         super().make()
         self.sendmail.write_submit(self.ways["sendmail"])
+        self.mta.write_file("segel-senders", self.must("local", "sender-map", "--also", f"@{OTHER_DOMAIN}").out)
         return self
 
     def start(self):
@@ -122,7 +142,11 @@ class World(SendmailGateway):
         self.start_faulty("smtp")
         return super().start()
 
-    def start_faulty(self, name):
+    def start_faulty(self, name, plan=()):
+        if os.path.exists(self.socket(name)):
+            os.unlink(self.socket(name))
+        with open(self.path("faulty", "plan"), "w", encoding="ascii") as out:
+            out.writelines(f"{fault} {stage}\n" for fault, stage in plan)
         # No connection to see whether it answers: that would be the first of the plan.
         self.filters[name].start(lambda: os.path.exists(self.socket(name)))
 
@@ -168,7 +192,7 @@ class Cell:
 
     @property
     def message(self):
-        return letter(BUDI.address, self.recipient, "Surat", ORIGINAL + "\r\n", token=self.token)
+        return letter(SENDER, self.recipient, "Surat", ORIGINAL + "\r\n", token=self.token)
 
     @property
     def retried(self):
@@ -238,7 +262,7 @@ def speak(world, cell, open_=""):
     session = None
     try:
         session = smtplib.SMTP("127.0.0.1", port, "client.kota.example", timeout=30, source_address=(source, 0))
-        for command, say in (("EHLO", session.ehlo), ("MAIL", lambda: session.mail(BUDI.address)),
+        for command, say in (("EHLO", session.ehlo), ("MAIL", lambda: session.mail(SENDER)),
                              ("RCPT", lambda: session.rcpt(cell.recipient)), (".", lambda: session.data(cell.message))):
             reply = client.Reply(command, *say())
             if not reply.good:
@@ -255,7 +279,7 @@ def speak(world, cell, open_=""):
 
 def submit(world, cells):
     for cell in cells:
-        done = world.mta.sendmail(OTHER_UID, cell.message, "-i", "-f", BUDI.address, cell.recipient)
+        done = world.mta.sendmail(OTHER_UID, cell.message, "-i", "-f", SENDER, cell.recipient)
         suite.equal(done.returncode, 0, done.stderr)
 
 
@@ -269,15 +293,13 @@ def pickup_cells(world):
     All at once: Postfix's pickup hands over one message at a time, and each meets the next fault of the
     plan. While the filter is not there at all, nothing goes out; then it starts.
     """
-    with open(world.path("faulty", "plan"), "w", encoding="ascii") as plan:
-        plan.writelines(f"{fault} {stage}\n" for fault, stage in CELLS)
     cells = [Cell("pickup", *cell) for cell in [*CELLS, ABSENT]]
     submit(world, cells)
     world.wait_logged(rf"postfix/cleanup\S*: warning: connect to Milter service unix:{re.escape(world.socket('pickup'))}", 30)
     for cell in cells:
         cell.look(world)
         suite.equal(cell.at_fault, [], "delivered although nobody was there to judge")
-    world.start_faulty("pickup")
+    world.start_faulty("pickup", CELLS)
     # What was delivered is judged at the end; which fault a message met, only the filter's log knows.
     deadline.until("every fault on the way of pickup to be met", lambda: len(met(world, "pickup")) == len(CELLS), 60)
     suite.equal(sorted(met(world, "pickup")), sorted(f"{fault}-{stage}" for fault, stage in CELLS), "faults met")
@@ -289,7 +311,7 @@ def command_cells(world):
     cells = [Cell("command", *cell) for cell in CELLS]
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME // 2) as commands:
         list(commands.map(lambda cell: run_command(world, cell), cells))
-    waiting = {cell.token for cell in cells if any(cell.recipient in control for control in world.sendmail.queue())}
+    waiting = {cell.token for cell in cells if any(cell.recipient in control for control in world.sendmail.command_queue())}
     suite.equal(waiting, {cell.token for cell in cells if cell.fault != "slow"}, "messages in the command's queue")
     for cell in cells:
         if cell.fault != "slow":
@@ -300,7 +322,7 @@ def command_cells(world):
 
 def run_command(world, cell):
     source = faulty.address_of(cell.fault, cell.stage)
-    return world.sendmail.command("-i", f"-OClientPortOptions=Family=inet,Addr={source}", "-f", BUDI.address, cell.recipient,
+    return world.sendmail.command("-i", f"-OClientPortOptions=Family=inet,Addr={source}", "-f", SENDER, cell.recipient,
                                   message=cell.message.replace(b"\r\n", b"\n"))
 
 
@@ -323,6 +345,191 @@ def add_cells():
 
 
 add_cells()
+
+
+# ---- control: the same checker, where the default action lets mail through ----
+
+def seen_unjudged(world, cells):
+    world.wait_idle()
+    for cell in cells:
+        cell.look_again(world)
+    missed = [cell.token for cell in cells if "has not judged it" not in cell.trouble()]
+    suite.equal(missed, [], "messages without a judgement that the checker did not see")
+
+
+def dead_cells(way):
+    cells = [Cell(way, "dead", stage) for stage in STAGES]
+    for cell in cells:
+        cell.recipient = f"kontrol-{cell.recipient}"
+    return cells
+
+
+@suite.test("control: with milter_default_action=accept on smtpd every dead filter is seen to let mail through")
+def _(world):
+    cells = dead_cells("postfix")
+    for cell in cells:
+        cell.answer = speak(world, cell, "-open")
+    seen_unjudged(world, cells)
+
+
+@suite.test("control: with milter_default_action=accept on pickup every dead filter is seen to let mail through")
+def _(world):
+    world.filters["pickup"].stop()
+    cells = dead_cells("pickup")
+    world.start_faulty("pickup", [(cell.fault, cell.stage) for cell in cells])
+    with world.other_pickup(action="accept"):
+        submit(world, cells)
+        seen_unjudged(world, cells)
+
+
+@suite.test("control: without F=T on Sendmail every dead filter is seen to let mail through")
+def _(world):
+    cells = dead_cells("sendmail")
+    for cell in cells:
+        cell.answer = speak(world, cell, "-open")
+    seen_unjudged(world, cells)
+
+
+@suite.test("control: without F=T a dead filter is seen to let the mail of Sendmail's command through")
+def _(world):
+    world.sendmail.write_submit(world.ways["sendmail-open"])
+    cells = dead_cells("command")
+    for cell in cells:
+        run_command(world, cell)
+    seen_unjudged(world, cells)
+
+
+# ---- the real filter ----
+
+REAL_WAYS = {"postfix": "postfix-short", "sendmail": "documented"}
+MOMENTS = ("connect", "MAIL", "DATA", "end of message")
+
+
+def test(name):
+    """A test that begins and ends with everything running."""
+    def keep(function):
+        def prepared(world):
+            try:
+                function(world)
+            finally:
+                for daemon in (*world.milters.values(), world.keyd):
+                    if daemon.running():
+                        daemon.send(signal.SIGCONT)
+                world.ensure_running()
+        return suite.test(name)(prepared)
+    return keep
+
+
+def begin(world, way, moment, token):
+    """A session that stands right before the given moment, and what remains to be said on it."""
+    message = mail.plain(BUDI.address, SITI, f"{token}-{way}")
+    port = REAL_WAYS[way]
+    if moment == "connect":
+        return lambda: world.send(BUDI.login, BUDI.password, message, BUDI.address, [SITI], port=port)
+    session = world.session(BUDI.login, BUDI.password, port=port)
+    suite.check(session.good, client.Outcome(session.replies))
+    if moment == "MAIL":
+        return lambda: session.send(BUDI.address, [SITI], message)
+    suite.check(session.mail(BUDI.address).good and session.rcpt(SITI).good, session.replies[-1])
+    if moment == "DATA":
+        return lambda: client.Outcome([session.data(message)])
+    session.begin_data(message)
+    return lambda: client.Outcome([end_data(session)])
+
+
+def end_data(session):
+    try:
+        session.smtp.sock.sendall(b".\r\n")
+        return session.note(".", session.smtp.getreply())
+    except smtplib.SMTPServerDisconnected as lost:
+        return session.note(".", (421, f"connection lost: {lost}"))
+
+
+def outcomes(world, moment, token, fault):
+    """Both mail servers at once: to the moment, the fault, and the rest."""
+    rests = [begin(world, way, moment, token) for way in REAL_WAYS]
+    fault()
+    with concurrent.futures.ThreadPoolExecutor(len(rests)) as sessions:
+        return [rest.result() for rest in [sessions.submit(rest) for rest in rests]]
+
+
+def never_delivered(world, token, found):
+    for outcome in found:
+        suite.check(not outcome.accepted and 400 <= outcome.last.code < 500, f"wanted 4xx, found:\n{outcome}")
+    world.wait_idle()
+    suite.equal(world.mailbox(SITI, f"<{token}-".encode()), [], "delivered")
+
+
+def sealed_on_both(world, token):
+    for way, port in REAL_WAYS.items():
+        message = mail.plain(BUDI.address, SITI, f"{token}-{way}")
+        outcome = world.send(BUDI.login, BUDI.password, message, BUDI.address, [SITI], port=port)
+        suite.check(outcome.accepted, outcome)
+    sealed_once(world, token)
+
+
+def sealed_once(world, token):
+    world.wait_idle()
+    arrived = world.mailbox(SITI, f"<{token}-".encode())
+    suite.equal(len(arrived), len(REAL_WAYS), "messages delivered")
+    for message in arrived:
+        verdict = judge.openssl_verify(message, world.authority.root_file)
+        suite.check(verdict.ok and verdict.signer == BUDI.cert, verdict)
+
+
+def add_real():
+    for word, fault in (("killed", lambda daemon: daemon.kill()), ("stopped", lambda daemon: daemon.send(signal.SIGSTOP))):
+        for moment in MOMENTS:
+            def run(world, word=word, fault=fault, moment=moment):
+                token = f"{word}-{moment.replace(' ', '-')}"
+                found = outcomes(world, moment, token, lambda: fault(world.milter))
+                if word == "stopped":
+                    world.milter.send(signal.SIGCONT)
+                world.ensure_running()
+                sealed_on_both(world, "after-" + token)
+                never_delivered(world, token, found)
+            test(f"the filter {word} before {moment}: refused by both servers, never delivered; back, both seal")(run)
+
+
+add_real()
+
+
+@test("the key agent stopped for longer than the mail servers wait: refused by both, never delivered, also when it goes on")
+def _(world):
+    found = outcomes(world, "end of message", "agen-diam", lambda: world.keyd.send(signal.SIGSTOP))
+    world.keyd.send(signal.SIGCONT)
+    sealed_on_both(world, "agen-jalan")
+    never_delivered(world, "agen-diam", found)
+
+
+@test("the key agent stopped for a moment: sealed by both, delivered once")
+def _(world):
+    def stop_and_go():
+        world.keyd.send(signal.SIGSTOP)
+        going_on.start()
+    going_on = threading.Timer(0.5, lambda: world.keyd.send(signal.SIGCONT))
+    for outcome in outcomes(world, "end of message", "agen-lambat", stop_and_go):
+        suite.check(outcome.accepted, outcome)
+    going_on.join()
+    sealed_once(world, "agen-lambat")
+
+
+@test("the local role's filter stopped: mail of Postfix's command waits, and goes out sealed, once")
+def _(world):
+    with world.other_pickup(filter_=None):
+        local = world.milters["local"]
+        local.send(signal.SIGSTOP)
+        message = letter(APP.address, SITI, token="lokal-diam").replace(b"\r\n", b"\n")
+        done = world.mta.sendmail(OTHER_UID, message, "-i", "-f", APP.address, SITI)
+        suite.equal((done.returncode, done.stderr), (0, b""), "sendmail")
+        world.wait_logged(rf"postfix/cleanup\S*: warning: milter unix:{re.escape(world.mta.sockets['local'])}: can't read")
+        suite.equal(world.mailbox(SITI, b"<lokal-diam.1@"), [], "delivered while the filter was stopped")
+        local.send(signal.SIGCONT)
+        world.wait_delivered(SITI, b"<lokal-diam.1@")
+        world.wait_idle()
+    [arrived] = world.mailbox(SITI, b"<lokal-diam.1@")
+    verdict = judge.openssl_verify(arrived, world.authority.root_file)
+    suite.check(verdict.ok and verdict.signer == APP.cert, verdict)
 
 
 if __name__ == "__main__":

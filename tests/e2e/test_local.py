@@ -70,7 +70,7 @@ class LocalWorld(Gateway):
 
     def poke(self):
         """What waits in the queue is tried now; maildrop is looked at every second in this world."""
-        command(self, "postqueue", "-f")
+        self.mta.command("postqueue", "-f")
 
     def passes_unsealed(self, token, *reasons, login=""):
         message = self.arrived(token)
@@ -156,14 +156,9 @@ def _(world):
         postconf(world, "-e", f"myorigin={HOST}")
 
 
-def command(world, name, *words):
-    subprocess.run([os.path.join(world.mta.programs.command, name), "-c", world.mta.etc, *words], check=True,
-                   env=world.mta.programs.env, stdin=subprocess.DEVNULL, capture_output=True)
-
-
 def postconf(world, *words):
-    command(world, "postconf", *words)
-    command(world, "postfix", "reload")
+    world.mta.command("postconf", *words)
+    world.mta.command("postfix", "reload")
     time.sleep(1)  # a process that is at work would go on with the old lines
 
 
@@ -203,7 +198,7 @@ def _(world):
             check(session.send(APP.address, [INBOX], letter(APP.address, INBOX, body="Isi.\r\n", token=token)).accepted, session.replies[-1])
         sealed = world.sent(WEB_UID, APP.address, APP.address)
         deadline.until("two messages to be deferred", lambda: [entry["queue_name"] for entry in world.queue()].count("deferred") == 2)
-        command(world, "postsuper", "-r", "ALL")
+        world.mta.command("postsuper", "-r", "ALL")
         deadline.until("both to be requeued", lambda: world.maillog().count(" orig_id=") == 2)
     finally:
         postconf(world, "-e", "defer_transports=")

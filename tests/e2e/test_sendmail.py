@@ -19,6 +19,9 @@ from world import OTHER_DOMAIN, OWN_DOMAIN, letter, parsed
 
 SITI = f"siti@{OTHER_DOMAIN}"
 HOP = f"ani@{HOP_DOMAIN}"
+PARTNER = "partner.example"
+OFFICIAL = f"dinas@{PARTNER}"
+STRANGER = "warga@luar.example"
 DINAS = f"dinas@{OWN_DOMAIN}"
 
 BUDI = Account("budi", "Kepala Bagian Umum", key="rsa2048")
@@ -28,7 +31,7 @@ PIMPINAN = Account("pimpinan", "Kantor Dinas")  # whose certificate carries the 
 
 class World(SendmailGateway):
     def __init__(self, place):
-        super().__init__(place, [BUDI, DEWI, PIMPINAN])
+        super().__init__(place, [BUDI, DEWI, PIMPINAN], roles=("submission", "inbound"))
 
     def issue(self, account):
         address = DINAS if account is PIMPINAN else account.address
@@ -43,7 +46,9 @@ class World(SendmailGateway):
 
 
 def make_world(place):
-    return World(place).make().start()
+    world = World(place).make()
+    world.must("domain", "add", PARTNER, "--kind", "partner")
+    return world.start()
 
 
 def test(name):
@@ -326,6 +331,46 @@ def _(world):
 def _(world):
     arrived = sealed(world, BUDI, "tanpa-sender", send(world, BUDI, "tanpa-sender"))
     suite.equal(parsed(arrived).get_all("Sender"), None, "Sender")
+
+
+# ---- from other servers: role inbound ----
+
+def arrive(world, envelope, sender, token, tls):
+    return world.send(None, None, letter(sender, SITI, body=mail.TEXT, token=token), envelope, [SITI], tls=tls, port="server")
+
+
+def taken(world, token, outcome):
+    suite.check(outcome.accepted, outcome)
+    [message] = world.wait_delivered(SITI, f"<{token}.1@".encode())
+    suite.check(mail.TEXT.replace("\r\n", "\n").encode() in message and b"pkcs7" not in message, message.decode())
+
+
+@test("official mail without TLS: refused at MAIL by its envelope, 530 5.7.10, or at the end by its From, 550 5.7.10")
+def _(world):
+    outcome = arrive(world, OFFICIAL, OFFICIAL, "resmi-amplop", tls=False)
+    suite.equal(outcome.last.command, "MAIL", "refused at")
+    refused(world, outcome, "resmi-amplop", "530", "5.7.10", "TLS_MISSING")
+    outcome = arrive(world, STRANGER, OFFICIAL, "resmi-from", tls=False)
+    suite.equal(outcome.last.command, ".", "refused at")
+    refused(world, outcome, "resmi-from", "550", "5.7.10", "TLS_MISSING")
+
+
+@test("official mail with TLS is taken, and so is other mail with and without; the record says which")
+def _(world):
+    for sender, tls, word in ((OFFICIAL, True, "inbound-official"), (STRANGER, True, "inbound-other"), (STRANGER, False, "inbound-other")):
+        token = f"datang-{word}-{tls}".lower()
+        taken(world, token, arrive(world, sender, sender, token, tls))
+        line = world.wait_filter_log(rf".*msgid=\S*{token}.*", role="inbound").group(0)
+        for words in (f"class={word}", "tls=TLSv1.3" if tls else "tls=none", "action=accept"):
+            suite.check(f" {words} " in line, f"'{words}' is missing in: {line}")
+
+
+@test("the inbound role's filter killed: 45x for everybody; back, mail is taken")
+def _(world):
+    world.milters["inbound"].kill()
+    refused(world, arrive(world, STRANGER, STRANGER, "masuk-mati", tls=False), "masuk-mati", "451")
+    world.ensure_running()
+    taken(world, "masuk-hidup", arrive(world, STRANGER, STRANGER, "masuk-hidup", tls=False))
 
 
 # ---- what is not there ----

@@ -212,10 +212,8 @@ def _(world):
 
 
 def postconf(world, *words):
-    subprocess.run([world.mta.programs.command + "/postconf", "-c", world.mta.etc, *words], check=True, env=world.mta.programs.env,
-                   stdin=subprocess.DEVNULL, capture_output=True)
-    subprocess.run([world.mta.programs.command + "/postfix", "-c", world.mta.etc, "reload"], check=True,
-                   env=world.mta.programs.env, stdin=subprocess.DEVNULL, capture_output=True)
+    world.mta.command("postconf", *words)
+    world.mta.command("postfix", "reload")
     time.sleep(1)  # what was accepted by an old smtpd would be judged by the old lines
 
 

@@ -110,7 +110,7 @@ def _(world):
 @suite.test("a filter that is not there: mail is deferred, not passed on")
 def _(world):
     world.stop()
-    world.mta.milter_socket = world.path("nobody.sock")
+    world.mta.sockets = {"submission": world.path("nobody.sock")}
     world.mta.write_config()
     try:
         world.start()
@@ -118,7 +118,7 @@ def _(world):
         suite.check(400 <= outcome.last.code < 500, outcome)
     finally:
         world.stop()
-        world.mta.milter_socket = None
+        world.mta.sockets = {}
         world.mta.write_config()
         world.start()
     suite.equal(world.mailbox(SITI, b"tanpa-filter"), [], "delivered")

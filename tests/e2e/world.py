@@ -19,7 +19,7 @@ OWN_DOMAIN = "kota.example"
 OTHER_DOMAIN = "penerima.example"
 FAR_DOMAIN = "jauh.example"  # two more servers lie between us and its mailboxes
 
-PORTS = {"submission": 2587, "documented": 2588, "inbound": 2525, "server": 2526, "hop1": 2601, "hop2": 2602}
+PORTS = {"submission": 2587, "documented": 2588, "inbound": 2525, "server": 2526, "bare": 2603, "hop1": 2601, "hop2": 2602}
 
 
 class World:
@@ -79,6 +79,10 @@ class World:
     def wait_logged(self, pattern, seconds=10):
         """The first match of the pattern in Postfix's log."""
         return deadline.until(f"/{pattern}/ in Postfix's log", lambda: re.search(pattern, self.maillog()), seconds)
+
+    def discard_queue(self):
+        """Throws away what waits."""
+        self.mta.command("postsuper", "-d", "ALL")
 
     def queue(self):
         return self.mta.queue()

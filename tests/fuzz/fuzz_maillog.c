@@ -20,7 +20,7 @@ check_line(const uint8_t *bytes, size_t len)
 	    "every piece lies in the line");
 	fuzz_must(line.kind != MAILLOG_DELIVERY || (line.queue_id.len && line.peer.len), "a delivery has a message and a relay");
 	fuzz_must(!line.for_tls || line.status != MAILLOG_SENT, "what was sent was not put off");
-	fuzz_must(line.kind != MAILLOG_TLS || (line.level != TLS_LEVEL_UNKNOWN && line.cipher.len), "a session has a level and a cipher");
+	fuzz_must(line.kind != MAILLOG_TLS || (line.level != LOGGED_LEVEL_UNKNOWN && line.cipher.len), "a session has a level and a cipher");
 }
 
 static void

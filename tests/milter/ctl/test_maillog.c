@@ -198,15 +198,15 @@ test_session(void **state)
 {
 	static const struct {
 		const char *line;
-		enum tls_level level;
-		enum tls_version version;
+		enum logged_level level;
+		enum logged_version version;
 		const char *cipher;
 	} rows[] = {
 		{ HEAD "Anonymous TLS connection established to a[192.0.2.1]:25: TLSv1.2 with cipher ADH-AES256 (256/256 bits)", TLS_ANONYMOUS, TLS_V1_2, "ADH-AES256" },
 		{ HEAD "Untrusted TLS connection reused to a[192.0.2.1]:25: TLSv1.3 with cipher TLS_A (256/256 bits)", TLS_UNTRUSTED, TLS_V1_3, "TLS_A" },
 		{ HEAD "Trusted TLS connection established to a[192.0.2.1]:25: TLSv1 with cipher A (256/256 bits)", TLS_TRUSTED, TLS_V1, "A" },
 		{ HEAD "Verified TLS connection established to a[192.0.2.1]:25: TLSv1.1 with cipher A (256/256 bits)", TLS_VERIFIED, TLS_V1_1, "A" },
-		{ HEAD "Verified TLS connection established to a[192.0.2.1]:25: TLSv1.4 with cipher A (256/256 bits)", TLS_VERIFIED, TLS_VERSION_OTHER, "A" },
+		{ HEAD "Verified TLS connection established to a[192.0.2.1]:25: TLSv1.4 with cipher A (256/256 bits)", TLS_VERIFIED, LOGGED_VERSION_OTHER, "A" },
 	};
 
 	(void)state;
@@ -248,13 +248,13 @@ static void
 test_names(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < N_TLS_VERSIONS; i++) {
+	for (size_t i = 0; i < N_LOGGED_VERSIONS; i++) {
 		for (size_t j = 0; j < i; j++)
-			assert_string_not_equal(tls_version_name((enum tls_version)i), tls_version_name((enum tls_version)j));
+			assert_string_not_equal(logged_version_name((enum logged_version)i), logged_version_name((enum logged_version)j));
 	}
-	for (size_t i = 0; i < N_TLS_LEVELS; i++) {
+	for (size_t i = 0; i < N_LOGGED_LEVELS; i++) {
 		for (size_t j = 0; j < i; j++)
-			assert_string_not_equal(tls_level_name((enum tls_level)i), tls_level_name((enum tls_level)j));
+			assert_string_not_equal(logged_level_name((enum logged_level)i), logged_level_name((enum logged_level)j));
 	}
 }
 
