@@ -252,7 +252,7 @@ is_exact(X509 *cert, struct slice der)
 	return same;
 }
 
-/* Exactly one of the embedded certificates. */
+/* Exactly one of the embedded certificates. NSS embeds it twice where it is for encryption as well: the same bytes are one. */
 static void
 find_signer(const struct gate_facts *gate, struct signer *ret)
 {
@@ -260,7 +260,7 @@ find_signer(const struct gate_facts *gate, struct signer *ret)
 
 	*ret = (struct signer){ .state = SIGNATURE_UNSUPPORTED, .why = "the certificate that the SignerInfo names is not embedded, or cannot be read" };
 	for (size_t i = 0; i < gate->n_certs && gate->n_signers == 1; i++) {
-		X509 *cert = open_named(gate->certs[i], gate);
+		X509 *cert = n && slice_equal(ret->der, gate->certs[i]) ? NULL : open_named(gate->certs[i], gate);
 
 		if (!cert)
 			continue;
