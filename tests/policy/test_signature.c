@@ -394,6 +394,7 @@ CHANGE(held_still_names, s->registry.signer.answer = REGISTRY_UNUSABLE; s->regis
 CHANGE(from_unread, s->message.from.state = MAILBOX_UNKNOWN)
 CHANGE(sender_unread, s->message.sender.state = MAILBOX_UNKNOWN)
 CHANGE(nobody_signed, s->signature = (struct signature_facts){ .state = SIGNATURE_NONE })
+CHANGE(malformed_and_two_from, two_from(s); s->signature = (struct signature_facts){ .state = SIGNATURE_MALFORMED })
 CHANGE(bad_but_named, s->signature.state = SIGNATURE_BAD)
 
 static void
@@ -421,7 +422,7 @@ whose_address_it_is(void **state)
 		/* A14 */
 		IS(MISMATCH, blank_in_the_address), IS(MISMATCH, odd_beside_the_right_one),
 		IS(MATCH, registry_silent), IS(UNKNOWN, registry_silent_other_name), IS(MATCH, held_still_names),
-		IS(AMBIGUOUS, two_from), IS(AMBIGUOUS, no_from), IS(AMBIGUOUS, two_senders), IS(UNKNOWN, from_unread),
+		IS(AMBIGUOUS, two_from), IS(AMBIGUOUS, no_from), IS(AMBIGUOUS, two_senders), IS(AMBIGUOUS, malformed_and_two_from), IS(UNKNOWN, from_unread),
 		IS(UNKNOWN, sender_unread), IS(NONE, nobody_signed), IS(MATCH, bad_but_named), IS(NONE, good_without_signer),
 		IS(MISMATCH, other_from), IS(NONE, no_address_and_not_bound),
 	};
