@@ -78,6 +78,8 @@ class VerifyWorld:
         self.server = issue("server", [DINAS], extended="serverAuth")
         self.encrypts = issue("encrypts", [DINAS], usage="keyEncipherment", algorithm="rsa2048")
         self.blank = issue("blank", ["dinas @kota.example"])
+        self.umlaut = issue("umlaut", ["bü@xn--mnchen-3ya.example"])
+        self.a_label = issue("a-label", ["budi@xn--mnchen-3ya.example"])
         self.subject = issue("subject", [], in_subject=DINAS)
         self.nameless = issue("nameless", [])
         self.unknown = issue("unknown", [DINAS])
@@ -338,6 +340,11 @@ case("--from of somebody else", signed, {"identity": "mismatch"}, ["SIGNER_MISMA
 case("an address with a blank in it (A14)", lambda w: signed(w, w.blank), {"identity": "mismatch"}, ["SIG_UNFIT", "SIGNER_MISMATCH"],
      verdict=REJECTED)
 case("the address in the subject only (A16)", lambda w: signed(w, w.subject), {"identity": "mismatch"}, ["SIGNER_MISMATCH"])
+case("an internationalised address (RFC 9598)", lambda w: signed(w, w.umlaut, "bü@münchen.example"), {}, [])
+case("the same, its domain in A-labels", lambda w: signed(w, w.umlaut, "bü@xn--mnchen-3ya.example"), {}, [])
+case("the same, decomposed", lambda w: signed(w, w.umlaut, "bu\u0308@münchen.example"), {"identity": "mismatch"}, ["SIGNER_MISMATCH"])
+case("an internationalised domain", lambda w: signed(w, w.a_label, "budi@münchen.example"), {}, [])
+case("one that looks like it", lambda w: signed(w, w.a_label, "budi@munchen.example"), {"identity": "mismatch"}, ["SIGNER_MISMATCH"])
 case("no address in the certificate", lambda w: signed(w, w.nameless), {"identity": "none"}, ["SIGNER_MISMATCH"])
 case("the unit's certificate, registry not asked", lambda w: signed(w, w.unit_seal, more=["Sender: umum@kota.example"]),
      {"identity": "mismatch"}, ["SIGNER_MISMATCH"])
@@ -532,6 +539,16 @@ def _(world):
         run("openssl", "crl", "-in", world.path("crl", authority.name + ".crl"), "-outform", "DER", "-out",
             world.path("der-crl", authority.name))
     good(world.verify(signed(world), trust="der-trust", crl="der-crl"))
+
+
+@test("line ends as a mail server has them are judged as they are; a file of this machine's as if they were so")
+def _(world):
+    received = crlf(signed(world))
+    good(world.verify(received))
+    good(world.verify(received.replace(b"\r\n", b"\n")))
+    for place, finding in ((b"09.00.", "SIG_MALFORMED"), (b"Subject: Undangan", "MIME_AMBIGUOUS")):
+        data = world.verify(received.replace(place + b"\r\n", place + b"\n"))
+        suite.check(data["signature"] != "good" and finding in codes(data), data)
 
 
 @test("for people: the same words, and no control character of a sender's reaches the terminal")
