@@ -6,6 +6,7 @@
 
 #include <openssl/err.h>
 
+#include "smime/chain_open.h"
 #include "smime/envelope.h"
 #include "smime/fit.h"
 #include "smime/gate.h"
@@ -167,23 +168,31 @@ set_layers(const struct levels *layers, struct signature_facts *ret)
 
 /* ---- the signer ---- */
 
+/* One object as OpenSSL opened it, and each certificate once: opening one costs half of what verifying with it does. */
+struct opened {
+	CMS_ContentInfo *cms;          /* owned; NULL where the gate did not let it pass, or `why` */
+	X509 *certs[LIMIT_CMS_CERTS];  /* owned; as the gate's, NULL = one that cannot be read */
+	const char *why;               /* static: what is malformed */
+};
+
 /* The certificate that the SignerInfo names. Found from the gate's reading, whatever else is wrong with the object. */
 struct signer {
-	X509 *cert;                 /* owned; NULL = none, for `why` */
+	X509 *cert;                 /* borrowed from what was opened; NULL = none, for `why` */
 	struct slice der;
 	enum signature_state state; /* what a signature without it is */
 	const char *why;            /* static */
 };
 
 static void
-signer_done(struct signer *signer)
+opened_done(struct opened *opened)
 {
-	X509_free(signer->cert);
-	*signer = (struct signer){ 0 };
+	for (size_t i = 0; i < N_ELEMENTS(opened->certs); i++)
+		X509_free(opened->certs[i]);
+	CMS_ContentInfo_free(opened->cms);
 }
 
-static inline __attribute__((unused)) void auto_signer_done(struct signer *signer) { signer_done(signer); }
-#define AUTO_SIGNER __attribute__((cleanup(auto_signer_done)))
+static inline __attribute__((unused)) void auto_opened_done(struct opened *opened) { opened_done(opened); }
+#define AUTO_OPENED __attribute__((cleanup(auto_opened_done)))
 
 static struct slice
 string_slice(const ASN1_STRING *text)
@@ -223,21 +232,52 @@ is_named(X509 *cert, const struct gate_facts *gate)
 	return has_serial(cert, gate->serial) && has_issuer(cert, gate->issuer);
 }
 
-/* Opening a certificate costs; one that does not even hold the bytes is not the one. */
-static bool
-may_be_named(struct slice der, const struct gate_facts *gate)
+/* OpenSSL's certificates of the object, in its order; one whose extensions it cannot read is none. */
+static void
+take_certs(const struct gate_facts *gate, struct opened *ret)
 {
-	struct slice id = gate->key_id.len ? gate->key_id : gate->serial;
+	STACK_OF(X509) *certs = CMS_get1_certs(ret->cms); /* counted: the stack and each certificate are ours */
 
-	return id.len && memmem(der.at, der.len, id.at, id.len);
+	if ((size_t)(certs ? sk_X509_num(certs) : 0) != gate->n_certs)
+		ret->why = "two readers count its certificates differently";
+	for (size_t i = 0; !ret->why && i < gate->n_certs; i++) {
+		X509 *cert = sk_X509_value(certs, (int)i);
+
+		if (!(X509_get_extension_flags(cert) & EXFLAG_INVALID) && X509_up_ref(cert) == 1)
+			ret->certs[i] = cert;
+	}
+	sk_X509_pop_free(certs, X509_free);
 }
 
-static X509 *
-open_named(struct slice der, const struct gate_facts *gate)
+/* Only what the gate has let pass. */
+static int
+open_cms(const struct level *layer, struct opened *ret, struct err *err)
 {
-	AUTO(X509_free) X509 *cert = may_be_named(der, gate) ? ossl_cert(der, NULL) : NULL;
+	const struct buf *der = &layer->envelope.cms;
+	const unsigned char *at = der->at;
 
-	return cert && is_named(cert, gate) ? TAKE(cert) : NULL;
+	ERR_clear_error();
+	ret->cms = d2i_CMS_ContentInfo(NULL, &at, (long)der->len);
+	if (!ret->cms && ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE)
+		return ossl_err(err, ERR_TEMP, "cannot read a CMS object of %zu bytes", der->len);
+	if (!ret->cms || at != der->at + der->len)
+		ret->why = "a SignedData that OpenSSL cannot read, or that ends earlier for it";
+	else
+		take_certs(&layer->gate, ret);
+	ERR_clear_error();
+	return 0;
+}
+
+static int
+open_object(const struct level *layer, struct opened *ret, struct err *err)
+{
+	const struct gate_facts *gate = &layer->gate;
+
+	if (gate->state == GATE_PASSES)
+		return open_cms(layer, ret, err);
+	for (size_t i = 0; i < gate->n_certs && (gate->serial.len || gate->key_id.len); i++)
+		ret->certs[i] = ossl_cert(gate->certs[i], NULL);
+	return 0;
 }
 
 /* OpenSSL would write the certificate as it stands there. */
@@ -254,26 +294,22 @@ is_exact(X509 *cert, struct slice der)
 
 /* Exactly one of the embedded certificates. NSS embeds it twice where it is for encryption as well: the same bytes are one. */
 static void
-find_signer(const struct gate_facts *gate, struct signer *ret)
+find_signer(const struct gate_facts *gate, const struct opened *opened, struct signer *ret)
 {
 	size_t n = 0;
 
 	*ret = (struct signer){ .state = SIGNATURE_UNSUPPORTED, .why = "the certificate that the SignerInfo names is not embedded, or cannot be read" };
-	for (size_t i = 0; i < gate->n_certs && gate->n_signers == 1; i++) {
-		X509 *cert = n && slice_equal(ret->der, gate->certs[i]) ? NULL : open_named(gate->certs[i], gate);
-
-		if (!cert)
+	for (size_t i = 0; i < gate->n_certs && (gate->serial.len || gate->key_id.len); i++) {
+		if (!opened->certs[i] || (n && slice_equal(ret->der, gate->certs[i])) || !is_named(opened->certs[i], gate))
 			continue;
-		X509_free(ret->cert);
-		ret->cert = cert;
+		ret->cert = opened->certs[i];
 		ret->der = gate->certs[i];
 		n++;
 	}
 	if (n == 0 || (n == 1 && is_exact(ret->cert, ret->der)))
 		return;
-	signer_done(ret);
-	ret->state = SIGNATURE_MALFORMED;
-	ret->why = n > 1 ? "several embedded certificates are the one that the SignerInfo names" : "the signer's certificate is no DER";
+	*ret = (struct signer){ .state = SIGNATURE_MALFORMED, .why = n > 1
+	    ? "several embedded certificates are the one that the SignerInfo names" : "the signer's certificate is no DER" };
 }
 
 static int
@@ -286,9 +322,8 @@ read_signer(struct signer *signer, struct signature_facts *ret, struct err *err)
 	if (ossl_cert_facts(signer->cert, signer->der, &ret->signer, &why) == -1) {
 		if (why.kind == ERR_TEMP)
 			return err_set(err, ERR_TEMP, "%s", why.text);
-		signer_done(signer);
-		signer->state = SIGNATURE_MALFORMED;
-		signer->why = "the signer's certificate has names, times or a serial number that cannot be read";
+		*signer = (struct signer){ .state = SIGNATURE_MALFORMED,
+			.why = "the signer's certificate has names, times or a serial number that cannot be read" };
 		return 0;
 	}
 	ret->has_signer = true;
@@ -498,25 +533,14 @@ judge_cms(struct judging *judging, struct err *err)
 }
 
 static int
-judge_signature(const struct level *layer, const struct signer *signer, struct signature_facts *ret, struct err *err)
+judge_signature(const struct level *layer, const struct opened *opened, const struct signer *signer, struct signature_facts *ret,
+    struct err *err)
 {
-	const struct buf *der = &layer->envelope.cms;
-	const unsigned char *at = der->at;
-	AUTO(CMS_ContentInfo_free) CMS_ContentInfo *cms = NULL;
-	struct judging judging = { .layer = layer, .signer = signer, .facts = ret };
+	struct judging judging = { .layer = layer, .signer = signer, .cms = opened->cms, .facts = ret };
 	int result;
 
 	ERR_clear_error();
-	cms = d2i_CMS_ContentInfo(NULL, &at, (long)der->len);
-	if (!cms && ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE)
-		return ossl_err(err, ERR_TEMP, "cannot read a CMS object of %zu bytes", der->len);
-	judging.cms = cms;
-	if (!cms || at != der->at + der->len) {
-		malformed(&judging, "a SignedData that OpenSSL cannot read, or that ends earlier for it");
-		result = 0;
-	} else {
-		result = judge_cms(&judging, err);
-	}
+	result = judge_cms(&judging, err);
 	ERR_clear_error();
 	return result;
 }
@@ -538,23 +562,16 @@ set_value(const struct gate_facts *gate, struct signature_facts *ret, struct err
 }
 
 static void
-set_chain(const struct verify_request *request, const struct gate_facts *gate, struct slice leaf, struct signature_facts *ret)
+set_chain(const struct verify_request *request, const struct opened *opened, const struct signer *signer, struct signature_facts *ret)
 {
-	struct slice others[LIMIT_CMS_CERTS];
-	struct chain_request chain = {
-		.trust = request->trust, .leaf = leaf, .untrusted = others, .at = request->at, .any_strength = request->any_strength,
-	};
+	const struct chain_request chain = { .trust = request->trust, .at = request->at, .any_strength = request->any_strength };
+	AUTO(sk_X509_free) STACK_OF(X509) *helpers = sk_X509_new_null(); /* borrows */
 
-	for (size_t i = 0; i < gate->n_certs; i++) {
-		if (gate->certs[i].at != leaf.at)
-			others[chain.n_untrusted++] = gate->certs[i];
+	for (size_t i = 0; i < N_ELEMENTS(opened->certs); i++) {
+		if (opened->certs[i] && opened->certs[i] != signer->cert)
+			sk_X509_push(helpers, opened->certs[i]);
 	}
-	if (request->trust) {
-		chain_judge(&chain, &ret->chain);
-		return;
-	}
-	ret->chain.state = CHAIN_UNTRUSTED;
-	snprintf(ret->chain.why, sizeof(ret->chain.why), "no anchors");
+	chain_judge_open(&chain, signer->cert, helpers, &ret->chain);
 }
 
 /* The head of the innermost entity that only signatures lie around. */
@@ -608,7 +625,8 @@ odd_bytes(const struct levels *layers, const struct part_tree *tree)
 }
 
 static int
-judge_gate(const struct levels *layers, const struct signer *signer, struct signature_facts *ret, struct err *err)
+judge_gate(const struct levels *layers, const struct opened *opened, const struct signer *signer, struct signature_facts *ret,
+    struct err *err)
 {
 	const struct gate_facts *gate = &layers->at[0].gate;
 
@@ -616,10 +634,12 @@ judge_gate(const struct levels *layers, const struct signer *signer, struct sign
 	case GATE_PASSES:
 		if (layers->ambiguous)
 			outcome(ret, SIGNATURE_MALFORMED, "ambiguous MIME: %s", layers->ambiguous);
+		else if (opened->why)
+			outcome(ret, SIGNATURE_MALFORMED, "%s", opened->why);
 		else if (!signer->cert)
 			outcome(ret, signer->state, "%s", signer->why);
 		else
-			return judge_signature(&layers->at[0], signer, ret, err);
+			return judge_signature(&layers->at[0], opened, signer, ret, err);
 		return 0;
 	case GATE_CERTS_ONLY:
 		outcome(ret, SIGNATURE_NONE, "certificates only");
@@ -641,14 +661,17 @@ judge_gate(const struct levels *layers, const struct signer *signer, struct sign
 static int
 judge_object(const struct verify_request *request, const struct levels *layers, struct signature_facts *ret, struct err *err)
 {
-	const struct gate_facts *gate = &layers->at[0].gate;
-	AUTO_SIGNER struct signer signer = { 0 };
+	const struct level *outer = &layers->at[0];
+	AUTO_OPENED struct opened opened = { 0 };
+	struct signer signer;
 
-	find_signer(gate, &signer);
-	if (read_signer(&signer, ret, err) == -1 || judge_gate(layers, &signer, ret, err) == -1)
+	if (open_object(outer, &opened, err) == -1)
+		return -1;
+	find_signer(&outer->gate, &opened, &signer);
+	if (read_signer(&signer, ret, err) == -1 || judge_gate(layers, &opened, &signer, ret, err) == -1)
 		return -1;
 	if (ret->has_signer)
-		set_chain(request, gate, signer.der, ret);
+		set_chain(request, &opened, &signer, ret);
 	ERR_clear_error();
 	return ret->state == SIGNATURE_GOOD ? judge_good(request, layers, ret, err) : 0;
 }
