@@ -291,6 +291,8 @@ def _(world):
     keys = ["signature", "coverage", "chain", "revocation", "identity", "signer", "encryption", "registry", "findings", "verdict"]
     suite.equal([key for key in keys if key not in data], [], "missing keys")
     suite.equal(data["registry"], "not asked", "registry")
+    signed_at = datetime.datetime.strptime(data["signing_time"], "%Y-%m-%dT%H:%M:%SZ")
+    suite.check(abs((datetime.datetime.utcnow() - signed_at).total_seconds()) < 60, data["signing_time"])
     suite.equal(data["signer"]["sha256"], world.good.sha256, "SHA-256")
     suite.equal(data["signer"]["addresses"], [DINAS], "addresses")
     suite.equal((data["signer"]["subject"], data["signer"]["issuer"]), ("CN=good,O=Demo,C=ID", "CN=Issuing,O=Demo,C=ID"), "names")
