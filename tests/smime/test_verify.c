@@ -6,6 +6,7 @@
 
 #include <malloc.h>
 
+#include "smime/fit.h"
 #include "smime/inspect.h"
 #include "smime/verify.h"
 #include "tests/support/forge.h"
@@ -535,6 +536,9 @@ test_plain(void **state)
 		{ "text", HEAD ENTITY, COVERAGE_NONE, "" },
 		{ "no body", "From: budi@kota.example\r\n", COVERAGE_NONE, "" },
 		{ "encrypted", HEAD "Content-Type: application/pkcs7-mime; smime-type=enveloped-data\r\n\r\nAA\r\n", COVERAGE_NONE, "encrypted" },
+		{ "authenticated encryption", HEAD "Content-Type: application/pkcs7-mime; smime-type=authEnveloped-data\r\n\r\nAA\r\n", COVERAGE_NONE, "encrypted" },
+		{ "PGP, encrypted", HEAD "Content-Type: multipart/encrypted; boundary=b\r\n\r\n--b\r\n\r\nhi\r\n--b--\r\n", COVERAGE_NONE, "encrypted" },
+		{ "an attachment called p7m that is none", HEAD "Content-Type: application/octet-stream; name=a.p7m\r\n\r\nhi\r\n", COVERAGE_NONE, "" },
 		{ "a signature alone", HEAD "Content-Type: application/pkcs7-signature\r\n\r\nAA\r\n", COVERAGE_NONE, "" },
 		{ "multipart/signed in an attached message", HEAD MIXED "--b\r\nContent-Type: message/rfc822\r\n\r\nFrom: x@y.example\r\n" TYPE
 		    "; boundary=i\r\n\r\n--i\r\n\r\nx\r\n--i\r\nContent-Type: application/pkcs7-signature\r\n\r\nAA\r\n--i--\r\n\r\n--b--\r\n", COVERAGE_PARTIAL, "" },
@@ -575,12 +579,103 @@ test_certs_only(void **state)
 	heap_free(der);
 }
 
+/* One byte of the message, wherever the text stands. */
+static void
+put_byte(struct buf *mail, const char *where, unsigned char byte)
+{
+	unsigned char *at = memmem(mail->at, mail->len, where, strlen(where));
+
+	assert_non_null(at);
+	*at = byte;
+}
+
+/* A44, A47: a NUL in the signed part (it may even be signed) and in From. */
+static void
+test_nul(void **state)
+{
+	static const struct {
+		const char *where;
+		const char *want;
+	} nuls[] = {
+		{ "dari", "NUL in the signed part" },
+		{ "budi@kota", "NUL in the header" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(nuls); i++) {
+		struct row row = { .form = CLEAR };
+		AUTO_BUF struct buf mail = { 0 };
+		struct signature_facts facts;
+
+		make_mail(&row, &mail);
+		put_byte(&mail, nuls[i].where, '\0');
+		verify_at(buf_slice(&mail), NOW, false, &facts);
+		if (facts.state != M || !strstr(facts.why, nuls[i].want))
+			fail_msg("%s: %s '%s'", nuls[i].where, signature_state_name(facts.state), facts.why);
+	}
+}
+
+/* A25: another certificate with the same issuer and serial number, beside the right one or in its place. */
+static void
+test_twin(void **state)
+{
+	struct forge forge = { .signer = "one", .other = "twin", .content = slice_of(ENTITY), .signing_time = NOW - 60 };
+	struct signature_facts facts;
+
+	mkpki(*state, "--ca-of root --out one --cn One --email budi@kota.example --serial 77 --key p256 --from 2026-01-01T00:00:00Z --to 2036-01-01T00:00:00Z");
+	mkpki(*state, "--ca-of root --out twin --cn Twin --email walikota@kota.example --serial 77 --key p256 --from 2026-01-01T00:00:00Z --to 2036-01-01T00:00:00Z");
+	for (int i = 0; i < 3; i++) {
+		AUTO_BUF struct buf cms = { 0 }, mail = { 0 };
+
+		forge.flaws = i == 0 ? 0 : FORGE_ESS;
+		forge.other = i == 2 ? NULL : "twin";
+		forge_cms(&forge, &cms);
+		forge_clear_mail(HEAD, slice_of(ENTITY), buf_slice(&cms), &mail);
+		verify_at(buf_slice(&mail), NOW, false, &facts);
+		if (facts.state != (i == 2 ? G : M) || (i < 2 && !strstr(facts.why, "several")))
+			fail_msg("%d: %s '%s'", i, signature_state_name(facts.state), facts.why);
+	}
+	/* The twin's certificate under the one's signature. */
+	assert_int_equal(run("cp twin.crt mixed.crt && cp one.key mixed.key"), 0);
+	for (int form = CLEAR; form <= OPAQUE; form++) {
+		struct row row = { .form = (enum form)form, .signer = "mixed" };
+		AUTO_BUF struct buf mail = { 0 };
+
+		make_mail(&row, &mail);
+		verify_at(buf_slice(&mail), NOW, false, &facts);
+		assert_int_equal(facts.state, B);
+		assert_true(facts.has_signer);
+	}
+}
+
+/* A42: compressed (RFC 3274) and other CMS objects are unsupported, not forged. */
+static void
+test_other_objects(void **state)
+{
+	static const unsigned char compressed[] = "\x30\x11\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x09\xa0\x02\x30\x00";
+	static const char *const labels[] = { "compressed-data", "x-other" };
+	struct signature_facts facts;
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(labels); i++) {
+		AUTO_BUF struct buf mail = { 0 };
+
+		forge_opaque_mail(HEAD, (struct slice){ compressed, sizeof(compressed) - 1 }, &mail);
+		change(&mail, "signed-data", labels[i]);
+		verify_at(buf_slice(&mail), NOW, false, &facts);
+		assert_int_equal(facts.state, U);
+		assert_non_null(strstr(facts.why, "compressedData"));
+	}
+}
+
 /* A40, A41: over a limit nothing is judged, and what says it is signed is not "not signed". */
 static void
 test_limits(void **state)
 {
 	AUTO(xfree) char *groups = repeat("g:", 200);
 	AUTO(xfree) char *nested = xasprintf(MIXED "--b\r\nContent-Type: message/rfc822\r\n\r\nTo: %s\r\n\r\nhi\r\n--b--\r\n", groups);
+	AUTO(xfree) char *name = repeat("Budi ", 1100);
+	AUTO(xfree) char *from = xasprintf("From: %s <budi@kota.example>\r\n", name);
 	AUTO(xfree) char *plain = xasprintf("From: budi@kota.example\r\nTo: %s\r\n\r\nhi\r\n", groups);
 	struct row row = { .form = CLEAR, .entity = nested };
 	struct signature_facts facts;
@@ -598,6 +693,34 @@ test_limits(void **state)
 	verify_at(slice_of(plain), NOW, false, &facts);
 	assert_int_equal(facts.state, N);
 	assert_int_equal(facts.coverage, COVERAGE_UNKNOWN);
+	/* A47: an address behind more than a kilobyte of name. */
+	{
+		struct row hidden = { .form = CLEAR, .head = from };
+		AUTO_BUF struct buf mail = { 0 };
+
+		make_mail(&hidden, &mail);
+		verify_at(buf_slice(&mail), NOW, false, &facts);
+		assert_int_equal(facts.state, M);
+		assert_non_null(strstr(facts.why, "from_bytes"));
+	}
+}
+
+/* A24: both ends of what counts as strong, without waiting for a key of 16384 bits. */
+static void
+test_key_sizes(void **state)
+{
+	static const struct {
+		int bits;
+		bool weak;
+	} sizes[] = { { 2047, true }, { 2048, false }, { 8192, false }, { 8193, true }, { 16384, true } };
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(sizes); i++) {
+		struct signature_facts facts = { .signer = { .key = KEY_RSA, .key_bits = sizes[i].bits } };
+
+		fit_weak(GATE_DIGEST_SHA256, &facts);
+		assert_int_equal(facts.weak, sizes[i].weak);
+	}
 }
 
 /* The memory of replays: the same for the same signature, another for another. */
@@ -605,8 +728,8 @@ static void
 test_value(void **state)
 {
 	struct row row = { .form = CLEAR }, other = { .form = CLEAR, .signer = "rsa2048" };
-	AUTO_BUF struct buf mail = { 0 }, second = { 0 };
-	struct signature_facts a, b, c;
+	AUTO_BUF struct buf mail = { 0 }, second = { 0 }, again = { 0 };
+	struct signature_facts a, b, c, d;
 
 	(void)state;
 	make_mail(&row, &mail);
@@ -617,6 +740,10 @@ test_value(void **state)
 	verify_at(buf_slice(&second), NOW, false, &c);
 	assert_memory_equal(a.value_sha256, b.value_sha256, 32);
 	assert_memory_not_equal(a.value_sha256, c.value_sha256, 32);
+	/* Another ECDSA value over the same: what anybody could make of the first one. */
+	make_mail(&row, &again);
+	verify_at(buf_slice(&again), NOW, false, &d);
+	assert_memory_equal(a.value_sha256, d.value_sha256, 32);
 }
 
 /* Every prefix of a good message, and one byte changed in every place: never good, but for bytes outside. */
@@ -695,7 +822,11 @@ main(void)
 		cmocka_unit_test(test_layers),
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_certs_only),
+		cmocka_unit_test(test_nul),
+		cmocka_unit_test(test_twin),
+		cmocka_unit_test(test_other_objects),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_key_sizes),
 		cmocka_unit_test(test_value),
 		cmocka_unit_test(test_cuts),
 		cmocka_unit_test(test_leaks),
