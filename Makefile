@@ -3,6 +3,7 @@
 #   make check      every test, with ASan and UBSan; the session tests also with TSan
 #   make fuzz       every fuzz target for a minute (FUZZ_SECONDS)
 #   make bench      how fast it is, as ratios from one run (tests/bench)
+#   make check-corpora CORPORA=FOLDER   verdicts on other people's test data
 #   make soak       1,000 kills at random times under load
 #   make lint       include arrows, libraries in one place, forbidden calls
 #   make install DESTDIR= PREFIX=/usr/local
@@ -51,7 +52,7 @@ LIBRARY := $(OUT)/libsegel.a
 TEST_MAINS := $(sort $(shell find tests -name 'test_*.c'))
 TESTS := $(TEST_MAINS:%.c=$(OUT)/%)
 TEST_SUPPORT := $(filter-out %/main.c,$(sort $(shell find tests/support -name '*.c' 2>/dev/null)))
-TOOLS := $(OUT)/tests/pki/mkpki
+TOOLS := $(OUT)/tests/pki/mkpki $(OUT)/tests/pki/mkx509 $(OUT)/tests/corpora/judge
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 BENCHES := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/bench/*.c)))
 
@@ -102,7 +103,8 @@ check:
 	SEGEL_BUILD=$(CURDIR)/build/asan SEGEL_BUILD_TSAN=$(CURDIR)/build/tsan tests/run
 
 # The tests that use threads, once more with the thread sanitizer.
-tsan-tests: $(filter $(OUT)/tests/milter/filter/% $(OUT)/tests/milter/audit/% $(OUT)/tests/milter/tlspol/%,$(TESTS)) $(TOOLS)
+tsan-tests: $(filter $(OUT)/tests/milter/filter/% $(OUT)/tests/milter/audit/% $(OUT)/tests/milter/tlspol/% \
+	$(OUT)/tests/smime/test_trust_threads,$(TESTS)) $(TOOLS)
 
 fuzz:
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) tests/fuzz/test_fuzz.sh
@@ -110,6 +112,11 @@ fuzz:
 bench:
 	$(MAKE) MODE=release all benches
 	/usr/bin/python3 tests/bench/bench.py
+
+# Other people's test data, where somebody has it: CORPORA names the folder.
+check-corpora:
+	$(MAKE) MODE=asan tools
+	SEGEL_BUILD=build/asan /usr/bin/python3 tests/corpora/check.py $(CORPORA)
 
 soak:
 	$(MAKE) MODE=release all tools
@@ -141,6 +148,6 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all tools tests tsan-tests fuzzers benches clean check fuzz bench soak lint install
+.PHONY: all tools tests tsan-tests fuzzers benches clean check check-corpora fuzz bench soak lint install
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

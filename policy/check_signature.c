@@ -149,7 +149,7 @@ implausible(const struct policy_input *input)
 		return "before the certificate's first day";
 	if (signature->signing_time > signature->signer.not_after)
 		return "after the certificate's last day";
-	if (signature->chain.revoked_at && signature->signing_time > signature->chain.revoked_at)
+	if (signature->chain.revoked_at && signature->signing_time >= signature->chain.revoked_at)
 		return "after the certificate's revocation";
 	return NULL;
 }

@@ -105,10 +105,12 @@ identity_judge(const struct policy_input *input, struct identity_facts *ret)
 	const struct registry_signer *op = signer_of(input);
 
 	*ret = (struct identity_facts){ 0 };
-	if (input->signature->state == SIGNATURE_NONE || !input->signature->has_signer)
-		say(ret, IDENTITY_NONE, "no signer");
+	if (input->signature->state == SIGNATURE_NONE)
+		say(ret, IDENTITY_NONE, "not signed");
 	else if (!is_readable(input->message, ret))
 		return;
+	else if (!input->signature->has_signer)
+		say(ret, IDENTITY_NONE, "no signer");
 	else if (input->signature->signer.odd_address)
 		say(ret, IDENTITY_MISMATCH, "the certificate names an address that is none");
 	else if (names(input, input->message->from.address, op && op->fold))

@@ -6,6 +6,7 @@
 
 #include <openssl/err.h>
 
+#include "smime/chain_open.h"
 #include "smime/path.h"
 #include "smime/revoke.h"
 
@@ -139,12 +140,56 @@ judge_paths(const struct path_request *request, struct chain_facts *ret)
 	}
 }
 
+/* `untrusted` are within the limits; `limit` names one that was left out, or NULL. */
+static void
+judge_opened(const struct chain_request *request, X509 *leaf, STACK_OF(X509) *untrusted, const char *limit, struct chain_facts *ret)
+{
+	const struct path_request path = {
+		.trust = request->trust, .leaf = leaf, .untrusted = untrusted, .at = request->at, .any_strength = request->any_strength,
+		.policy = request,
+	};
+	const char *leaf_limit = path_limit(leaf);
+
+	if (leaf_limit) {
+		set_state(ret, CHAIN_LIMIT, "too many %s", leaf_limit);
+		return;
+	}
+	if (!request->trust || request->trust->n_anchors == 0) {
+		set_state(ret, CHAIN_UNTRUSTED, "there is no anchor");
+		return;
+	}
+	judge_paths(&path, ret);
+	if (limit && ret->state == CHAIN_UNTRUSTED)
+		set_state(ret, CHAIN_LIMIT, "too many %s", limit);
+}
+
+void
+chain_judge_open(const struct chain_request *request, X509 *leaf, STACK_OF(X509) *helpers, struct chain_facts *ret)
+{
+	STACK_OF(X509) *within = sk_X509_new_null(); /* borrows */
+	const char *limit = NULL;
+
+	*ret = (struct chain_facts){ .state = CHAIN_UNKNOWN };
+	ERR_clear_error();
+	for (int i = 0; i < sk_X509_num(helpers); i++) {
+		X509 *cert = sk_X509_value(helpers, i);
+		const char *over = path_limit(cert);
+
+		if (over)
+			limit = over;
+		else if (!(X509_get_extension_flags(cert) & EXFLAG_INVALID))
+			sk_X509_push(within, cert);
+	}
+	judge_opened(request, leaf, within, limit, ret);
+	sk_X509_free(within);
+	ERR_clear_error();
+}
+
 void
 chain_judge(const struct chain_request *request, struct chain_facts *ret)
 {
 	AUTO(X509_free) X509 *leaf = NULL;
 	AUTO(free_certs) STACK_OF(X509) *untrusted = NULL;
-	struct path_request path = { .trust = request->trust, .at = request->at, .any_strength = request->any_strength, .policy = request };
 	const char *limit = NULL;
 	struct err err = { 0 };
 
@@ -159,20 +204,7 @@ chain_judge(const struct chain_request *request, struct chain_facts *ret)
 		set_state(ret, CHAIN_BAD, "%s", err.text);
 		return;
 	}
-	limit = path_limit(leaf);
-	if (limit) {
-		set_state(ret, CHAIN_LIMIT, "too many %s", limit);
-		return;
-	}
-	if (!request->trust || request->trust->n_anchors == 0) {
-		set_state(ret, CHAIN_UNTRUSTED, "there is no anchor");
-		return;
-	}
 	untrusted = read_helpers(request, &limit);
-	path.leaf = leaf;
-	path.untrusted = untrusted;
-	judge_paths(&path, ret);
-	if (limit && ret->state == CHAIN_UNTRUSTED)
-		set_state(ret, CHAIN_LIMIT, "too many %s", limit);
+	judge_opened(request, leaf, untrusted, limit, ret);
 	ERR_clear_error();
 }

@@ -185,12 +185,20 @@ struct signature_facts {
 	char weak_why[FACT_WHY_BYTES];
 	bool unfit;                       /* key usage, extended key usage, a CA's certificate */
 	char unfit_why[FACT_WHY_BYTES];
-	bool has_signer;                  /* `signer` was read: exactly one SignerInfo, its certificate in the CMS */
+	/*
+	 * `signer` was read: exactly one SignerInfo, its certificate in the CMS. Then the chain is judged, too,
+	 * whatever the state: signature and path are two facts. All else counts only where the state is good.
+	 */
+	bool has_signer;
 	struct cert_facts signer;
 	bool has_signing_time;
 	time_t signing_time;              /* the signer's claim; nothing is judged by it but its own plausibility */
 	char signing_time_why[FACT_WHY_BYTES]; /* what is implausible about it; "" = nothing */
-	unsigned char value_sha256[32];   /* of the signature value, for the memory of replays */
+	/*
+	 * For the memory of replays: of the signer's certificate's hash and the signed attributes. Not of the
+	 * signature value: anybody can make of an ECDSA signature (r, s) another good one, (r, -s).
+	 */
+	unsigned char value_sha256[32];
 	enum protection protection;
 	char protection_why[FACT_WHY_BYTES];
 	struct chain_facts chain;

@@ -165,6 +165,41 @@ gm_file_name(struct slice value, const char *param, char ret[GM_NAME_BYTES])
 	return true;
 }
 
+char *
+gm_decoded_text(struct slice value)
+{
+	AUTO(xfree) char *text = slice_dup(value);
+
+	init_once();
+	return g_mime_utils_header_decode_text(NULL, text);
+}
+
+/* GMime's own way of writing the list it has read, names decoded; free with g_free. */
+static char *
+written_list(struct slice value)
+{
+	AUTO(xfree) char *text = slice_dup(value);
+	AUTO_OBJECT InternetAddressList *list = internet_address_list_parse(NULL, text);
+
+	return list ? internet_address_list_to_string(list, NULL, FALSE) : NULL;
+}
+
+bool
+gm_same_addresses(struct slice a, struct slice b)
+{
+	char *left;
+	char *right;
+	bool same;
+
+	init_once();
+	left = written_list(a);
+	right = written_list(b);
+	same = left && right && strcmp(left, right) == 0;
+	g_free(left);
+	g_free(right);
+	return same;
+}
+
 static void
 add_filter(GMimeStream *stream, GMimeFilter *filter)
 {

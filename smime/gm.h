@@ -29,6 +29,11 @@ enum { GM_NAME_BYTES = 256 };
  */
 bool gm_file_name(struct slice value, const char *param, char ret[GM_NAME_BYTES]);
 
+/* A field's value with encoded words undone, as mail programs show it; UTF-8, never NULL. Free with gm_free. */
+char *gm_decoded_text(struct slice value) MUST_USE;
+/* Do two values read as the same list of addresses and names? */
+bool gm_same_addresses(struct slice a, struct slice b);
+
 /*
  * The pieces' bytes, one behind the other, in base64: lines of 76, CRLF. Never NULL: GLib ends the
  * process when memory is out. Free with gm_free.

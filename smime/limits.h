@@ -25,7 +25,7 @@ enum {
 	LIMIT_CHAIN_CERTS = 5,                  /* certificates from the leaf up, without the root */
 	LIMIT_LAYERS = 4,                       /* signed and encrypted entities within each other */
 	LIMIT_CMS_CERTS = 20,                   /* embedded in one SignedData */
-	LIMIT_CMS_DEPTH = 16,                   /* of its BER */
+	LIMIT_CMS_DEPTH = 24,                   /* of its BER; an issuer's name in signing-certificate-v2 lies 18 deep */
 	LIMIT_CMS_CRLS = 20,                    /* embedded in one SignedData; counted, never used */
 	LIMIT_CMS_CRL_BYTES = 2 * 1024 * 1024,  /* of them together: OpenSSL takes apart what nobody asked for */
 	LIMIT_CERT_EXTENSIONS = 50,             /* in one certificate; each is looked for by going through all */

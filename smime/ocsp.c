@@ -421,6 +421,7 @@ ocsp_request(struct slice cert, struct slice authority, const unsigned char nonc
 	len = i2d_OCSP_REQUEST(request, &der);
 	if (len <= 0)
 		return ossl_err(err, ERR_TEMP, "cannot write an OCSP request");
+	buf_init(ret, (size_t)len);
 	buf_add(ret, der, (size_t)len);
 	OPENSSL_free(der);
 	return 0;

@@ -162,14 +162,25 @@ anchors(const struct path_search *search)
 }
 
 static int
+add_policy(X509_VERIFY_PARAM *param, const char *text)
+{
+	AUTO(ASN1_OBJECT_free) ASN1_OBJECT *oid = OBJ_txt2obj(text, 1);
+
+	if (!oid || X509_VERIFY_PARAM_add0_policy(param, oid) != 1)
+		return -1;
+	(void)TAKE(oid);
+	return 0;
+}
+
+/* No policies means any (RFC 5280 6.1.1 (c)); OpenSSL would take it for none where a path demands one. */
+static int
 set_policies(X509_VERIFY_PARAM *param, const struct chain_request *policy)
 {
+	if (!policy || policy->n_policies == 0)
+		return add_policy(param, "2.5.29.32.0");
 	for (size_t i = 0; i < policy->n_policies; i++) {
-		AUTO(ASN1_OBJECT_free) ASN1_OBJECT *oid = OBJ_txt2obj(policy->policies[i], 1);
-
-		if (!oid || X509_VERIFY_PARAM_add0_policy(param, oid) != 1)
+		if (add_policy(param, policy->policies[i]) == -1)
 			return -1;
-		(void)TAKE(oid);
 	}
 	return 0;
 }
@@ -201,7 +212,7 @@ set_params(X509_STORE_CTX *ctx, const struct path_request *request, unsigned lon
 		X509_VERIFY_PARAM_set_time(param, request->at);
 	X509_VERIFY_PARAM_set_depth(param, LIMIT_CHAIN_CERTS - 1); /* counts neither the leaf nor the anchor */
 	X509_VERIFY_PARAM_set_auth_level(param, request->any_strength ? STRENGTH_ANY : STRENGTH_BITS_112);
-	if (request->policy && set_policies(param, request->policy) == -1)
+	if (set_policies(param, request->policy) == -1)
 		return -1;
 	return X509_VERIFY_PARAM_set_flags(param, policy_flags(request->policy) | more_flags) == 1 ? 0 : -1;
 }

@@ -121,6 +121,9 @@ int ctl_read_file(const char *file, size_t cap, struct buf *ret, struct err *err
 int ctl_actor(char **ret, struct err *err) MUST_USE;
 /* "2026-11-21" or "2026-11-21T08:00:00Z" (UTC) to time; false if it is neither. */
 bool ctl_time_from(const char *text, time_t *ret);
+/* "2026-11-21T08:00:00Z"; "?" for a time that no calendar has. */
+enum { CTL_TIME_BYTES = 32 };
+void ctl_time_text(int64_t seconds, char ret[CTL_TIME_BYTES]);
 
 /*
  * A table: aligned columns for people, an array of objects with --json. Cells are text, numbers

@@ -47,20 +47,20 @@ ctl_table_free(struct ctl_table *table)
 }
 
 /* The one calendar is UTC: an officer in another zone reads the same record. */
-static void
-time_text(int64_t seconds, char ret[32])
+void
+ctl_time_text(int64_t seconds, char ret[CTL_TIME_BYTES])
 {
 	time_t when = (time_t)seconds;
 	struct tm tm;
 
-	if (!gmtime_r(&when, &tm) || strftime(ret, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+	if (!gmtime_r(&when, &tm) || strftime(ret, CTL_TIME_BYTES, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
 		memcpy(ret, "?", 2);
 }
 
 static void
 cell_text(const struct ctl_cell *cell, struct buf *ret)
 {
-	char when[32];
+	char when[CTL_TIME_BYTES];
 
 	switch (cell->kind) {
 	case CELL_NONE:
@@ -73,7 +73,7 @@ cell_text(const struct ctl_cell *cell, struct buf *ret)
 		buf_printf(ret, "%lld", (long long)cell->number);
 		return;
 	case CELL_TIME:
-		time_text(cell->number, when);
+		ctl_time_text(cell->number, when);
 		buf_add_text(ret, when);
 		return;
 	case CELL_BOOL:
@@ -169,7 +169,7 @@ json_text(const char *text)
 static json_t *
 json_cell(const struct ctl_cell *cell)
 {
-	char when[32];
+	char when[CTL_TIME_BYTES];
 
 	switch (cell->kind) {
 	case CELL_NONE:
@@ -179,7 +179,7 @@ json_cell(const struct ctl_cell *cell)
 	case CELL_NUMBER:
 		return json_integer(cell->number);
 	case CELL_TIME:
-		time_text(cell->number, when);
+		ctl_time_text(cell->number, when);
 		return json_string(when);
 	case CELL_BOOL:
 		return json_boolean(cell->number);

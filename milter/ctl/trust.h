@@ -14,6 +14,9 @@ enum ctl_exit trust_remove(struct ctl *ctl);
 /* trust_list.c */
 enum ctl_exit trust_list(struct ctl *ctl);
 
+/* trust_refresh.c */
+enum ctl_exit trust_refresh(struct ctl *ctl);
+
 /*
  * The settings; without -c and without the usual file, the defaults. NULL: ctl_fail has said why
  * (the exit is CTL_UNAVAILABLE).

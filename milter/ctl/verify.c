@@ -184,7 +184,7 @@ verify_file(struct ctl *ctl, const struct court *court, const char *file)
 
 	buf_init(&message, LIMIT_MESSAGE_BYTES);
 	judged->file = file;
-	if (ctl_read_message(file, &message, &err) == -1)
+	if (ctl_read_received(file, &message, &err) == -1)
 		return fail(ctl, CTL_UNAVAILABLE, file, err.text);
 	if (!is_message(buf_slice(&message)))
 		return fail(ctl, CTL_FALSE, file, "this is no message: it does not begin with a header field");

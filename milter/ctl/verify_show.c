@@ -145,6 +145,18 @@ verdict_json(const struct judged *judged)
 	return object;
 }
 
+/* The signer's claim; null where he makes none. */
+static json_t *
+signing_time_json(const struct signature_facts *signature)
+{
+	char when[CTL_TIME_BYTES];
+
+	if (!signature->has_signing_time)
+		return json_null();
+	ctl_time_text(signature->signing_time, when);
+	return json_string(when);
+}
+
 static void
 print(struct ctl *ctl, json_t *object)
 {
@@ -172,6 +184,8 @@ verify_show_json(struct ctl *ctl, const struct judged *judged)
 	set(object, "identity", identity_name(judged->identity.state));
 	set_why(object, "identity_why", judged->identity.why);
 	json_object_set_new(object, "signer", signer_json(signature));
+	json_object_set_new(object, "signing_time", signing_time_json(signature));
+	set_why(object, "signing_time_why", signature->signing_time_why);
 	set(object, "protection", protection_name(signature->protection));
 	set(object, "encryption", encryption_word(judged));
 	set(object, "layers", signature->layers);

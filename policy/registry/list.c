@@ -192,7 +192,7 @@ read_der(struct conn *conn, int64_t id, unsigned char **der, size_t *len, struct
 	sqlite3_stmt *stmt;
 	const void *bytes;
 
-	if (conn_query(conn, Q_CERT, &stmt, err) == -1 || db_bindf(stmt, "i", id) == -1)
+	if (conn_query(conn, Q_CERT, &stmt, err) == -1 || db_bindf(stmt, "ii", (int64_t)0, id) == -1)
 		return -1;
 	switch (conn_step(conn, stmt, err)) {
 	case 0:

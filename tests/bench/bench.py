@@ -2,6 +2,7 @@
 """bench.py [ROW...]: how fast it is, as ratios from one run on this machine; rows take turns, medians count.
 
     transform  CPU of a seal against bare CMS_sign, the key in the process
+    verify     CPU of a verification with chain and a CRL of 100,000 entries against bare CMS_verify without CRL
     postfix    messages a second through a real Postfix with STARTTLS and AUTH: alone, with a milter
                that does nothing, with Segel sealing (RSA-2048, P-256)
     memory     a 35 MB message; 1,000 idle sessions
@@ -126,6 +127,13 @@ def transform():
         limit = {"rsa2048": 1.3, "p256": 2.0}[kind]
         say(f"seal against bare CMS_sign, {kind}, CPU", f"{found['ratio']:.2f}", f"at most {limit}",
             f"{found['seal']:.0f} against {found['bare']:.0f} microseconds")
+
+
+def verify():
+    for line in ran(program("verify"), 3 * ROUNDS).splitlines():
+        kind, found = line.split()[0], numbers(line.partition(" ")[2])
+        say(f"verification against bare CMS_verify, {kind}, CPU", f"{found['ratio']:.2f}", "at most 2.0",
+            f"{found['verify']:.0f} against {found['bare']:.0f} microseconds; structure before that: {found['inspect']:.0f}")
 
 
 def postfix(world):
@@ -280,7 +288,7 @@ def signers(world):
         f"{found['aborted']:.0f} aborted, {found['cut']:.0f} connections cut, {found['sealed'] / found['seconds']:.0f}/s")
 
 
-ROWS = {"transform": transform, "registry": registry, "tlspol": tlspol}
+ROWS = {"transform": transform, "verify": verify, "registry": registry, "tlspol": tlspol}
 WORLD_ROWS = {"postfix": postfix, "memory": memory, "hold": hold, "signers": signers}
 
 

@@ -136,6 +136,7 @@ make_key(const char *kind)
 	} kinds[] = {
 		{ "rsa1024", 1024, NULL }, { "rsa2048", 2048, NULL }, { "rsa3072", 3072, NULL },
 		{ "rsa4096", 4096, NULL }, { "p256", 0, "P-256" }, { "p384", 0, "P-384" }, { "p521", 0, "P-521" },
+		{ "k256", 0, "secp256k1" },
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(kinds); i++) {
@@ -145,7 +146,7 @@ make_key(const char *kind)
 	}
 	if (strcmp(kind, "ed25519") == 0)
 		return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-	fail("unknown key kind; want rsa1024 rsa2048 rsa3072 rsa4096 p256 p384 p521 ed25519", kind);
+	fail("unknown key kind; want rsa1024 rsa2048 rsa3072 rsa4096 p256 p384 p521 k256 ed25519", kind);
 	return NULL;
 }
 
@@ -357,7 +358,7 @@ sign_cert(X509 *cert, EVP_PKEY *signing_key, const char *asked)
 	if (EVP_PKEY_is_a(signing_key, "ED25519"))
 		md = NULL;
 	else if (!md)
-		return fail("unknown digest; want sha256 sha384 sha1", digest);
+		return fail("unknown digest; want sha256 sha384 sha512 sha1 md5", digest);
 	return X509_sign(cert, signing_key, md) ? 0 : fail("cannot sign the certificate", NULL);
 }
 

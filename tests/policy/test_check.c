@@ -135,6 +135,7 @@ CHANGE(rsa_4097, s->registry.cert.key_bits = 4097)
 CHANGE(p521, s->registry.cert.key = KEY_P521)
 CHANGE(unknown_key, s->registry.cert.key = KEY_UNKNOWN)
 CHANGE(unknown_office, SET(s->registry.sender, "dinas@kota.go.id"); s->registry.sender_known = 0)
+CHANGE(office_in_utf8, SET(s->registry.sender, "b\xc3\xbc@kota.go.id"); s->registry.sender_known = 1)
 CHANGE(office_not_asked, SET(s->registry.sender, "dinas@kota.go.id"); s->registry.sender_known = -1)
 
 static const struct {
@@ -171,7 +172,7 @@ static const struct {
 	REFUSED(sha1_certificate, SEAL_UNAVAILABLE), REFUSED(odd_address, SEAL_UNAVAILABLE),
 	GOOD(p384), REFUSED(rsa_2047, SEAL_UNAVAILABLE), REFUSED(rsa_4097, SEAL_UNAVAILABLE), REFUSED(p521, SEAL_UNAVAILABLE),
 	REFUSED(unknown_key, SEAL_UNAVAILABLE),
-	GOOD(office_certificate), REFUSED(unknown_office, REG_ADDRESS_MISMATCH), DEFERRED(office_not_asked, REG_UNAVAILABLE),
+	GOOD(office_certificate), REFUSED(unknown_office, REG_ADDRESS_MISMATCH), REFUSED(office_in_utf8, SEAL_UNAVAILABLE), DEFERRED(office_not_asked, REG_UNAVAILABLE),
 };
 
 static void

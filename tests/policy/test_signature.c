@@ -354,6 +354,76 @@ all_findings_fit(void **state)
 	assert_false(findings.overflow);
 }
 
+struct combination {
+	enum signature_state state;
+	enum coverage coverage;
+	enum chain_state chain;
+	enum anchor anchor;
+	enum revocation_state revocation;
+	enum protection protection;
+	enum registry_answer answer;
+	enum bound_to bound;
+};
+
+static bool
+is_all_good(const struct combination *c)
+{
+	return c->state == SIGNATURE_GOOD && c->coverage == COVERAGE_WHOLE && c->chain == CHAIN_GOOD && c->anchor != ANCHOR_NONE
+	    && c->revocation == REVOCATION_GOOD && (c->protection == PROTECTION_NONE || c->protection == PROTECTION_MATCH)
+	    && c->answer == REGISTRY_FOUND && c->bound != BOUND_UNKNOWN;
+}
+
+/* The n-th of all, by the digits of a mixed base; false behind the last. */
+static bool
+combination(size_t n, struct combination *ret)
+{
+	static const size_t bases[] = { SIGNATURE_UNSUPPORTED + 1, COVERAGE_WHOLE + 1, CHAIN_LIMIT + 1, ANCHOR_PARTNER + 1,
+		REVOCATION_REVOKED + 1, PROTECTION_MISMATCH + 1, REGISTRY_FOUND + 1, BOUND_DOMAIN + 1 };
+	size_t digits[N_ELEMENTS(bases)];
+
+	for (size_t i = 0; i < N_ELEMENTS(bases); i++, n /= bases[i - 1])
+		digits[i] = n % bases[i];
+	*ret = (struct combination){ (enum signature_state)digits[0], (enum coverage)digits[1], (enum chain_state)digits[2],
+		(enum anchor)digits[3], (enum revocation_state)digits[4], (enum protection)digits[5], (enum registry_answer)digits[6],
+		(enum bound_to)digits[7] };
+	return n == 0;
+}
+
+/*
+ * Of all combinations of what can be known, only those pass an official's or our own user's check where everything is
+ * good. For a message that says it is signed; where nothing was signed, something is found all the same.
+ */
+static void
+nothing_passes_but_what_is_all_good(void **state)
+{
+	static const enum class classes[] = { CLASS_SUBMISSION, CLASS_INBOUND_OFFICIAL, CLASS_EGRESS };
+	struct combination c;
+	size_t n = 0, passed = 0;
+
+	(void)state;
+	for (; combination(n, &c); n++) {
+		struct scene scene = spotless(classes[n % N_ELEMENTS(classes)]);
+		struct policy_input input = input_of(&scene);
+		struct findings findings;
+
+		scene.signature.state = c.state;
+		scene.signature.coverage = c.coverage;
+		scene.signature.chain.state = c.chain;
+		scene.signature.chain.anchor = c.anchor;
+		scene.signature.chain.revocation = c.revocation;
+		scene.signature.protection = c.protection;
+		scene.registry.signer.answer = c.answer;
+		scene.registry.signer.cert.bound = c.bound;
+		check_all(&input, STAGE_CONTENT, &findings);
+		if ((findings.n == 0) != is_all_good(&c))
+			fail_msg("combination %zu: %zu findings", n, findings.n);
+		assert_false(findings.overflow);
+		passed += findings.n == 0;
+	}
+	assert_int_equal(n, 6 * 4 * 7 * 3 * 3 * 4 * 4 * 4);
+	assert_int_equal(passed, 2 * 2 * 3);
+}
+
 /* --- identity --- */
 
 CHANGE(from_in_capitals, SET(s->message.from.address, "BUDI@kota.go.id"))
@@ -394,6 +464,7 @@ CHANGE(held_still_names, s->registry.signer.answer = REGISTRY_UNUSABLE; s->regis
 CHANGE(from_unread, s->message.from.state = MAILBOX_UNKNOWN)
 CHANGE(sender_unread, s->message.sender.state = MAILBOX_UNKNOWN)
 CHANGE(nobody_signed, s->signature = (struct signature_facts){ .state = SIGNATURE_NONE })
+CHANGE(malformed_and_two_from, two_from(s); s->signature = (struct signature_facts){ .state = SIGNATURE_MALFORMED })
 CHANGE(bad_but_named, s->signature.state = SIGNATURE_BAD)
 
 static void
@@ -421,7 +492,7 @@ whose_address_it_is(void **state)
 		/* A14 */
 		IS(MISMATCH, blank_in_the_address), IS(MISMATCH, odd_beside_the_right_one),
 		IS(MATCH, registry_silent), IS(UNKNOWN, registry_silent_other_name), IS(MATCH, held_still_names),
-		IS(AMBIGUOUS, two_from), IS(AMBIGUOUS, no_from), IS(AMBIGUOUS, two_senders), IS(UNKNOWN, from_unread),
+		IS(AMBIGUOUS, two_from), IS(AMBIGUOUS, no_from), IS(AMBIGUOUS, two_senders), IS(AMBIGUOUS, malformed_and_two_from), IS(UNKNOWN, from_unread),
 		IS(UNKNOWN, sender_unread), IS(NONE, nobody_signed), IS(MATCH, bad_but_named), IS(NONE, good_without_signer),
 		IS(MISMATCH, other_from), IS(NONE, no_address_and_not_bound),
 	};
@@ -487,6 +558,7 @@ main(void)
 		cmocka_unit_test(zero_is_never_good),
 		cmocka_unit_test(checks_raise_what_they_declare),
 		cmocka_unit_test(all_findings_fit),
+		cmocka_unit_test(nothing_passes_but_what_is_all_good),
 		cmocka_unit_test(whose_address_it_is),
 		cmocka_unit_test(case_counts_unless_the_registry_says_otherwise),
 		cmocka_unit_test(identity_names_are_unique),

@@ -660,6 +660,27 @@ test_fast(void **state)
 	free(took);
 }
 
+/* A certificate's bytes by its number, whatever else is in force. */
+static void
+test_cert_der(void **state)
+{
+	struct world *w = *state;
+	AUTO(xfree) unsigned char *der = NULL;
+	struct err err = { 0 };
+	size_t len = 0;
+
+	fill(w);
+	open_reader(w);
+	if (registry_cert_der(w->reader, 1, &der, &len, &err) == -1)
+		fail_msg("%s", err.text);
+	assert_int_equal(len, strlen("the certificate"));
+	assert_memory_equal(der, "the certificate", len);
+	free(der);
+	der = NULL;
+	assert_int_equal(registry_cert_der(w->reader, 2, &der, &len, &err), -1);
+	assert_non_null(strstr(err.text, "no certificate 2 is registered"));
+}
+
 int
 main(void)
 {
@@ -679,6 +700,7 @@ main(void)
 		WORLD_TEST(test_officers),
 		WORLD_TEST(test_rollback),
 		WORLD_TEST(test_lists),
+		WORLD_TEST(test_cert_der),
 		WORLD_TEST(test_fast),
 	};
 

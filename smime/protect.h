@@ -1,0 +1,29 @@
+/*
+ * protect: the header fields inside a signature against those outside (RFC 9788).
+ *
+ * The payload (the innermost entity that only signatures lie around) says by the hp parameter of its
+ * Content-Type, or the older protected-headers="v1", that its head is a copy of the message's.
+ * Then MISMATCH is, in this order of fields: From, To, Cc, Subject, Date, Message-ID, Sender, Reply-To,
+ * Followup-To, In-Reply-To, References:
+ *   - a field twice inside,
+ *   - a field inside that is missing, or twice, outside,
+ *   - a field whose values differ: after unfolding, runs of blanks as one, and encoded words undone
+ *     (of addresses: both the text and what GMime reads as the list),
+ *   - with hp: From, To, Cc or Subject outside only (who signs with hp signs all he wrote, RFC 9788 2.2).
+ *     Date and Message-ID may be outside only: submission adds them (RFC 6409 8). protected-headers="v1"
+ *     promises nothing about fields that are not inside.
+ * Other fields are trace, structure or none of a reader's business. hp="cipher" is compared the same
+ * way: what only signatures lie around was hidden from nobody, so no HP-Outer explains a difference.
+ *
+ * Does not check whether the signature is good: ask only for one that is.
+ */
+#ifndef SMIME_PROTECT_H
+#define SMIME_PROTECT_H
+
+#include "smime/facts.h"
+#include "smime/head.h"
+
+/* Give it only heads that part_scan() found no limit in: GMime recurses. Writes protection and its why. */
+void protect_compare(const struct head *outside, const struct head *payload, struct signature_facts *ret);
+
+#endif
