@@ -338,7 +338,7 @@ check "the socket folder of TLS policies, in Postfix's chroot" folder_is /var/sp
 for user in segel-submission segel-tlspol; do
 	check "$user reads the registry" in_group $user segel-registry
 done
-check "segel-tlspol may not ask the key agent" refuses in_group segel-tlspol segel-submission
+check "segel-tlspol may not ask the key agent" refuses in_group segel-tlspol segel-seal
 check "a registry of an older installation becomes readable for all of them" old_registry_is_shared
 check "README shows contrib/postfix/main.cf" readme_shows contrib/postfix/main.cf
 check "README shows contrib/postfix/master.cf" readme_shows contrib/postfix/master.cf
