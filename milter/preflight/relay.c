@@ -62,12 +62,11 @@ list_admits(const char *text)
 	return admitted | ADMIT_ALL;
 }
 
+/* Where one list lets everybody through, the other one decides. */
 static unsigned
 both(unsigned a, unsigned b)
 {
-	if (a & ADMIT_ALL)
-		return b;
-	return b & ADMIT_ALL ? a : a & b;
+	return (a & b) | (a & ADMIT_ALL ? b : 0) | (b & ADMIT_ALL ? a : 0);
 }
 
 unsigned
