@@ -77,23 +77,28 @@ mend_filter(const struct look *look, struct say *say)
 	buf_printf(&say->mend, "MAIL_FILTER(`%s', `S=local:%s, F=T, T=C:30s;S:30s;R:60s;E:5m')dnl", look->filter->name, look->filter->path);
 }
 
+/* Of several letters the first of T, 4, R counts; others mean nothing. */
+static char
+action_of(const struct cf_filter *filter)
+{
+	static const char letters[] = "T4R";
+	const char *flags = values_text(&filter->equates, "F");
+
+	for (const char *letter = letters; *letter; letter++)
+		if (strchr(flags, *letter))
+			return *letter;
+	return '\0';
+}
+
 static bool
 lets_pass(const struct look *look, struct say *say)
 {
-	static const struct {
-		const char *flags, *what;
-	} others[] = {
-		{ "", "has no F=: while the filter is away, mail passes as if there were none" },
-		{ "R", "has F=R: while the filter is away, mail is refused for good (554), and senders get it back" },
-	};
-	const char *flags = values_text(&look->filter->equates, "F"), *what = "is no single T: what Sendmail does is not clear";
+	const char action = action_of(look->filter);
 
-	if (strcmp(flags, "T") == 0 || strcmp(flags, "4") == 0)
+	if (action == 'T' || action == '4')
 		return false;
-	for (size_t i = 0; i < N_ELEMENTS(others); i++)
-		if (strcmp(flags, others[i].flags) == 0)
-			what = others[i].what;
-	buf_printf(&say->what, "X%s, F=%s: %s", look->filter->name, flags, what);
+	buf_printf(&say->what, "X%s, F=%s: while the filter is away, %s", look->filter->name, values_text(&look->filter->equates, "F"),
+	    action == 'R' ? "mail is refused for good (554), and senders get it back" : "mail passes as if there were none");
 	mend_filter(look, say);
 	return true;
 }
@@ -101,9 +106,10 @@ lets_pass(const struct look *look, struct say *say)
 static bool
 drops_connections(const struct look *look, struct say *say)
 {
-	if (strcmp(values_text(&look->filter->equates, "F"), "4") != 0)
+	if (action_of(look->filter) != '4')
 		return false;
-	buf_printf(&say->what, "X%s has F=4", look->filter->name);
+	buf_printf(&say->what, "X%s, F=%s: while the filter is away, connections end with 421", look->filter->name,
+	    values_text(&look->filter->equates, "F"));
 	mend_filter(look, say);
 	return true;
 }
@@ -616,7 +622,7 @@ static const struct rule rules[] = {
 	  "only F=T lets clients keep their mail and try again (451) while the filter is away, hangs or dies in the middle of an edit",
 	  lets_pass },
 	{ "filter-drops", SEVERITY_WARN, OVER_FILTER,
-	  "with F=4 Sendmail answers 421 and hangs up while the filter is away: nothing passes, but other messages of that connection wait, too",
+	  "nothing passes, but a mail program shows its user a broken connection in place of \"please try again later\"",
 	  drops_connections },
 	{ "content-timeout", SEVERITY_WARN, OVER_FILTER,
 	  "Sendmail gives up before the filter does, and defers mail that would have been sealed a moment later", is_short },

@@ -184,6 +184,8 @@ take_filter(struct reading *reading, const char *line, struct err *err)
 
 	if (len == 0 || line[1 + len] != ',')
 		return err_set(err, ERR_CONFIG, "a filter without settings: wanted Xname, S=socket, F=T, T=times");
+	if (line[strlen(line) - 1] == ',')
+		return err_set(err, ERR_CONFIG, "filter '%s' ends with a comma, with which Sendmail does not start; remove it", name);
 	if (sendmail_filter(mta, name))
 		return err_set(err, ERR_CONFIG, "filter '%s' is there twice; wanted one X line for each", name);
 	mta->filters = xrealloc(mta->filters, (mta->n_filters + 1) * sizeof(*mta->filters));

@@ -193,8 +193,10 @@ static const struct row rows[] = {
 	/* a comment ends the line, wherever it begins */
 	{ "default-action", SEVERITY_REFUSE, "", "", "T=C:30s;S:30s;R:60s;E:5m\nXsegel-", "T=C:30s;S:30s;R:60s;E:5m, F= # , F=T\nXsegel-" },
 	{ "default-action", SEVERITY_REFUSE, "", "", "@/segel/milter.sock, F=T,", "@/segel/milter.sock#, F=T," },
-	{ "default-action", SEVERITY_REFUSE, "", "", ",\n\tF=T,", ",\n\tF=TR," },
+	{ "default-action", SEVERITY_REFUSE, "", "", ",\n\tF=T,", ",\n\tF=t," },
+	{ "default-action", SEVERITY_REFUSE, ",\n\tF=T,", ",\n\tF=RT,", "F=RT,", "F=R," },
 	{ "filter-drops", SEVERITY_WARN, "", "", "\tF=T,", "\tF=4," },
+	{ "filter-drops", SEVERITY_WARN, "\tF=T,", "\tF=T4,", "\tF=T4,", "\tF=R4," },
 	{ "filter-unsafe", SEVERITY_REFUSE, "S=local:@/segel/", "S=local:@/segel/../segel/", "@/segel/../segel/", "@/segel/../group/../segel/" },
 	{ "content-timeout", SEVERITY_WARN, "", "", "R:60s;E:5m", "R:60s;E:5s" },
 	{ "content-timeout", SEVERITY_WARN, "", "", "R:60s;E:5m", "E:5m" },
@@ -319,6 +321,7 @@ test_broken(void **state)
 	want_broken("V10\nXa, S=\"local:/a,b\", F=T\n", "quotes or backslashes");
 	want_broken("V10\nXa, S=local:/a, f=T\n", "filter 'a': has 'f=T', which Sendmail does not know there");
 	want_broken("V10\nXa, S=local:/a, F\n", "has 'F', which");
+	want_broken("V10\nXa, S=local:/a, F=T,\n", "filter 'a' ends with a comma");
 	want_broken("V10\nXa, S=local:/a, F=T\nXa, S=local:/b\n", "line 3: filter 'a' is there twice");
 	want_broken("V10\nO DaemonPortOptions=Port=587, Zoo=1\n", "DaemonPortOptions=Port=587, Zoo=1: has 'Zoo=1'");
 }
