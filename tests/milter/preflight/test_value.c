@@ -116,6 +116,11 @@ static const struct relay_row relays[] = {
 	{ BASE "smtpd_relay_restrictions = reject_unknown_recipient_domain, permit_tls_clientcerts, reject", ADMIT_CERT },
 	{ BASE "smtpd_relay_restrictions = check_client_access hash:/permit_mynetworks, reject", ADMIT_TABLE },
 	{ BASE "smtpd_relay_restrictions = check_client_access permit_mynetworks, reject", ADMIT_TABLE },
+	{ BASE "smtpd_relay_restrictions = permit_inet_interfaces, reject", ADMIT_NETWORK },
+	{ BASE "smtpd_restriction_classes = dinas\nsmtpd_relay_restrictions = dinas, reject", ADMIT_TABLE },
+	{ BASE "smtpd_restriction_classes = kota\nsmtpd_relay_restrictions = dinas, reject", 0 },
+	{ BASE "smtpd_relay_restrictions = check_policy_service { inet:permit_mynetworks:10023, timeout=10s }, reject", ADMIT_TABLE },
+	{ BASE "smtpd_relay_restrictions = reject_unauth_destination, check_policy_service unix:private/policy", 0 },
 	{ "mynetworks =\nsmtpd_sasl_auth_enable = yes\nsmtpd_relay_restrictions = permit_mynetworks, reject", 0 },
 	{ "mynetworks = 10.0.0.0/8\nsmtpd_sasl_auth_enable = no\nsmtpd_relay_restrictions = permit_sasl_authenticated, reject", 0 },
 };
