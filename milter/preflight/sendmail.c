@@ -41,9 +41,9 @@ static const struct key filter_keys[] = { { 'S', "S" }, { 'F', "F" }, { 'T', "T"
 static const struct key daemon_keys[] = {
 	{ 'A', "Addr" }, { 'a', "Addr" }, { 'F', "Family" }, { 'f', "Family" }, { 'I', "InputMailFilters" }, { 'i', "InputMailFilters" },
 	{ 'M', "Modify" }, { 'm', "Modify" }, { 'N', "Name" }, { 'n', "Name" }, { 'P', "Port" }, { 'p', "Port" },
-	/* not judged */
-	{ 'B', "b" }, { 'b', "b" }, { 'C', "c" }, { 'c', "c" }, { 'D', "d" }, { 'd', "d" }, { 'L', "l" }, { 'l', "l" }, { 'O', "o" },
-	{ 'q', "q" }, { 'Q', "q" }, { 'R', "r" }, { 'r', "r" }, { 'S', "s" }, { 's', "s" }, { 'T', "t" }, { 't', "t" }, { 0, NULL },
+	/* not judged; a capital letter may mean something else */
+	{ 'B', "B" }, { 'b', "b" }, { 'C', "C" }, { 'c', "c" }, { 'D', "D" }, { 'd', "d" }, { 'L', "L" }, { 'l', "l" }, { 'O', "O" },
+	{ 'q', "q" }, { 'Q', "Q" }, { 'R', "R" }, { 'r', "r" }, { 'S', "S" }, { 's', "s" }, { 'T', "T" }, { 't', "t" }, { 0, NULL },
 };
 
 static const char *
@@ -66,6 +66,9 @@ take_equate(struct values *ret, const struct key *keys, struct slice one, struct
 	if (!equals || !name)
 		return err_set(err, ERR_CONFIG, "has '%.*s', which Sendmail does not know there; wanted NAME=value between commas",
 		    (int)(one.len < 60 ? one.len : 60), (const char *)one.at);
+	/* The letters of two F= add up, of other keys the last counts. */
+	if (values_find(ret, name))
+		return err_set(err, ERR_CONFIG, "has %.*s= twice; wanted each key once", (int)(equals - one.at), (const char *)one.at);
 	values_set(ret, slice_of(name), trimmed((const char *)equals + 1, one.len - (size_t)(equals + 1 - one.at)), ORIGIN_UNKNOWN);
 	return 0;
 }
