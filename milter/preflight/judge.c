@@ -188,6 +188,7 @@ is_over(enum over over, const struct service *service)
 	case OVER_PICKUP:
 		return service->program == PROGRAM_PICKUP;
 	case OVER_MAIN:
+	case OVER_MACHINE:
 	case OVER_UNKNOWN:
 		break;
 	}
@@ -209,7 +210,7 @@ found_value(const struct rule *rule, const struct look *look, struct say *say)
 static void
 add_finding(const struct rule *rule, const struct look *look, const struct say *say, struct findings *ret)
 {
-	AUTO(xfree) char *where = xstrdup(look->service ? look->service->key : "main.cf");
+	AUTO(xfree) char *where = xstrdup(look->service ? look->service->key : rule->over == OVER_MACHINE ? "this machine" : "main.cf");
 	AUTO(xfree) char *what = xstrdup(buf_text(&say->what));
 	AUTO(xfree) char *mend = xstrdup(buf_text(&say->mend));
 	const struct finding finding = {
@@ -265,7 +266,7 @@ postfix_judge(const struct postfix *mta, const struct config *config, long sessi
 
 	for (size_t i = 0; rule_tables[i]; i++) {
 		for (const struct rule *rule = rule_tables[i]; rule->id; rule++) {
-			if (rule->over == OVER_MAIN)
+			if (rule->over == OVER_MAIN || rule->over == OVER_MACHINE)
 				judge_one(rule, &look, ret);
 			else
 				judge_services(rule, &look, ret);

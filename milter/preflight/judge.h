@@ -25,6 +25,7 @@ struct say {
 enum over {
 	OVER_UNKNOWN,
 	OVER_MAIN,       /* main.cf */
+	OVER_MACHINE,    /* what the mail server runs on */
 	OVER_SMTPD,      /* every smtpd service */
 	OVER_INTERNET,   /* those that others than this machine reach */
 	OVER_OURS,       /* those with a filter of ours */

@@ -7,6 +7,7 @@
 
 #include "milter/preflight/alias.h"
 #include "milter/preflight/run.h"
+#include "milter/preflight/swap.h"
 
 /* --- asking postconf --- */
 
@@ -415,6 +416,7 @@ look_around(const struct asking *asking)
 	else
 		mta->tlspol_there = errno == ENOENT ? ANSWER_NO : ANSWER_UNKNOWN;
 	alias_look(&mta->main, &mta->outside, &mta->unread);
+	swap_look(SWAPS_FILE, BLOCK_FOLDER, &mta->swaps);
 }
 
 int
@@ -468,6 +470,7 @@ postfix_done(struct postfix *mta)
 	words_done(&mta->warnings);
 	words_done(&mta->outside);
 	words_done(&mta->unread);
+	words_done(&mta->swaps);
 	*mta = (struct postfix){ 0 };
 }
 

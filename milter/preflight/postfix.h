@@ -58,6 +58,7 @@ struct postfix {
 	struct words warnings;    /* postconf's own */
 	struct words outside;     /* "FILE: NAME -> ADDRESS" of aliases that leave our domains */
 	struct words unread;      /* alias tables that cannot be read as text */
+	struct words swaps;       /* where this machine writes memory in the clear */
 	enum answer tlspol_there; /* the socket of tlspol.socket */
 };
 

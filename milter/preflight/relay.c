@@ -16,6 +16,7 @@ struct word {
 /* For a recipient that is not ours. What is not listed here refuses or goes on, and admits nobody. */
 static const struct word words[] = {
 	{ "permit_mynetworks", STEP_ADMIT, ADMIT_NETWORK, false },
+	{ "permit_inet_interfaces", STEP_ADMIT, ADMIT_NETWORK, false },
 	{ "permit_sasl_authenticated", STEP_ADMIT, ADMIT_LOGIN, false },
 	{ "permit_tls_clientcerts", STEP_ADMIT, ADMIT_CERT, false },
 	{ "permit_tls_all_clientcerts", STEP_ADMIT, ADMIT_CERT, false },
@@ -30,6 +31,8 @@ static const struct word words[] = {
 	{ "check_helo_access", STEP_ADMIT, ADMIT_TABLE, true },
 	{ "check_sender_access", STEP_ADMIT, ADMIT_TABLE, true },
 	{ "check_reverse_client_hostname_access", STEP_ADMIT, ADMIT_TABLE, true },
+	{ "check_recipient_access", STEP_ADMIT, ADMIT_TABLE, true },
+	{ "check_policy_service", STEP_ADMIT, ADMIT_TABLE, true },
 };
 
 static const struct word *
@@ -41,9 +44,9 @@ word_find(const char *name)
 	return NULL;
 }
 
-/* Whom one list lets through. Its end lets everybody through. */
+/* Whom one list lets through. Its end lets everybody through; a class of the administrator's may let in anybody. */
 static unsigned
-list_admits(const char *text)
+list_admits(const char *text, const char *classes)
 {
 	AUTO_WORDS struct words list = { 0 };
 	unsigned admitted = 0;
@@ -52,8 +55,10 @@ list_admits(const char *text)
 	for (size_t i = 0; i < list.n; i++) {
 		const struct word *word = word_find(list.at[i]);
 
-		if (!word)
+		if (!word) {
+			admitted |= text_has_word(classes, list.at[i]) ? ADMIT_TABLE : 0;
 			continue;
+		}
 		admitted |= word->admits;
 		if (word->step == STEP_STOP)
 			return admitted;
@@ -62,12 +67,11 @@ list_admits(const char *text)
 	return admitted | ADMIT_ALL;
 }
 
+/* Where one list lets everybody through, the other one decides. */
 static unsigned
 both(unsigned a, unsigned b)
 {
-	if (a & ADMIT_ALL)
-		return b;
-	return b & ADMIT_ALL ? a : a & b;
+	return (a & b) | (a & ADMIT_ALL ? b : 0) | (b & ADMIT_ALL ? a : 0);
 }
 
 unsigned
@@ -76,11 +80,11 @@ relay_admits(const struct service *service)
 	static const char *const lists[] = {
 		"smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_recipient_restrictions",
 	};
-	const bool relay = *service_text(service, "smtpd_relay_restrictions");
-	unsigned admitted = relay ? list_admits(service_text(service, "smtpd_relay_restrictions")) : ADMIT_ALL;
+	const char *relay = service_text(service, "smtpd_relay_restrictions"), *classes = service_text(service, "smtpd_restriction_classes");
+	unsigned admitted = *relay ? list_admits(relay, classes) : ADMIT_ALL;
 
 	for (size_t i = 0; i < N_ELEMENTS(lists); i++)
-		admitted = both(admitted, list_admits(service_text(service, lists[i])));
+		admitted = both(admitted, list_admits(service_text(service, lists[i]), classes));
 	if (!text_is_yes(service_text(service, "smtpd_sasl_auth_enable")))
 		admitted &= ~(unsigned)ADMIT_LOGIN;
 	if (!*service_text(service, "mynetworks"))
@@ -96,7 +100,7 @@ relay_text(const struct service *service, unsigned admitted, struct buf *ret)
 		const char *text;
 	} names[] = {
 		{ ADMIT_LOGIN, "logins (SASL)" }, { ADMIT_CERT, "clients with a certificate" },
-		{ ADMIT_TABLE, "clients that a check_..._access table names" }, { ADMIT_ALL, "everybody" },
+		{ ADMIT_TABLE, "clients that a table, a policy server or a class of restrictions may name" }, { ADMIT_ALL, "everybody" },
 	};
 	const char *between = "";
 

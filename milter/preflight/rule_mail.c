@@ -126,6 +126,12 @@ postconf_warns(const struct look *look, struct say *say)
 	return say_list(&look->mta->warnings, say, "correct the spelling, or remove what is not used");
 }
 
+static bool
+swaps_in_clear(const struct look *look, struct say *say)
+{
+	return say_list(&look->mta->swaps, say, "swapoff -a, or put swap on dm-crypt (crypttab(5), option swap) or into memory (zram)");
+}
+
 /* A bounce carries so many bytes of the message back. */
 static bool
 bounces_mail(const struct look *look, struct say *say)
@@ -182,6 +188,8 @@ const struct rule mail_rules[] = {
 	  "a pattern with FILTER or REDIRECT decides by header lines of filters where mail goes", .found = routes_by_header },
 	{ "soft-bounce", SEVERITY_WARN, OVER_MAIN,
 	  "every refusal becomes \"try again\": senders of refused mail hear of it after days", .parameter = "soft_bounce", .bad = is_yes, .good = "no" },
+	{ "swap", SEVERITY_WARN, OVER_MACHINE,
+	  "mail in the memory of filter and mail server may be written to this disk in the clear, and stay there", .found = swaps_in_clear },
 	{ "postconf-warning", SEVERITY_WARN, OVER_MAIN,
 	  "a parameter that Postfix does not know does nothing, a filter's least of all", .found = postconf_warns },
 	{ .id = NULL },

@@ -36,7 +36,7 @@ struct rule {
 static const char *
 option(const struct look *look, const char *name)
 {
-	return values_text(&look->mta->options, name);
+	return sendmail_option(look->mta, name);
 }
 
 static void
@@ -46,17 +46,23 @@ say_option(const struct look *look, struct say *say, const char *name)
 }
 
 static bool
+is_role(const struct look *look, const char *name, enum role role)
+{
+	const struct cf_filter *filter = sendmail_filter(look->mta, name);
+
+	return filter && filter->role && filter->role->role == role;
+}
+
+static bool
 daemon_asks(const struct look *look, const struct cf_daemon *daemon, enum role role)
 {
-	for (size_t i = 0; i < daemon->filters.n; i++) {
-		const struct cf_filter *filter = sendmail_filter(look->mta, daemon->filters.at[i]);
-
-		if (filter && filter->role && filter->role->role == role)
+	for (size_t i = 0; i < daemon->filters.n; i++)
+		if (is_role(look, daemon->filters.at[i], role))
 			return true;
-	}
 	return false;
 }
 
+/* Where the file names no mechanism, there are those that Sendmail was built with. */
 static bool
 has_logins(const struct look *look)
 {
@@ -71,31 +77,80 @@ mend_filter(const struct look *look, struct say *say)
 	buf_printf(&say->mend, "MAIL_FILTER(`%s', `S=local:%s, F=T, T=C:30s;S:30s;R:60s;E:5m')dnl", look->filter->name, look->filter->path);
 }
 
-/* T: try again later; 4: the same, and the connection ends. */
+/* Of several letters the first of T, 4, R counts; others mean nothing. */
+static char
+action_of(const struct cf_filter *filter)
+{
+	static const char letters[] = "T4R";
+	const char *flags = values_text(&filter->equates, "F");
+
+	for (const char *letter = letters; *letter; letter++)
+		if (strchr(flags, *letter))
+			return *letter;
+	return '\0';
+}
+
 static bool
 lets_pass(const struct look *look, struct say *say)
 {
-	const char *flags = values_text(&look->filter->equates, "F");
+	const char action = action_of(look->filter);
 
-	if (strcmp(flags, "T") == 0 || strcmp(flags, "4") == 0)
+	if (action == 'T' || action == '4')
 		return false;
-	buf_printf(&say->what, "X%s has F=%s", look->filter->name, *flags ? flags : "(none)");
+	buf_printf(&say->what, "X%s, F=%s: while the filter is away, %s", look->filter->name, values_text(&look->filter->equates, "F"),
+	    action == 'R' ? "mail is refused for good (554), and senders get it back" : "mail passes as if there were none");
 	mend_filter(look, say);
 	return true;
 }
 
-/* "C:30s;S:30s;R:60s;E:5m" */
+static bool
+drops_connections(const struct look *look, struct say *say)
+{
+	if (action_of(look->filter) != '4')
+		return false;
+	buf_printf(&say->what, "X%s, F=%s: while the filter is away, connections end with 421", look->filter->name,
+	    values_text(&look->filter->equates, "F"));
+	mend_filter(look, say);
+	return true;
+}
+
+/* "1m30s"; a bare number is seconds. */
+static bool
+seconds_in(const char *text, long *ret)
+{
+	long sum = 0, part;
+
+	if (!*text)
+		return false;
+	while (*text) {
+		const size_t digits = strspn(text, "0123456789"), len = digits + (text[digits] != '\0');
+		AUTO(xfree) char *one = xstrndup(text, len);
+
+		if (!text_seconds(one, &part))
+			return false;
+		sum += part;
+		text += len;
+	}
+	*ret = sum;
+	return true;
+}
+
+/* "C:30s;S:30s;R:60s;E:5m". False: not named there. */
 static bool
 time_of(const struct look *look, char letter, long *ret)
 {
 	const char *times = values_text(&look->filter->equates, "T");
 
 	while (*times) {
-		const size_t len = strcspn(times, ";");
-		AUTO(xfree) char *one = xstrndup(times, len);
+		const size_t len = strcspn(times, ";"), blanks = strspn(times, " \t");
+		AUTO(xfree) char *one = xstrndup(times + (blanks < len ? blanks : 0), blanks < len ? len - blanks : len);
+		const char *colon = strchr(one, ':');
 
-		if (one[0] == letter && one[1] == ':')
-			return text_seconds(one + 2, ret);
+		if (one[0] == letter && colon) {
+			if (!seconds_in(colon + 1 + strspn(colon + 1, " \t"), ret))
+				*ret = 0;
+			return true;
+		}
 		times += len + (times[len] == ';');
 	}
 	return false;
@@ -137,6 +192,20 @@ is_open(const struct look *look, struct say *say)
 	return true;
 }
 
+/* What Sendmail itself checks at its start, and does not start then. */
+static bool
+is_unsafe(const struct look *look, struct say *say)
+{
+	const char *role = look->filter->role->name;
+
+	if (!look->filter->unsafe)
+		return false;
+	buf_printf(&say->what, "Sendmail calls the socket '%s' unsafe: %s", look->filter->path, look->filter->unsafe);
+	buf_printf(&say->mend, "chmod go-w on what is named here; where others need it (/tmp), let %s.socket in %s be '/run/segel/%s/milter.sock'",
+	    role, look->config->file, role);
+	return true;
+}
+
 static bool
 is_unseen(const struct look *look, struct say *say)
 {
@@ -174,11 +243,15 @@ is_unknown_filter(const struct look *look, struct say *say)
 	return false;
 }
 
+/* With the address it has. */
 static void
-mend_daemon(const struct look *look, struct say *say, const char *filter, const char *role)
+mend_daemon(const struct look *look, struct say *say, const char *filters, const char *role)
 {
-	buf_printf(&say->mend, "DAEMON_OPTIONS(`Port=%u, Name=%s%s, InputMailFilters=%s')dnl (the filter of role %s)",
-	    cf_daemon_port(look->daemon), look->daemon->name, cf_daemon_is_submission(look->daemon) ? ", M=Ea" : ", M=A", filter, role);
+	const char *address = values_text(&look->daemon->keys, "Addr");
+
+	buf_printf(&say->mend, "DAEMON_OPTIONS(`Port=%u, Name=%s%s%s%s, InputMailFilters=%s')dnl (%s: the filter of role %s)",
+	    cf_daemon_port(look->daemon), look->daemon->name, *address ? ", Addr=" : "", address,
+	    cf_daemon_is_submission(look->daemon) || strcmp(role, "submission") == 0 ? ", M=Ea" : ", M=A", filters, filters, role);
 }
 
 static bool
@@ -214,12 +287,51 @@ is_inbound_unfiltered(const struct look *look, struct say *say)
 	return true;
 }
 
+/* INPUT_MAIL_FILTER gives a filter to all of them. */
+static bool
+asks_servers_for_logins(const struct look *look, struct say *say)
+{
+	if (cf_daemon_is_submission(look->daemon) || cf_daemon_is_loopback(look->daemon)
+	    || !daemon_asks(look, look->daemon, ROLE_SUBMISSION))
+		return false;
+	buf_printf(&say->what, "takes mail of other servers (port %u, M= has no 'a') and asks the filter of role submission",
+	    cf_daemon_port(look->daemon));
+	if (look->daemon->own_filters) {
+		mend_daemon(look, say, "segel-inbound", "inbound");
+		return true;
+	}
+	buf_printf(&say->what, ", as every service does: O InputMailFilters=%s", option(look, "InputMailFilters"));
+	buf_add_text(&say->mend, "MAIL_FILTER in place of INPUT_MAIL_FILTER, and InputMailFilters=segel in the DAEMON_OPTIONS of port 587 only");
+	return true;
+}
+
+static bool
+has_local_role(const struct look *look, struct say *say)
+{
+	if (!daemon_asks(look, look->daemon, ROLE_LOCAL))
+		return false;
+	buf_add_text(&say->what, "asks the filter of role local, which is for Postfix's sendmail command");
+	mend_daemon(look, say, cf_daemon_is_submission(look->daemon) ? "segel" : "segel-inbound",
+	    cf_daemon_is_submission(look->daemon) ? "submission" : "inbound");
+	return true;
+}
+
+static bool
+offers_no_tls(const struct look *look, struct say *say)
+{
+	if (!cf_daemon_is_submission(look->daemon) || !cf_daemon_has(look->daemon, 'S') || cf_daemon_has(look->daemon, 's'))
+		return false;
+	buf_printf(&say->what, "M=%s has 'S'", values_text(&look->daemon->keys, "Modify"));
+	mend_daemon(look, say, "segel", "submission");
+	return true;
+}
+
 static bool
 wants_no_login(const struct look *look, struct say *say)
 {
 	if (!cf_daemon_is_submission(look->daemon) || cf_daemon_has(look->daemon, 'a'))
 		return false;
-	buf_printf(&say->what, "M=%s has no 'a'", values_text(&look->daemon->keys, "M"));
+	buf_printf(&say->what, "M=%s of port %u has no 'a'", values_text(&look->daemon->keys, "Modify"), cf_daemon_port(look->daemon));
 	mend_daemon(look, say, "segel", "submission");
 	return true;
 }
@@ -227,15 +339,21 @@ wants_no_login(const struct look *look, struct say *say)
 static bool
 is_behind(const struct look *look, struct say *say)
 {
-	const struct cf_filter *first;
+	const struct words *filters = &look->daemon->filters;
+	AUTO_BUF struct buf list = { 0 };
+	size_t ours = 0;
 
-	if (look->daemon->filters.n < 2 || !daemon_asks(look, look->daemon, ROLE_SUBMISSION))
+	while (ours < filters->n && !is_role(look, filters->at[ours], ROLE_SUBMISSION))
+		ours++;
+	if (ours == 0 || ours == filters->n)
 		return false;
-	first = sendmail_filter(look->mta, look->daemon->filters.at[0]);
-	if (first && first->role)
-		return false;
-	buf_printf(&say->what, "asks '%s' before Segel", look->daemon->filters.at[0]);
-	mend_daemon(look, say, "segel;...", "submission");
+	buf_init(&list, TEXT_BYTES);
+	buf_add_text(&list, filters->at[ours]);
+	for (size_t i = 0; i < filters->n; i++)
+		if (i != ours)
+			buf_printf(&list, ";%s", filters->at[i]);
+	buf_printf(&say->what, "asks '%s' before '%s'", filters->at[0], filters->at[ours]);
+	mend_daemon(look, say, buf_text(&list), "submission");
 	return true;
 }
 
@@ -274,14 +392,15 @@ is_small(const struct look *look, struct say *say)
 	return true;
 }
 
-/* 8.17.1.9 is Debian's, with the correction; 8.18 has it. */
+/* Debian's 8.17.1.9 has the correction since its revision 2+deb12u1; 8.18 has it. */
 static bool
 takes_bare_newlines(const struct look *look, struct say *say)
 {
+	const bool first = strstr(look->mta->version, "8.17.1.9/Debian-2") && !strstr(look->mta->version, "+deb12u");
 	static const unsigned wanted[4] = { 8, 17, 1, 9 };
 	unsigned found[4] = { 0 };
 
-	if (sscanf(look->mta->version, "%u.%u.%u.%u", &found[0], &found[1], &found[2], &found[3]) >= 2) {
+	if (sscanf(look->mta->version, "%u.%u.%u.%u", &found[0], &found[1], &found[2], &found[3]) >= 2 && !first) {
 		for (size_t i = 0; i < N_ELEMENTS(wanted); i++) {
 			if (found[i] != wanted[i] && found[i] > wanted[i])
 				return false;
@@ -291,7 +410,7 @@ takes_bare_newlines(const struct look *look, struct say *say)
 				return false;
 		}
 	}
-	buf_printf(&say->what, "this file was made by Sendmail %s; wanted 8.17.1.9 of Debian 12 or later", *look->mta->version ?
+	buf_printf(&say->what, "this file was made by Sendmail %s; wanted 8.17.1.9-2+deb12u1 of Debian 12 or later", *look->mta->version ?
 	    look->mta->version : "(no DZ line)");
 	buf_add_text(&say->mend, "apt-get update && apt-get install sendmail-bin sendmail-cf, then sendmailconfig");
 	return true;
@@ -307,37 +426,64 @@ takes_nul(const struct look *look, struct say *say)
 	return true;
 }
 
+/* "goaway" is all that matters here but authwarnings. */
+static bool
+is_private(const struct look *look, const char *flag)
+{
+	const char *flags = option(look, "PrivacyOptions");
+
+	return text_has_word(flags, flag) || (strcmp(flag, "authwarnings") != 0 && text_has_word(flags, "goaway"));
+}
+
+static const char *const private_flags[] = { "authwarnings", "noexpn", "novrfy", "needmailhelo" };
+
+static void
+add_missing(const struct look *look, struct buf *ret, const char *const *flags, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!is_private(look, flags[i]))
+			buf_printf(ret, "%s%s", ret->len ? "," : "", flags[i]);
+}
+
+/* The line that mends has all flags: there can be only one such line. */
+static bool
+lacks_flags(const struct look *look, struct say *say, const char *const *wanted, size_t n)
+{
+	const char *flags = option(look, "PrivacyOptions");
+	AUTO_BUF struct buf missing = { 0 };
+	AUTO_BUF struct buf all = { 0 };
+
+	buf_init(&missing, TEXT_BYTES);
+	buf_init(&all, TEXT_BYTES);
+	add_missing(look, &missing, wanted, n);
+	if (missing.len == 0)
+		return false;
+	buf_add_text(&all, flags);
+	add_missing(look, &all, private_flags, N_ELEMENTS(private_flags));
+	say_option(look, say, "PrivacyOptions");
+	buf_printf(&say->what, " lacks %s", buf_text(&missing));
+	buf_printf(&say->mend, "define(`confPRIVACY_FLAGS', `%s')dnl", buf_text(&all));
+	return true;
+}
+
 static bool
 is_talkative(const struct look *look, struct say *say)
 {
-	static const char *const wanted[] = { "authwarnings", "noexpn", "novrfy" };
-	const bool all = text_has_word(option(look, "PrivacyOptions"), "goaway");
-
-	for (size_t i = 0; i < N_ELEMENTS(wanted); i++) {
-		if (text_has_word(option(look, "PrivacyOptions"), wanted[i]) || (all && i > 0))
-			continue;
-		say_option(look, say, "PrivacyOptions");
-		buf_printf(&say->what, " lacks %s", wanted[i]);
-		buf_add_text(&say->mend, "define(`confPRIVACY_FLAGS', `authwarnings,needmailhelo,noexpn,novrfy')dnl");
-		return true;
-	}
-	return false;
+	return lacks_flags(look, say, private_flags, 3);
 }
 
 static bool
 wants_no_helo(const struct look *look, struct say *say)
 {
-	if (text_has_word(option(look, "PrivacyOptions"), "needmailhelo") || text_has_word(option(look, "PrivacyOptions"), "goaway"))
-		return false;
-	say_option(look, say, "PrivacyOptions");
-	buf_add_text(&say->mend, "define(`confPRIVACY_FLAGS', `authwarnings,needmailhelo,noexpn,novrfy')dnl");
-	return true;
+	return lacks_flags(look, say, private_flags + 3, 1);
 }
 
 static bool
 logs_in_in_clear(const struct look *look, struct say *say)
 {
-	if (!*option(look, "AuthMechanisms") || strchr(option(look, "AuthOptions"), 'p'))
+	const char *mechanisms = option(look, "AuthMechanisms");
+
+	if ((!text_has_word(mechanisms, "PLAIN") && !text_has_word(mechanisms, "LOGIN")) || strchr(option(look, "AuthOptions"), 'p'))
 		return false;
 	say_option(look, say, "AuthOptions");
 	buf_add_text(&say->what, ", ");
@@ -360,16 +506,74 @@ takes_anonymous_logins(const struct look *look, struct say *say)
 static bool
 has_no_tls(const struct look *look, struct say *say)
 {
-	static const char *const files[] = { "ServerCertFile", "ServerKeyFile" };
+	static const char *const good[] = {
+		"define(`confSERVER_CERT', `/etc/mail/tls/server.crt')dnl", "define(`confSERVER_KEY', `/etc/mail/tls/server.key')dnl",
+		"define(`confCACERT', `/etc/ssl/certs/ca-certificates.crt')dnl", "define(`confCACERT_PATH', `/etc/ssl/certs')dnl",
+	};
+	static const char *const files[] = { "ServerCertFile", "ServerKeyFile", "CACertFile", "CACertPath" };
 
 	for (size_t i = 0; i < N_ELEMENTS(files); i++) {
 		if (*option(look, files[i]))
 			continue;
 		say_option(look, say, files[i]);
-		buf_add_text(&say->mend, "define(`confSERVER_CERT', `/etc/mail/tls/server.crt')dnl define(`confSERVER_KEY', `/etc/mail/tls/server.key')dnl");
+		buf_add_text(&say->mend, good[i]);
 		return true;
 	}
 	return false;
+}
+
+static bool
+has_no_tls_file(const struct look *look, struct say *say)
+{
+	for (size_t i = 0; i < look->mta->n_files; i++) {
+		const struct cf_file *file = &look->mta->files[i];
+
+		if (!file->trouble)
+			continue;
+		buf_add_text(&say->what, file->trouble);
+		buf_printf(&say->mend, "put the file there, and chmod %s '%s'; chmod go-w each folder above it",
+		    strcmp(file->option, "ServerKeyFile") == 0 ? "go=" : "go-w", file->path);
+		return true;
+	}
+	return false;
+}
+
+static bool
+has_word_false(const char *text)
+{
+	return *text && strchr("fFnN0", *text);
+}
+
+static bool
+is_unsure(const struct look *look, struct say *say)
+{
+	if (!has_word_false(option(look, "SuperSafe")))
+		return false;
+	say_option(look, say, "SuperSafe");
+	buf_add_text(&say->mend, "define(`confSAFE_QUEUE', `True')dnl");
+	return true;
+}
+
+static bool
+strips_bits(const struct look *look, struct say *say)
+{
+	if (!*option(look, "SevenBitInput") || has_word_false(option(look, "SevenBitInput")))
+		return false;
+	say_option(look, say, "SevenBitInput");
+	buf_add_text(&say->mend, "define(`confSEVEN_BIT_INPUT', `False')dnl");
+	return true;
+}
+
+static bool
+looks_away(const struct look *look, struct say *say)
+{
+	const char *blame = option(look, "DontBlameSendmail");
+
+	if (!*blame || strcasecmp(blame, "safe") == 0)
+		return false;
+	say_option(look, say, "DontBlameSendmail");
+	buf_add_text(&say->mend, "define(`confDONT_BLAME_SENDMAIL', `safe')dnl, and chmod go-w what it then complains about");
+	return true;
 }
 
 static bool
@@ -401,20 +605,31 @@ static const struct rule rules[] = {
 	  "whoever is logged in may send from here to anywhere, past the filter that seals", has_other_logins },
 	{ "service-inbound", SEVERITY_WARN, OVER_DAEMON,
 	  "nobody looks whether mail that comes in here claims an official sender, or comes without TLS", is_inbound_unfiltered },
-	{ "service-no-login", SEVERITY_WARN, OVER_DAEMON,
-	  "clients learn only at the end of a message that they must log in", wants_no_login },
+	{ "service-role", SEVERITY_REFUSE, OVER_DAEMON,
+	  "no server on the Internet can log in here, so all mail from outside is refused", asks_servers_for_logins },
+	{ "service-local-role", SEVERITY_REFUSE, OVER_DAEMON,
+	  "role local believes the envelope sender, which an SMTP client chooses freely", has_local_role },
+	{ "service-no-login", SEVERITY_REFUSE, OVER_DAEMON,
+	  "Sendmail itself asks nobody for a login here, so that nothing but the filter stands between this port and the Internet",
+	  wants_no_login },
+	{ "service-no-tls", SEVERITY_WARN, OVER_DAEMON, "STARTTLS is not offered there, and without it nothing is sealed", offers_no_tls },
 	{ "filter-unknown", SEVERITY_REFUSE, OVER_DAEMON, "a filter that no X line defines looks at no mail", is_unknown_filter },
 	{ "filter-tcp", SEVERITY_REFUSE, OVER_DAEMON,
 	  "whoever reaches a TCP port of the filter may claim any login and have mail sealed; Segel listens on UNIX sockets only", is_tcp },
 	{ "filter-order", SEVERITY_WARN, OVER_DAEMON,
 	  "what is signed before the seal (DKIM) does not hold for the sealed message", is_behind },
 	{ "default-action", SEVERITY_REFUSE, OVER_FILTER,
-	  "without F=T Sendmail takes mail as if there were no filter while it is away, and half edited when it dies; F=R refuses for good",
+	  "only F=T lets clients keep their mail and try again (451) while the filter is away, hangs or dies in the middle of an edit",
 	  lets_pass },
+	{ "filter-drops", SEVERITY_WARN, OVER_FILTER,
+	  "nothing passes, but a mail program shows its user a broken connection in place of \"please try again later\"",
+	  drops_connections },
 	{ "content-timeout", SEVERITY_WARN, OVER_FILTER,
 	  "Sendmail gives up before the filter does, and defers mail that would have been sealed a moment later", is_short },
 	{ "filter-open", SEVERITY_REFUSE, OVER_FILTER,
 	  "whoever opens the filter's socket may claim any login and have mail sealed", is_open },
+	{ "filter-unsafe", SEVERITY_REFUSE, OVER_FILTER,
+	  "who may change a folder on the way could put another socket there; Sendmail does not start with such a filter", is_unsafe },
 	{ "filter-unseen", SEVERITY_WARN, OVER_FILTER, "what was not looked at is not known to be closed", is_unseen },
 	{ "filter-silent", SEVERITY_WARN, OVER_FILTER, "all mail of its services is deferred until the filter runs", is_silent },
 	{ "bare-newline", SEVERITY_REFUSE, OVER_FILE,
@@ -423,8 +638,10 @@ static const struct rule rules[] = {
 	{ "message-size", SEVERITY_REFUSE, OVER_FILE,
 	  "a message that the filter takes would be too large for Sendmail once it is sealed", is_small },
 	{ "tls-off", SEVERITY_WARN, OVER_FILE,
-	  "without certificate and key STARTTLS is not offered: passwords travel in the clear, and official mail is refused", has_no_tls },
-	{ "tls-login-clear", SEVERITY_WARN, OVER_FILE,
+	  "without all four of them STARTTLS is not offered: nobody can log in, and official mail is refused", has_no_tls },
+	{ "tls-file", SEVERITY_WARN, OVER_FILE,
+	  "with a file that is not there, or that others may read or change, STARTTLS is not offered: nobody can log in", has_no_tls_file },
+	{ "tls-login-clear", SEVERITY_REFUSE, OVER_FILE,
 	  "passwords can be read on the way, and with one of them mail is sealed", logs_in_in_clear },
 	{ "tls-anonymous", SEVERITY_WARN, OVER_FILE,
 	  "with anonymous ciphers anybody between client and server takes the server's place", takes_anonymous_ciphers },
@@ -432,6 +649,12 @@ static const struct rule rules[] = {
 	{ "privacy", SEVERITY_WARN, OVER_FILE,
 	  "EXPN and VRFY tell strangers which addresses exist, and without authwarnings forged senders leave no trace", is_talkative },
 	{ "helo", SEVERITY_WARN, OVER_FILE, "clients that do not even greet are no mail servers, and the records lack their name", wants_no_helo },
+	{ "safe-queue", SEVERITY_WARN, OVER_FILE,
+	  "a message that was taken with 250 is lost when the machine stops before it is delivered", is_unsure },
+	{ "seven-bits", SEVERITY_WARN, OVER_FILE,
+	  "the eighth bit is cut off before the filter sees a message: names and texts that are not ASCII are sealed in pieces", strips_bits },
+	{ "looks-away", SEVERITY_WARN, OVER_FILE,
+	  "Sendmail's own checks of files and folders are switched off, so keys and sockets that others may change are used", looks_away },
 	{ "pretend", SEVERITY_WARN, OVER_FILE, "the filter decides and logs, but changes and refuses nothing", only_pretends },
 	{ .id = NULL },
 };

@@ -56,11 +56,25 @@ is_unfiltered(const struct look *look, struct say *say)
 {
 	const unsigned admitted = relay_admits(look->service) | (has_logins(look) ? ADMIT_LOGIN : 0);
 
-	if (service_has_ours(look->service) || listener_of(look->mta, look->service) != LISTENER_SUBMISSION)
+	if (service_has_ours(look->service) || listener_of(look->mta, look->service) != LISTENER_SUBMISSION || admitted == ADMIT_TABLE)
 		return false;
 	buf_add_text(&say->what, "lets ");
 	relay_text(look->service, admitted, &say->what);
 	buf_add_text(&say->what, " send, and ");
+	say_filters(look, say);
+	mend_unfiltered(look, say);
+	return true;
+}
+
+/* What a table holds is not known here. */
+static bool
+may_be_unfiltered(const struct look *look, struct say *say)
+{
+	if (service_has_ours(look->service) || listener_of(look->mta, look->service) != LISTENER_SUBMISSION
+	    || has_logins(look) || relay_admits(look->service) != ADMIT_TABLE)
+		return false;
+	say_value(look, say, "smtpd_relay_restrictions");
+	buf_add_text(&say->what, " may let clients send, and ");
 	say_filters(look, say);
 	mend_unfiltered(look, say);
 	return true;
@@ -219,6 +233,8 @@ const struct rule service_rules[] = {
 	{ "service-unfiltered", SEVERITY_REFUSE, OVER_SMTPD,
 	  "what users send through this service leaves under official addresses without seal, TLS or check of the login",
 	  .found = is_unfiltered },
+	{ "service-table", SEVERITY_WARN, OVER_SMTPD,
+	  "if a table says OK for a client, what it sends leaves unsealed; put reject_unauth_destination before the table", .found = may_be_unfiltered },
 	{ "service-role", SEVERITY_REFUSE, OVER_LOGIN,
 	  "only role submission looks at the login and seals; any other takes a user's mail for a stranger's", .found = has_wrong_role },
 	{ "service-reinjection", SEVERITY_WARN, OVER_SMTPD,

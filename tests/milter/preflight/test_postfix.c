@@ -24,6 +24,7 @@
 
 #include "milter/preflight/judge.h"
 #include "milter/preflight/run.h"
+#include "milter/preflight/swap.h"
 
 /* --- a place --- */
 
@@ -208,8 +209,9 @@ make_documented(void)
 	AUTO(xfree) char *first = read_file(debian_main);
 	AUTO(xfree) char *second = read_file("contrib/postfix/main.cf");
 	AUTO(xfree) char *third = read_file("contrib/postfix/local.cf");
-	AUTO(xfree) char *main_text = xasprintf("%s%s%squeue_directory = %s/queue\nmail_owner = nobody\nalias_maps = texthash:%s/aliases\n"
-	    "mydestination = kota.example\nmynetworks = 127.0.0.0/8\n", first, second, third, place, place);
+	AUTO(xfree) char *fourth = read_file("contrib/postfix/tls.cf");
+	AUTO(xfree) char *main_text = xasprintf("%s%s%s%squeue_directory = %s/queue\nmail_owner = nobody\nalias_maps = texthash:%s/aliases\n"
+	    "mydestination = kota.example\nmynetworks = 127.0.0.0/8\n", first, second, third, fourth, place, place);
 	AUTO(xfree) char *dist = master_without_smtp();
 	AUTO(xfree) char *submission = read_file("contrib/postfix/master.cf");
 	AUTO(xfree) char *inbound = read_file("contrib/postfix/inbound.cf");
@@ -319,6 +321,10 @@ static const struct row rows[] = {
 	  "-P 127.0.0.1:10025/inet/content_filter=", "-P 127.0.0.1:10025/inet/smtpd_sasl_auth_enable=yes", NULL },
 	{ "service-unfiltered", SEVERITY_REFUSE, "main content_filter = scan:[127.0.0.1]:10024\n" REINJECT
 	  "-P 127.0.0.1:10025/inet/content_filter=", "main content_filter =", NULL },
+	{ "service-table", SEVERITY_WARN, SMTP "smtpd_milters=\n" SMTP "smtpd_relay_restrictions=reject_unauth_destination",
+	  SMTP "smtpd_relay_restrictions=check_client_access,hash:/etc/postfix/clients,reject_unauth_destination", NULL },
+	{ "service-table", SEVERITY_WARN, SMTP "smtpd_milters=\n" SMTP "smtpd_relay_restrictions=dinas,reject_unauth_destination\nmain dinas = reject",
+	  "main smtpd_restriction_classes = dinas", NULL },
 	{ "service-role", SEVERITY_REFUSE, "", SUB "smtpd_milters=unix:segel-inbound/milter.sock", NULL },
 	{ "service-role", SEVERITY_REFUSE, "", SMTP "smtpd_sasl_auth_enable=yes", NULL },
 	{ "service-reinjection", SEVERITY_WARN, REINJECT "-P 127.0.0.1:10025/inet/content_filter=", "main content_filter = scan:[127.0.0.1]:10024",
@@ -400,8 +406,8 @@ static const struct row rows[] = {
 	{ "smtp-tls-off", SEVERITY_WARN, "main smtp_tls_security_level = dane", "-P relay/unix/smtp_tls_security_level=", NULL },
 	{ "smtp-tls-policy", SEVERITY_WARN, "main smtp_tls_policy_maps = socketmap:unix:tlspol.sock:tls\nfile queue/tlspol.sock x",
 	  "main smtp_tls_policy_maps = texthash:/etc/postfix/policy", NULL },
-	{ "smtp-next-hop", SEVERITY_WARN, "main smtp_tls_security_level = may", "main relayhost = [smtp.example.net]:587", NULL },
-	{ "smtp-next-hop", SEVERITY_WARN, "main smtp_tls_security_level = encrypt\nmain transport_maps = texthash:/etc/postfix/transport",
+	{ "smtp-next-hop", SEVERITY_WARN, "main smtp_tls_security_level = may\nmain smtp_tls_policy_maps =", "main relayhost = [smtp.example.net]:587", NULL },
+	{ "smtp-next-hop", SEVERITY_WARN, "main smtp_tls_security_level = encrypt\nmain smtp_tls_policy_maps =\nmain transport_maps = texthash:/etc/postfix/transport",
 	  "main smtp_tls_security_level = may", NULL },
 	{ "smtp-tls-loglevel", SEVERITY_WARN, "main smtp_tls_loglevel = 1", "main smtp_tls_loglevel = 0", NULL },
 	/* rule_mail.c */
@@ -432,7 +438,7 @@ static const struct row rows[] = {
 };
 
 /* What needs other settings or another beginning has a test of its own. */
-static const char *const others[] = { "no-filter", "local-senders", "pretend", "filter-silent", "filter-unseen" };
+static const char *const others[] = { "no-filter", "local-senders", "pretend", "filter-silent", "filter-unseen", "swap" };
 
 static void
 want_none(const char *id, const char *when)
@@ -644,6 +650,44 @@ test_unseen(void **state)
 	assert_null(findings_find(&findings, "filter-closed"));
 }
 
+/* A disk and a plain mapping are in the clear; a zram and an encrypted mapping are not. */
+static void
+test_swap(void **state)
+{
+	static const char *const clear[] = { "/dev/sda2", "/dev/dm-8", "/var/swap" };
+	AUTO(xfree) char *file = in_place("swaps");
+	AUTO(xfree) char *block = in_place("block");
+	AUTO_POSTFIX struct postfix mta = { 0 };
+	AUTO_FINDINGS struct findings findings = { 0 };
+
+	(void)state;
+	write_file("swaps", "Filename Type Size Used Priority\n/dev/zram0 partition 1 0 5\n/dev/sda2 partition 1 0 -2\n"
+	    "/dev/dm-7 partition 1 0 -3\n/dev/dm-8 partition 1 0 -3\n/var/swap file 1 0 -4\n");
+	assert_int_equal(mkdir(block, 0755), 0);
+	for (size_t i = 7; i < 9; i++) {
+		AUTO(xfree) char *device = xasprintf("%s/dm-%zu", block, i);
+		AUTO(xfree) char *mapping = xasprintf("%s/dm", device);
+		AUTO(xfree) char *uuid = xasprintf("block/dm-%zu/dm/uuid", i);
+
+		assert_int_equal(mkdir(device, 0755), 0);
+		assert_int_equal(mkdir(mapping, 0755), 0);
+		write_file(uuid, i == 7 ? "CRYPT-PLAIN-swap\n" : "LVM-swap\n");
+	}
+	swap_look(file, block, &mta.swaps);
+	assert_int_equal(mta.swaps.n, N_ELEMENTS(clear));
+	for (size_t i = 0; i < N_ELEMENTS(clear); i++)
+		assert_string_equal(mta.swaps.at[i], clear[i]);
+	mta.folder = xstrdup(place);
+	mta.queue_folder = xstrdup(place);
+	postfix_judge(&mta, settings, 100, &findings);
+	assert_string_equal(findings_find(&findings, "swap")->where, "this machine");
+	words_done(&mta.swaps);
+	findings_done(&findings);
+	swap_look("/nonexistent", block, &mta.swaps);
+	postfix_judge(&mta, settings, 100, &findings);
+	assert_null(findings_find(&findings, "swap"));
+}
+
 /* --- what cannot be read --- */
 
 static void
@@ -724,6 +768,7 @@ static const struct CMUnitTest wholes[] = {
 	cmocka_unit_test(test_pretend),
 	cmocka_unit_test(test_silent),
 	cmocka_unit_test(test_unseen),
+	cmocka_unit_test(test_swap),
 	cmocka_unit_test(test_broken),
 	cmocka_unit_test(test_tables),
 };

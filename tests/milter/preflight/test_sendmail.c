@@ -28,7 +28,8 @@ static const char cf[] =
     "O DaemonPortOptions=Port=587, Name=MSA, M=Ea, InputMailFilters=segel\n"
     "O DaemonPortOptions=Port=25, Name=MTA, M=A, InputMailFilters=segel-inbound\n"
     "O PrivacyOptions=authwarnings,needmailhelo,noexpn,novrfy\nO AuthMechanisms=PLAIN LOGIN\nO AuthOptions=A p y\n"
-    "O ServerCertFile=/etc/mail/tls/server.crt\nO ServerKeyFile=/etc/mail/tls/server.key\nO CipherList=HIGH:!aNULL\nO RejectNUL=True\n"
+    "O ServerCertFile=@/tls/server.crt\nO ServerKeyFile=@/tls/server.key\nO CACertFile=@/tls/server.crt\nO CACertPath=@/tls\n"
+    "O SuperSafe=True\nO SevenBitInput=False\nO DontBlameSendmail=safe\nO CipherList=HIGH:!aNULL\nO RejectNUL=True\n"
     "Ssrv_features\nR$*\t$: $1\n"
     "Xsegel, S=local:@/segel/milter.sock, F=T, T=C:30s;S:30s;R:60s;E:5m\n"
     "Xsegel-inbound, S=local:@/inbound/milter.sock,\n\tF=T, T=C:30s;S:30s;R:60s;E:5m\n"
@@ -99,20 +100,47 @@ listen_at(const char *folder)
 	assert_int_equal(listen(fd, 64), 0);
 }
 
+static void
+make_file(const char *name, mode_t mode)
+{
+	AUTO(xfree) char *path = xasprintf("%s/%s", place, name);
+	FILE *out = fopen(path, "w");
+
+	assert_non_null(out);
+	assert_int_equal(fclose(out), 0);
+	assert_int_equal(chmod(path, mode), 0);
+}
+
+/* Not below /tmp, which everybody may write to: Sendmail takes no socket from there. */
 static int
 make_place(void **state)
 {
 	AUTO_BUF struct buf problems = { 0 };
 
 	(void)state;
-	snprintf(place, sizeof(place), "/tmp/segel-cf-XXXXXX");
+	snprintf(place, sizeof(place), "/run/segel-cf-XXXXXX");
 	assert_non_null(mkdtemp(place));
+	assert_int_equal(chmod(place, 0755), 0);
+	AUTO(xfree) char *tls = xasprintf("%s/tls", place);
+	assert_int_equal(mkdir(tls, 0755), 0);
+	make_file("tls/server.crt", 0644);
+	make_file("tls/server.key", 0600);
+	make_file("tls/open.key", 0640);
+	make_file("tls/open.crt", 0664);
+	listen_at("local");
+	AUTO(xfree) char *group = xasprintf("%s/group", place);
+	assert_int_equal(mkdir(group, 0755), 0);
+	assert_int_equal(chmod(group, 0775), 0);
+	/* a link into a folder that its group may change */
+	AUTO(xfree) char *through = xasprintf("%s/through", place);
+	assert_int_equal(symlink("group", through), 0);
 	listen_at("segel");
 	listen_at("inbound");
 	AUTO(xfree) char *file = xasprintf("%s/segel.conf", place);
 	FILE *out = fopen(file, "w");
 	assert_non_null(out);
-	fprintf(out, "submission: { socket = \"%s/segel/milter.sock\"; };\ninbound: { socket = \"%s/inbound/milter.sock\"; };\n", place, place);
+	fprintf(out, "submission: { socket = \"%s/segel/milter.sock\"; };\ninbound: { socket = \"%s/inbound/milter.sock\"; };\n"
+	    "local: { socket = \"%s/local/milter.sock\"; };\n", place, place, place);
 	assert_int_equal(fclose(out), 0);
 	buf_init(&problems, 4096);
 	if (config_load(file, &settings, &problems) == -1)
@@ -145,22 +173,55 @@ static const struct row rows[] = {
 	{ "service-logins", SEVERITY_REFUSE, "", "", "Name=MTA, M=A,", "Name=MTA," },
 	{ "service-logins", SEVERITY_REFUSE, "", "", "M=A, Input", "M=f, Input" },
 	{ "service-inbound", SEVERITY_WARN, "", "", ", InputMailFilters=segel-inbound", "" },
-	{ "service-no-login", SEVERITY_WARN, "", "", "M=Ea", "M=E" },
+	{ "service-logins", SEVERITY_REFUSE, "", "", "Name=MTA, M=A,", "name=MTA, m=f," },
+	/* not set: those that Sendmail was built with */
+	{ "service-logins", SEVERITY_REFUSE, "O AuthMechanisms=PLAIN LOGIN\n", "", "Name=MTA, M=A,", "Name=MTA," },
+	{ "service-role", SEVERITY_REFUSE, "", "", "InputMailFilters=segel-inbound", "InputMailFilters=segel" },
+	{ "service-role", SEVERITY_REFUSE, "", "", "InputMailFilters=segel-inbound", "I=segel-inbound;segel" },
+	{ "service-role", SEVERITY_REFUSE, "O Max", "O InputMailFilters=segel\nO Max", "Name=MTA, M=A, InputMailFilters=segel-inbound", "Name=MTA, M=A" },
+	{ "service-role", SEVERITY_REFUSE, "Port=25, Name=MTA, M=A, InputMailFilters=segel-inbound", "Addr=127.0.0.1, Name=MTA, M=A, InputMailFilters=segel",
+	  "Addr=127.0.0.1", "Addr=10.0.0.1" },
+	{ "service-local-role", SEVERITY_REFUSE, "", "", "S=local:@/inbound/", "S=local:@/local/" },
+	{ "service-no-tls", SEVERITY_WARN, "", "", "M=Ea", "M=EaS" },
+	{ "service-no-login", SEVERITY_REFUSE, "", "", "M=Ea", "M=E" },
 	{ "filter-unknown", SEVERITY_REFUSE, "", "", "InputMailFilters=segel\n", "InputMailFilters=segel;salah\n" },
 	{ "filter-tcp", SEVERITY_REFUSE, "InputMailFilters=segel\n", "InputMailFilters=opendkim\n", "InputMailFilters=opendkim\n", "InputMailFilters=other\n" },
 	{ "filter-order", SEVERITY_WARN, "InputMailFilters=segel\n", "InputMailFilters=segel;opendkim\n", "segel;opendkim", "opendkim;segel" },
 	{ "default-action", SEVERITY_REFUSE, "", "", "@/segel/milter.sock, F=T,", "@/segel/milter.sock," },
 	{ "default-action", SEVERITY_REFUSE, "", "", "@/segel/milter.sock, F=T,", "@/segel/milter.sock, F=R," },
-	{ "default-action", SEVERITY_REFUSE, "@/segel/milter.sock, F=T,", "@/segel/milter.sock, F=4,", "\tF=T,", "\tT=C:1m," },
+	{ "default-action", SEVERITY_REFUSE, "@/segel/milter.sock, F=T,", "@/segel/milter.sock, F=4,", "\tF=T,", "\tF=," },
+	/* a comment ends the line, wherever it begins */
+	{ "default-action", SEVERITY_REFUSE, "", "", "@/segel/milter.sock, F=T,", "@/segel/milter.sock, T=R:60s # , F=T," },
+	{ "default-action", SEVERITY_REFUSE, "", "", "@/segel/milter.sock, F=T,", "@/segel/milter.sock#, F=T," },
+	{ "default-action", SEVERITY_REFUSE, "", "", ",\n\tF=T,", ",\n\tF=t," },
+	{ "default-action", SEVERITY_REFUSE, ",\n\tF=T,", ",\n\tF=RT,", "F=RT,", "F=R," },
+	{ "filter-drops", SEVERITY_WARN, "", "", "\tF=T,", "\tF=4," },
+	{ "filter-drops", SEVERITY_WARN, "\tF=T,", "\tF=T4,", "\tF=T4,", "\tF=R4," },
+	{ "filter-unsafe", SEVERITY_REFUSE, "S=local:@/segel/", "S=local:@/segel/../segel/", "@/segel/../segel/", "@/segel/../group/../segel/" },
 	{ "content-timeout", SEVERITY_WARN, "", "", "R:60s;E:5m", "R:60s;E:5s" },
 	{ "content-timeout", SEVERITY_WARN, "", "", "R:60s;E:5m", "E:5m" },
+	{ "content-timeout", SEVERITY_WARN, "R:60s;E:5m", "R:0m60s; E: 1m30s", "R:0m60s", "R:0m6s" },
+	{ "content-timeout", SEVERITY_WARN, "R:60s;E:5m", "R:60;E:300", "E:300", "E:lama" },
 	{ "bare-newline", SEVERITY_REFUSE, "8.17.1.9", "8.18.2", "8.18.2", "8.17.1" },
 	{ "bare-newline", SEVERITY_REFUSE, "", "", "DZ8.17.1.9\n", "" },
+	{ "bare-newline", SEVERITY_REFUSE, "8.17.1.9\n", "8.17.1.9/Debian-2+deb12u2\n", "+deb12u2", "" },
 	{ "nul", SEVERITY_WARN, "", "", "RejectNUL=True", "RejectNUL=False" },
 	{ "message-size", SEVERITY_REFUSE, "", "", "55050240", "55050239" },
 	{ "message-size", SEVERITY_REFUSE, "55050240", "0", "=0", "=1000" },
+	{ "message-size", SEVERITY_REFUSE, "O MaxMessageSize=55050240\n", "", "O Priv", "O maxmessagesize=1000\nO Priv" },
+	{ "message-size", SEVERITY_REFUSE, "O MaxMessageSize=55050240\n", "", "O Priv", "O MaxMessageSize = 1000 # bytes\nO Priv" },
 	{ "tls-off", SEVERITY_WARN, "", "", "O ServerKeyFile", "O ClientKeyFile" },
-	{ "tls-login-clear", SEVERITY_WARN, "", "", "A p y", "A y" },
+	{ "tls-off", SEVERITY_WARN, "", "", "O CACertPath=", "#O CACertPath=" },
+	{ "tls-off", SEVERITY_WARN, "", "", "O CACertFile=@/tls/server.crt\n", "O CACertFile=\n" },
+	{ "tls-file", SEVERITY_WARN, "", "", "tls/server.key", "tls/nowhere.key" },
+	{ "tls-file", SEVERITY_WARN, "", "", "tls/server.key", "tls/open.key" },
+	{ "tls-file", SEVERITY_WARN, "tls/server.crt", "tls/server.crt,@/tls/server.crt", ",@/tls/server.crt", ",@/tls/open.crt" },
+	{ "tls-file", SEVERITY_WARN, "", "", "O CACertFile=@/tls/server.crt", "O CACertFile=@/tls" },
+	{ "tls-login-clear", SEVERITY_REFUSE, "", "", "A p y", "A y" },
+	{ "tls-login-clear", SEVERITY_REFUSE, "PLAIN LOGIN\nO AuthOptions=A p y", "SCRAM-SHA-256\nO AuthOptions=A y", "SCRAM-SHA-256\nO", "LOGIN\nO" },
+	{ "safe-queue", SEVERITY_WARN, "SuperSafe=True", "SuperSafe=PostMilter", "PostMilter", "False" },
+	{ "seven-bits", SEVERITY_WARN, "", "", "SevenBitInput=False", "SevenBitInput=True" },
+	{ "looks-away", SEVERITY_WARN, "", "", "=safe", "=GroupReadableKeyFile" },
 	{ "tls-anonymous", SEVERITY_WARN, "", "", "HIGH:!aNULL", "ALL" },
 	{ "sasl-anonymous", SEVERITY_REFUSE, "PLAIN LOGIN\nO Auth", "PLAIN ANONYMOUS\nO Auth", "A p y", "A p" },
 	{ "privacy", SEVERITY_WARN, "authwarnings,needmailhelo,noexpn,novrfy", "authwarnings,goaway", ",goaway", "" },
@@ -253,14 +314,184 @@ test_broken(void **state)
 	want_broken("V10/Berkeley\nXsegel\n", "filter without settings");
 	want_broken("V10/Berkeley\nXsegel, F=T\n", "has no socket");
 	want_broken("O AuthOptions=A\n", "no V line");
+	/* Sendmail takes these, and they would hide a setting from us. */
+	want_broken("V10\nOpnoexpn\n", "line 2: option of one letter");
+	want_broken("V10\nO  MaxMessageSize=0\n", "line 2: option of one letter, or badly spaced");
+	want_broken("V10\nO MaxMess=1000\n", "'MaxMess': an abbreviation, perhaps of MaxMessageSize");
+	want_broken("V10\nXa, S=\"local:/a,b\", F=T\n", "quotes or backslashes");
+	want_broken("V10\nXa, S=local:/a, f=T\n", "filter 'a': has 'f=T', which Sendmail does not know there");
+	want_broken("V10\nXa, S=local:/a, F=T, F=R\n", "filter 'a': has F= twice");
+	want_broken("V10\nO DaemonPortOptions=Port=587, P=25\n", "has P= twice");
+	want_broken("V10\nXa, S=local:/a, F\n", "has 'F', which");
+	want_broken("V10\nXa, S=local:/a, F=T,\n", "filter 'a' ends with a comma");
+	want_broken("V10\nXa, S=local:/a, F=T\nXa, S=local:/b\n", "line 3: filter 'a' is there twice");
+	want_broken("V10\nO DaemonPortOptions=Port=587, Zoo=1\n", "DaemonPortOptions=Port=587, Zoo=1: has 'Zoo=1'");
+}
+
+/* What no administrator wrote. */
+static void
+want_bytes_broken(const void *bytes, size_t len, const char *want)
+{
+	AUTO(xfree) char *path = xasprintf("%s/hostile.cf", place);
+	AUTO_SENDMAIL struct sendmail mta = { 0 };
+	FILE *out = fopen(path, "w");
+	struct err err = { 0 };
+
+	assert_non_null(out);
+	assert_int_equal(fwrite(bytes, 1, len, out), len);
+	assert_int_equal(fclose(out), 0);
+	assert_int_equal(sendmail_read(path, settings, &mta, &err), -1);
+	if (!strstr(err.text, want))
+		fail_msg("'%s' is not in: %s", want, err.text);
+}
+
+static void
+want_file_broken(const char *file, const char *want)
+{
+	AUTO_SENDMAIL struct sendmail mta = { 0 };
+	struct err err = { 0 };
+
+	assert_int_equal(sendmail_read(file, settings, &mta, &err), -1);
+	if (!strstr(err.text, want))
+		fail_msg("'%s' is not in: %s", want, err.text);
+}
+
+static void
+test_hostile(void **state)
+{
+	static const char nul[] = "V10/Berkeley\nO AuthOptions=A\0 p\n", bytes[] = "\x7f" "ELF\n\xff\xfe";
+	enum { MUCH = 5 * 1024 * 1024, LONG = 100 * 1024 };
+	AUTO(xfree) char *much = xcalloc(1, MUCH + 1);
+	AUTO(xfree) char *pipe_name = xasprintf("%s/pipe", place);
+	AUTO(xfree) char *closed = xasprintf("%s/closed.cf", place);
+
+	(void)state;
+	want_bytes_broken(nul, sizeof(nul) - 1, "has a NUL after 28 bytes");
+	want_bytes_broken(bytes, sizeof(bytes) - 1, "line 1: begins with '?'");
+	want_bytes_broken(" O X=Y\n", 7, "line 1: begins with ' '");
+	want_bytes_broken("\n\n\n", 3, "no V line");
+	memset(much, 'O', MUCH);
+	want_bytes_broken(much, MUCH, "has more than 4194304 bytes");
+	want_bytes_broken(much, LONG, "line 1: has more than 65536 bytes");
+	/* the same, in lines that continue one */
+	for (size_t i = 2; i < LONG; i += 100)
+		memcpy(much + i, "\n\t", 2);
+	want_bytes_broken(much, LONG, "line 1: has more than 65536 bytes");
+	want_file_broken(place, "is a folder; wanted the file itself");
+	assert_int_equal(mkfifo(pipe_name, 0600), 0);
+	want_file_broken(pipe_name, "is no ordinary file");
+	want_file_broken("/dev/zero", "is no ordinary file");
+	want_file_broken("/nonexistent/sendmail.cf", "No such file or directory");
+	make_file("closed.cf", 0600);
+	assert_int_equal(seteuid(1), 0);
+	want_file_broken(closed, "Permission denied");
+	assert_int_equal(seteuid(0), 0);
+}
+
+/* Every place where the text may end: nothing is read behind it. */
+static void
+test_cut(void **state)
+{
+	AUTO(xfree) char *path = xasprintf("%s/cut.cf", place);
+	size_t whole = 0;
+
+	(void)state;
+	for (size_t len = 0; len <= sizeof(cf) - 1; len++) {
+		AUTO_SENDMAIL struct sendmail mta = { 0 };
+		FILE *out = fopen(path, "w");
+		struct err err = { 0 };
+
+		assert_non_null(out);
+		assert_int_equal(fwrite(cf, 1, len, out), len);
+		assert_int_equal(fclose(out), 0);
+		if (sendmail_read(path, settings, &mta, &err) == 0)
+			whole++;
+		else
+			assert_true(err.text[0]);
+	}
+	assert_true(whole > 100);
+}
+
+/* --- against Sendmail itself --- */
+
+static const char *
+unpacked(void)
+{
+	return getenv("SEGEL_SENDMAIL_DIR") ? getenv("SEGEL_SENDMAIL_DIR") : "/var/cache/segel-demo/sendmail";
+}
+
+/* Does Sendmail take this socket? Its word is on its first answer, or on standard error. */
+static bool
+sendmail_takes(const char *socket)
+{
+	AUTO(xfree) char *program = xasprintf("%s/root/usr/libexec/sendmail/sendmail", unpacked());
+	AUTO(xfree) char *text = xasprintf("V10/Berkeley\nDjmail.kota.example\nMlocal, P=/bin/cat, F=ls, A=cat\nMprog, P=/bin/cat, F=ls, A=cat\n"
+	    "O QueueDirectory=%s\nXa, S=local:%s, F=T\n", place, socket);
+	AUTO(xfree) char *command = xasprintf("export LD_LIBRARY_PATH=$(dirname %s/root/usr/lib/*/libwrap.so.0); "
+	    "timeout 60 unshare --uts sh -c 'echo mail.kota.example >/proc/sys/kernel/hostname; exec %s -C%s/sendmail.cf -bs </dev/null' "
+	    ">%s/said 2>&1; ! grep -q unsafe %s/said && grep -q '^220' %s/said", unpacked(), program, place, place, place, place);
+
+	write_cf(text);
+	return system(command) == 0;
+}
+
+static void
+test_unsafe(void **state)
+{
+	static const char *const sockets[] = {
+		"/segel/milter.sock", "/segel/none.sock", "/none/milter.sock", "/group/milter.sock", "/through/milter.sock", "/linked.sock",
+	};
+	AUTO(xfree) char *program = xasprintf("%s/root/usr/libexec/sendmail/sendmail", unpacked());
+	AUTO(xfree) char *linked = xasprintf("%s/linked.sock", place);
+	AUTO(xfree) char *target = xasprintf("%s/segel/milter.sock", place);
+	size_t n_unsafe = 0;
+
+	(void)state;
+	assert_int_equal(symlink(target, linked), 0);
+	make_file("group/milter.sock", 0600);
+	for (size_t i = 0; i < N_ELEMENTS(sockets); i++) {
+		AUTO(xfree) char *socket = xasprintf("%s%s", place, sockets[i]);
+		AUTO(xfree) char *unsafe = cf_unsafe_socket(socket);
+
+		n_unsafe += unsafe != NULL;
+		if (access(program, X_OK) == 0 && system("unshare --uts true 2>/dev/null") == 0 && sendmail_takes(socket) != !unsafe)
+			fail_msg("%s: we say '%s', Sendmail says the contrary", socket, unsafe ? unsafe : "safe");
+	}
+	assert_int_equal(n_unsafe, 3);
+	AUTO(xfree) char *shared = cf_unsafe_socket("/tmp/milter.sock");
+	assert_non_null(shared);
+	assert_non_null(strstr(shared, "folder '/tmp' has mode 1777: everybody"));
+}
+
+/* Debian's untouched file is refused: no filter at all. */
+static void
+test_untouched(void **state)
+{
+	AUTO(xfree) char *macros = xasprintf("%s/root/usr/share/sendmail/cf", unpacked());
+	/* What is made at installation is not there: the version for its arithmetic, and the files of /etc/mail. */
+	AUTO(xfree) char *command = xasprintf("sed -e 's|/usr/share/sendmail/cf|%s|' -e '/include(`.etc.mail/d' %s/debian/sendmail.mc | "
+	    "m4 -Dsm_version_math=528641 -D_CF_DIR_=%s/ - >%s/sendmail.cf 2>/dev/null; test -s %s/sendmail.cf", macros, macros, macros, place, place);
+	AUTO_FINDINGS struct findings findings = { 0 };
+	const struct finding *finding;
+
+	(void)state;
+	if (access(macros, R_OK) == -1)
+		skip();
+	assert_int_equal(system(command), 0);
+	judge(&findings);
+	finding = findings_find(&findings, "service-unfiltered");
+	assert_non_null(finding);
+	assert_int_equal(finding->severity, SEVERITY_REFUSE);
+	assert_string_equal(finding->where, "MSP-v4");
+	assert_non_null(findings_find(&findings, "tls-off"));
+	assert_null(findings_find(&findings, "bare-newline"));
 }
 
 /* Sendmail's own macros make the file; the documented lines pass. */
 static void
 test_documented(void **state)
 {
-	const char *root = getenv("SEGEL_SENDMAIL_DIR") ? getenv("SEGEL_SENDMAIL_DIR") : "/var/cache/segel-demo/sendmail";
-	AUTO(xfree) char *macros = xasprintf("%s/root/usr/share/sendmail/cf", root);
+	AUTO(xfree) char *macros = xasprintf("%s/root/usr/share/sendmail/cf", unpacked());
 	AUTO(xfree) char *command = xasprintf(
 	    "{ echo 'divert(0)dnl'; echo \"OSTYPE(\\`linux')dnl\"; echo \"define(\\`confDOMAIN_NAME', \\`mail.kota.example')dnl\"; "
 	    "sed -e 's|/run/segel/submission|%s/segel|' contrib/sendmail/segel.m4; sed -e 's|/run/segel/inbound|%s/inbound|' contrib/sendmail/inbound.m4; "
@@ -307,6 +538,7 @@ test_table(void **state)
 
 static const struct CMUnitTest wholes[] = {
 	cmocka_unit_test(test_good), cmocka_unit_test(test_socket), cmocka_unit_test(test_broken), cmocka_unit_test(test_documented),
+	cmocka_unit_test(test_hostile), cmocka_unit_test(test_cut), cmocka_unit_test(test_unsafe), cmocka_unit_test(test_untouched),
 	cmocka_unit_test(test_table),
 };
 
