@@ -19,7 +19,7 @@ OUT := build/$(MODE)
 Q := $(if $(V),,@)
 SAY = @printf '  %-5s %s\n'
 
-PKGS := gmime-3.0 libconfig sqlite3 libcrypto jansson libidn2 libmicrohttpd libcurl
+PKGS := gmime-3.0 libconfig sqlite3 libssl libcrypto jansson libidn2 libmicrohttpd libcurl
 CFLAGS_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-clash-protection -fcf-protection -ftrivial-auto-var-init=zero
 CFLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 CFLAGS_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer

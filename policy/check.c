@@ -46,12 +46,19 @@ is_official(enum domain_answer answer)
 	case DOMAIN_NONE:
 		return false;
 	case DOMAIN_UNAVAILABLE:
+	case DOMAIN_ODD:
 	case DOMAIN_OWN:
 	case DOMAIN_SHARED:
 	case DOMAIN_PARTNER:
 		return true;
 	}
 	return true;
+}
+
+static bool
+is_known_official(enum domain_answer answer)
+{
+	return answer == DOMAIN_OWN || answer == DOMAIN_SHARED || answer == DOMAIN_PARTNER;
 }
 
 static enum class
@@ -132,6 +139,14 @@ cipher_counts(const struct text_list *ciphers, const char *cipher)
 	return false;
 }
 
+/* Whether it is official is not known, only assumed. */
+static bool
+could_not_ask(const struct registry_facts *registry)
+{
+	return !is_known_official(registry->envelope_domain) && !is_known_official(registry->from_domain)
+	    && (registry->envelope_domain == DOMAIN_UNAVAILABLE || registry->from_domain == DOMAIN_UNAVAILABLE);
+}
+
 static void
 check_tls(const struct policy_input *input, struct findings *findings)
 {
@@ -140,6 +155,8 @@ check_tls(const struct policy_input *input, struct findings *findings)
 
 	if (demand.minimum == TLS_VERSION_UNKNOWN)
 		return; /* a rule exempts this peer */
+	if (input->class == CLASS_INBOUND_OFFICIAL && could_not_ask(input->registry))
+		return; /* nobody is refused for good because we could not ask: check_domain defers */
 	if (!transport->tls)
 		finding_add(findings, REASON_TLS_MISSING, "client=%s", transport->client);
 	else if ((long)tls_version_from(transport->tls_version) < demand.minimum)
@@ -317,17 +334,18 @@ check_local(const struct policy_input *input, struct findings *findings)
 	const struct registry_facts *registry = input->registry;
 	const char *from = input->message->from.address;
 
-	if (!is_plain(input) || registry->from_domain == DOMAIN_NONE)
+	/* Of every layer: what only looks signed must not get past a table that refuses unlisted mail. */
+	if (input->message->from.state != MAILBOX_ONE || registry->from_domain == DOMAIN_NONE)
 		return;
 	if (registry->from_domain == DOMAIN_UNAVAILABLE)
 		finding_add(findings, REASON_REG_UNAVAILABLE, "from=%s", from);
 	else if (!input->transport->without_smtp)
 		finding_add(findings, REASON_SEAL_UNAVAILABLE, "from=%s came by SMTP, client=%s", from,
 		    input->transport->client);
-	else if (!wants_seal(input))
+	else if (!local_sender(input->config, input->envelope->sender, from))
 		finding_add(findings, REASON_SEAL_UNAVAILABLE, "from=%s envelope=%s not in local.senders", from,
 		    input->envelope->sender);
-	else if (registry->seal.answer == REGISTRY_FOUND && registry->seal.cert.kind != CERT_KIND_SYSTEM)
+	else if (wants_seal(input) && registry->seal.answer == REGISTRY_FOUND && registry->seal.cert.kind != CERT_KIND_SYSTEM)
 		finding_add(findings, REASON_SEAL_UNAVAILABLE, "from=%s kind=%s wanted=sistem", from,
 		    cert_kind_name(registry->seal.cert.kind));
 }

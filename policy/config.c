@@ -440,13 +440,16 @@ check_local_address(const struct config *config, size_t row, size_t column, stru
 {
 	const struct local_sender_setting *rows = config->local.senders.rows;
 	const char *address = rows[row].from.at[column];
-	char form[LIMIT_ADDRESS_BYTES + 1];
+	char form[LIMIT_ADDRESS_BYTES + 1] = "", other[LIMIT_ADDRESS_BYTES + 1];
 
-	if (!address_normalise(address, false, form))
+	if (!address_normalise(address, true, form))
 		buf_printf(problems, "%s: local.senders: '%s' is no address; wanted user@domain\n", config->file, address);
+	else if (memchr(form, '+', strcspn(form, "@")))
+		buf_printf(problems, "%s: local.senders: '%s': Postfix lets the login of '%.*s' claim it too; wanted an address without "
+		    "an extension\n", config->file, address, (int)strcspn(form, "+"), form);
 	for (size_t i = 0; i < row; i++)
 		for (size_t j = 0; j < rows[i].from.n; j++)
-			if (strcasecmp(rows[i].from.at[j], address) == 0)
+			if (address_normalise(rows[i].from.at[j], true, other) && strcmp(other, form) == 0)
 				buf_printf(problems, "%s: local.senders: '%s' is listed for '%s' and for '%s'; one of them only\n",
 				    config->file, address, rows[i].user ? rows[i].user : "", rows[row].user ? rows[row].user : "");
 }

@@ -22,6 +22,7 @@ struct keyd_key_setting {
 	char *file;
 	char *passphrase_file;
 	long limit; /* signatures a minute */
+	struct text_list signers; /* none = the first of keyd.signers */
 };
 
 struct policy_setting {

@@ -45,7 +45,8 @@ struct transport_facts {
 
 struct envelope_facts {
 	char sender[LIMIT_ADDRESS_BYTES + 1]; /* without angle brackets; "" = null sender */
-	bool sender_too_long;
+	char resolved[LIMIT_ADDRESS_BYTES + 1]; /* what the MTA makes of it ({mail_addr}): quotes, comments and routes gone; "" = not told */
+	bool sender_too_long; /* or `resolved` is */
 	size_t n_recipients;
 };
 

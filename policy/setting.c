@@ -18,6 +18,8 @@ static const struct setting key_row[] = {
 	  .help = "its passphrase, in a file readable by its owner only; \"credential:NAME\" for systemd" },
 	{ .name = "limit", .type = SETTING_NUMBER, .offset = offsetof(struct keyd_key_setting, limit), .fallback = "600",
 	  .least = 1, .most = 1000000, .help = "most signatures a minute" },
+	{ .name = "signers", .type = SETTING_TEXTS, .offset = offsetof(struct keyd_key_setting, signers), .fallback = "",
+	  .help = "who of keyd.signers may use it; empty = the first of them. A system's key for role local: \"segel-local\"" },
 	{ .name = NULL },
 };
 

@@ -41,8 +41,12 @@ sessions_of(struct ctl *ctl, long *ret)
 /* --- the verb --- */
 
 static enum ctl_exit
-report_it(struct ctl *ctl, struct report *report)
+report_it(struct ctl *ctl, const struct config *config, struct report *report)
 {
+	const enum ctl_exit code = check_visit(ctl, config, report);
+
+	if (code != CTL_OK)
+		return code;
 	report_print(ctl, report);
 	return findings_count(&report->findings, SEVERITY_REFUSE) ? CTL_FALSE : CTL_OK;
 }
@@ -58,7 +62,7 @@ check_postfix(struct ctl *ctl, const struct config *config, struct report *repor
 		return ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
 	postfix_judge(&mta, config, report->sessions, &report->findings);
 	report->postfix = &mta;
-	return report_it(ctl, report);
+	return report_it(ctl, config, report);
 }
 
 static enum ctl_exit
@@ -71,7 +75,7 @@ check_sendmail(struct ctl *ctl, const struct config *config, struct report *repo
 		return ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
 	sendmail_judge(&mta, config, &report->findings);
 	report->sendmail = &mta;
-	return report_it(ctl, report);
+	return report_it(ctl, config, report);
 }
 
 static enum ctl_exit
@@ -81,7 +85,7 @@ check_words(struct ctl *ctl, struct report *report)
 
 	if (code == CTL_OK && ctl_option(ctl, "sendmail") && ctl_option(ctl, "postfix"))
 		code = ctl_fail(ctl, CTL_USAGE, "--postfix and --sendmail: one of them at a time");
-	return code;
+	return code == CTL_OK ? check_visit_words(ctl) : code;
 }
 
 static enum ctl_exit
@@ -95,7 +99,7 @@ check_mta(struct ctl *ctl)
 		code = settings_of(ctl, &config);
 	if (code == CTL_OK)
 		code = ctl_option(ctl, "sendmail") ? check_sendmail(ctl, config, &report) : check_postfix(ctl, config, &report);
-	findings_done(&report.findings);
+	report_done(&report);
 	return code;
 }
 
@@ -103,6 +107,10 @@ static const struct ctl_option options[] = {
 	{ .name = "postfix", .meta = "FOLDER", .help = "Postfix's main.cf and master.cf there (usual: /etc/postfix)" },
 	{ .name = "sendmail", .meta = "FILE", .help = "a sendmail.cf instead of Postfix" },
 	{ .name = "postconf", .meta = "FILE", .help = "the postconf program to ask (usual: /usr/sbin/postconf)" },
+	{ .name = "live", .help = "connect to the listeners, too, and show what a client without TLS or without a login gets" },
+	{ .name = "at", .meta = "HOST:PORT", .help = "with --live: connect to these listeners instead of those of the configuration", .many = true },
+	{ .name = "probe", .meta = "ADDRESS",
+	  .help = "with --live: send three test messages to this mailbox of your own, to see whether bare newlines end a message" },
 	{ .name = "sessions", .meta = "NUMBER", .help = "sessions at a time that are planned for (usual: 100)" },
 	{ .name = NULL },
 };

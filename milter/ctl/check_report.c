@@ -68,15 +68,15 @@ print_text(struct ctl *ctl, const struct report *report)
 {
 	if (report->postfix)
 		print_services(ctl, report->postfix);
+	visits_print(ctl, report);
 	print_findings(ctl, &report->findings, SEVERITY_REFUSE);
 	print_findings(ctl, &report->findings, SEVERITY_WARN);
 	fprintf(ctl->out, "%s%zu to refuse, %zu to warn of\n", report->findings.n ? "\n" : "",
 	    findings_count(&report->findings, SEVERITY_REFUSE), findings_count(&report->findings, SEVERITY_WARN));
 }
 
-/* Bytes that are no UTF-8 cannot be in JSON. */
-static json_t *
-json_text(const char *text)
+json_t *
+report_json_text(const char *text)
 {
 	AUTO_BUF struct buf escaped = { 0 };
 
@@ -97,7 +97,7 @@ json_services(const struct postfix *mta)
 		if (service->program != PROGRAM_SMTPD)
 			continue;
 		object = json_object();
-		json_object_set_new(object, "service", json_text(service->key));
+		json_object_set_new(object, "service", report_json_text(service->key));
 		json_object_set_new(object, "takes", json_string(listener_word(listener_of(mta, service))));
 		json_object_set_new(object, "login", json_boolean(text_is_yes(service_text(service, "smtpd_sasl_auth_enable"))));
 		json_object_set_new(object, "filter", json_string(filter_word(service)));
@@ -113,10 +113,10 @@ json_finding(const struct finding *finding)
 
 	json_object_set_new(object, "id", json_string(finding->id));
 	json_object_set_new(object, "severity", json_string(severity_word(finding->severity)));
-	json_object_set_new(object, "where", json_text(finding->where));
-	json_object_set_new(object, "found", json_text(finding->what));
-	json_object_set_new(object, "why", json_text(finding->why));
-	json_object_set_new(object, "mend", json_text(finding->mend));
+	json_object_set_new(object, "where", report_json_text(finding->where));
+	json_object_set_new(object, "found", report_json_text(finding->what));
+	json_object_set_new(object, "why", report_json_text(finding->why));
+	json_object_set_new(object, "mend", report_json_text(finding->mend));
 	return object;
 }
 
@@ -128,6 +128,7 @@ print_json(struct ctl *ctl, const struct report *report)
 	for (size_t i = 0; i < report->findings.n; i++)
 		json_array_append_new(findings, json_finding(&report->findings.at[i]));
 	json_object_set_new(object, "services", json_services(report->postfix));
+	json_object_set_new(object, "live", visits_json(report));
 	json_object_set_new(object, "findings", findings);
 	json_object_set_new(object, "refuse", json_integer((json_int_t)findings_count(&report->findings, SEVERITY_REFUSE)));
 	json_object_set_new(object, "warn", json_integer((json_int_t)findings_count(&report->findings, SEVERITY_WARN)));
@@ -143,4 +144,16 @@ report_print(struct ctl *ctl, const struct report *report)
 		print_json(ctl, report);
 	else
 		print_text(ctl, report);
+}
+
+void
+report_done(struct report *report)
+{
+	for (size_t i = 0; report->visits && i < report->places.n; i++)
+		visit_done(&report->visits[i]);
+	xfree(report->visits);
+	xfree(report->own_domain);
+	visit_places_done(&report->places);
+	findings_done(&report->findings);
+	*report = (struct report){ 0 };
 }

@@ -5,6 +5,7 @@
 #include "milter/ctl/ctl.h"
 #include "milter/ctl/nouns.h"
 #include "policy/config.h"
+#include "policy/registry/registry.h"
 
 /*
  * A regexp table for Postfix's local_login_sender_maps: from UNIX login to the envelope senders that
@@ -120,28 +121,43 @@ is_below(const char *domain, const char *listed)
 {
 	size_t len = strlen(domain), tail = strlen(listed);
 
-	return len > tail && domain[len - tail - 1] == '.' && strcasecmp(domain + len - tail, listed) == 0;
+	return len > tail && domain[len - tail - 1] == '.' && strcmp(domain + len - tail, listed) == 0;
 }
 
+/* Both in the form that addresses are compared in; `pattern` is "@domain" or "user@domain". */
 static bool
 gives_away(const char *pattern, const char *listed)
 {
 	const char *domain = strrchr(pattern, '@'), *listed_domain = strrchr(listed, '@');
 
-	return strcasecmp(domain == pattern ? listed_domain : listed, pattern) == 0 || is_below(domain + 1, listed_domain + 1);
+	return strcmp(domain == pattern ? listed_domain : listed, pattern) == 0 || is_below(domain + 1, listed_domain + 1);
 }
 
-/* "@domain" or "user@domain", holding no listed address, nor one that could become it. */
+/* "@domain" or "user@domain" in that form, without an end that Postfix would take off later. */
+static bool
+pattern_form(const char *pattern, char ret[LIMIT_ADDRESS_BYTES + 1])
+{
+	const size_t len = strlen(pattern);
+
+	if (len < 2 || len >= LIMIT_ADDRESS_BYTES || pattern[len - 1] == '.' || strpbrk(pattern, "+*$<>"))
+		return false;
+	if (*pattern != '@')
+		return address_normalise(pattern, true, ret);
+	*ret = '@';
+	return len < LIMIT_ADDRESS_BYTES - 2 && domain_normalise(pattern + 1, ret + 1);
+}
+
+/* Holding no listed address, nor one that could become it. */
 static const char *
 fault_of(const struct map *map, const char *pattern)
 {
-	const char *at = strrchr(pattern, '@');
+	char form[LIMIT_ADDRESS_BYTES + 2], listed[LIMIT_ADDRESS_BYTES + 1];
 
-	if (!at || !at[1] || strpbrk(pattern, " \t\r\n,*$<>"))
-		return "wanted @domain or user@domain";
+	if (!pattern_form(pattern, form))
+		return "wanted @domain or user@domain, without an extension and without a dot at the end";
 	for (size_t i = 0; i < map->n; i++)
 		for (size_t j = 0; j < map->rows[i].from.n; j++)
-			if (gives_away(pattern, map->rows[i].from.at[j]))
+			if (!address_normalise(map->rows[i].from.at[j], true, listed) || gives_away(form, listed))
 				return "it holds an address of local.senders, which is its user's alone, or lies below its domain";
 	return NULL;
 }

@@ -156,6 +156,7 @@ official_word(enum domain_answer official)
 		return "partner";
 	case DOMAIN_NONE:
 		return "no";
+	case DOMAIN_ODD:
 	case DOMAIN_UNAVAILABLE:
 		break;
 	}

@@ -111,7 +111,8 @@ on_mail(SMFICTX *ctx, char **arguments)
 	struct transport_facts transport;
 	struct answer answer;
 	const struct event event = {
-		.kind = EV_MAIL, .text = arguments[0], .transport = &transport, .now = time(NULL),
+		.kind = EV_MAIL, .text = arguments[0], .transport = &transport, .resolved = macros_sender(ctx),
+		.now = time(NULL),
 	};
 
 	macros_transport(ctx, &transport);

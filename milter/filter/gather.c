@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "smime/address.h"
+#include "smime/head.h"
 #include "smime/inspect.h"
 
 /* May this login speak for these addresses? The null sender speaks for nobody. Mostly all are one address: asked once. */
@@ -62,11 +64,29 @@ ask_certificate(struct registry *registry, struct prepared_set *set, const char 
 	ret->sender_known = registry_address_known(registry, sender, now);
 }
 
+static bool
+is_registered(enum domain_answer answer)
+{
+	return answer == DOMAIN_OWN || answer == DOMAIN_SHARED || answer == DOMAIN_PARTNER;
+}
+
+/* The MTA rewrites what a client writes ("x%kota.go.id", comments, quotes) and delivers under that: what either of them names, counts. */
+static enum domain_answer
+envelope_domain(const struct gather_from *from)
+{
+	const struct envelope_facts *envelope = from->envelope;
+	const enum domain_answer written = registry_domain_of(from->registry, envelope->sender, from->now);
+
+	if (!*envelope->resolved || is_registered(written) || written == DOMAIN_UNAVAILABLE)
+		return written;
+	return registry_domain_of(from->registry, envelope->resolved, from->now);
+}
+
 /* Whose domains are named? Of no use to the submission role, where the login says more. */
 static void
 ask_domains(const struct gather_from *from, const struct message_facts *message, struct registry_facts *ret)
 {
-	ret->envelope_domain = registry_domain_of(from->registry, from->envelope->sender, from->now);
+	ret->envelope_domain = envelope_domain(from);
 	ret->from_domain = DOMAIN_NONE;
 	if (message && message->from.state == MAILBOX_ONE)
 		ret->from_domain = registry_domain_of(from->registry, message->from.address, from->now);
@@ -105,6 +125,18 @@ gather(const struct gather_from *from, struct slice bytes, struct gathered *ret,
 	}
 	ask(from, ret);
 	return 0;
+}
+
+void
+gather_head(const struct gather_from *from, struct slice bytes, struct gathered *ret)
+{
+	AUTO_HEAD struct head head = { 0 };
+
+	*ret = (struct gathered){ .registry.sender_known = -1 };
+	head_scan(bytes, &head);
+	if (!head.limit && !head.why)
+		mailbox_read(&head, "From", &ret->message.from);
+	ask_domains(from, &ret->message, &ret->registry);
 }
 
 void

@@ -31,6 +31,8 @@ struct gather_from {
 void gather_envelope(const struct gather_from *from, struct gathered *ret);
 /* -1: our surroundings failed while reading the message; the facts say "unknown" then. */
 int gather(const struct gather_from *from, struct slice bytes, struct gathered *ret, struct err *err) MUST_USE;
+/* Of a message that is too large to be read whole: only whose domains its envelope and its From name. Never fails. */
+void gather_head(const struct gather_from *from, struct slice bytes, struct gathered *ret);
 /*
  * Asks the registry once more about the same message: a hold or a revocation may have come while the
  * key agent was waited for. The new answers replace the old.

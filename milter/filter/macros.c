@@ -91,6 +91,14 @@ macros_transport(SMFICTX *ctx, struct transport_facts *ret)
 }
 
 const char *
+macros_sender(SMFICTX *ctx)
+{
+	const char *address = symbol(ctx, "{mail_addr}");
+
+	return *address ? address : NULL;
+}
+
+const char *
 macros_queue_id(SMFICTX *ctx)
 {
 	return symbol(ctx, "i");

@@ -134,7 +134,7 @@ check_as_user(const struct role_traits *role, const struct config *config, struc
 		return;
 	if (keyd_ping(snapshot->keyd, &err) == -1)
 		buf_printf(problems, "keyd.socket: %s\n", err.text);
-	readiness(snapshot, time(NULL), warnings);
+	readiness(snapshot, role, time(NULL), warnings);
 }
 
 /* Everything a start would need, without touching anything. */

@@ -47,6 +47,18 @@ message_set_sender(struct message *message, const char *path)
 	envelope->sender[len] = '\0';
 }
 
+void
+message_set_resolved(struct message *message, const char *address)
+{
+	struct envelope_facts *envelope = &message->envelope;
+
+	if (!address)
+		return;
+	if (strlen(address) > LIMIT_ADDRESS_BYTES)
+		envelope->sender_too_long = true;
+	snprintf(envelope->resolved, sizeof(envelope->resolved), "%s", address);
+}
+
 static void
 add(struct message *message, const void *bytes, size_t len)
 {

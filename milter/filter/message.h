@@ -28,6 +28,8 @@ AUTO_DEFINE(struct message, message_free);
 
 /* MAIL's argument, with or without angle brackets. */
 void message_set_sender(struct message *message, const char *path);
+/* What the MTA makes of it ({mail_addr}); NULL = it does not say. */
+void message_set_resolved(struct message *message, const char *address);
 /* One field as the MTA passes it: folds are LF; the value's leading blank is kept when `exact`. */
 void message_add_field(struct message *message, const char *name, const char *value, bool exact);
 void message_add_body(struct message *message, const void *bytes, size_t len);

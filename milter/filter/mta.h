@@ -20,6 +20,8 @@ int mta_register(struct filter *filter, struct err *err) MUST_USE;
 void macros_request(SMFICTX *ctx);
 /* Facts about the connection and the login, from macros of MAIL; absent means absent. */
 void macros_transport(SMFICTX *ctx, struct transport_facts *ret);
+/* The envelope sender as the MTA resolved it; NULL where it does not say. Borrowed until the callback returns. */
+const char *macros_sender(SMFICTX *ctx);
 /* "" where the MTA gives none. Borrowed until the callback returns. */
 const char *macros_queue_id(SMFICTX *ctx);
 

@@ -68,7 +68,7 @@ sources(const struct passage *passage)
 	};
 }
 
-/* Nothing is read of a message that is too large; only its envelope speaks. */
+/* Of a message that is too large only envelope and From are looked at, and that where they say whose it is. */
 static void
 learn(struct passage *passage)
 {
@@ -76,7 +76,10 @@ learn(struct passage *passage)
 	struct message *message = passage->message;
 
 	if (buf_full(&message->bytes)) {
-		gather_envelope(&from, &passage->gathered);
+		if (from.role == ROLE_INBOUND)
+			gather_head(&from, buf_slice(&message->bytes), &passage->gathered);
+		else
+			gather_envelope(&from, &passage->gathered);
 		snprintf(passage->gathered.message.limit, sizeof(passage->gathered.message.limit), "message_size");
 		passage->gathered.message.size = message->seen;
 		return;

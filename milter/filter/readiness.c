@@ -4,6 +4,7 @@
 
 struct review {
 	const struct snapshot *snapshot;
+	const struct role_traits *role;
 	struct buf *ret;
 	bool agent_lost; /* could not be asked once, and is left alone */
 };
@@ -22,7 +23,7 @@ review_key(struct review *review, const struct registry_cert *cert, const char *
 		return;
 	}
 	if (!has)
-		buf_printf(review->ret, "certificate %lld (%s): segel-keyd holds no key for it, and mail to be sealed with it is deferred; "
+		buf_printf(review->ret, "certificate %lld (%s): segel-keyd holds no key for it that this role may use, and mail to be sealed with it is deferred; "
 		    "add the key to keyd.keys and restart segel-keyd\n", (long long)cert->id, subject);
 }
 
@@ -43,6 +44,8 @@ review_cert(void *ctx, const struct registry_cert *cert)
 	struct cert_facts facts;
 	struct err err;
 
+	if (review->role->role == ROLE_LOCAL && cert->kind != CERT_KIND_SYSTEM)
+		return; /* it never seals with that */
 	if (cert_inspect((struct slice){ cert->der, cert->der_len }, &facts, &err) == -1) {
 		buf_printf(review->ret, "certificate %lld: %s\n", (long long)cert->id, err.text);
 		return;
@@ -52,9 +55,9 @@ review_cert(void *ctx, const struct registry_cert *cert)
 }
 
 void
-readiness(const struct snapshot *snapshot, time_t now, struct buf *ret)
+readiness(const struct snapshot *snapshot, const struct role_traits *role, time_t now, struct buf *ret)
 {
-	struct review review = { .snapshot = snapshot, .ret = ret };
+	struct review review = { .snapshot = snapshot, .role = role, .ret = ret };
 	struct err err;
 
 	if (registry_each_seal(snapshot->registry, now, review_cert, &review, &err) == -1)

@@ -13,6 +13,6 @@
  * Appends a line for each certificate and trouble; nothing where all is ready. A registry or key agent that
  * cannot be asked is a line, too; the agent is then not asked again, so this takes one keyd.timeout at most.
  */
-void readiness(const struct snapshot *snapshot, time_t now, struct buf *ret);
+void readiness(const struct snapshot *snapshot, const struct role_traits *role, time_t now, struct buf *ret);
 
 #endif

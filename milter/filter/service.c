@@ -107,7 +107,7 @@ log_readiness(struct filter *filter)
 	size_t len, n = 0;
 
 	buf_init(&warnings, WARNINGS_BYTES);
-	readiness(snapshot, time(NULL), &warnings);
+	readiness(snapshot, filter->role, time(NULL), &warnings);
 	snapshot_unref(filter->box, snapshot);
 	rest = buf_text(&warnings);
 	while ((line = text_line(&rest, &len)))

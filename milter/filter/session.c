@@ -79,6 +79,7 @@ on_mail(struct session *session, const struct event *event, struct answer *ret)
 	message->transport = *event->transport;
 	snprintf(message->transport.client, sizeof(message->transport.client), "%s", session->client);
 	message_set_sender(message, event->text);
+	message_set_resolved(message, event->resolved);
 	session->message = message;
 	atomic_fetch_add(&session->filter->messages, 1);
 	pipeline_mail(session->filter, message, event->now, ret);

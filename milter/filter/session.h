@@ -24,6 +24,7 @@ struct event {
 	const void *bytes;  /* body chunk */
 	size_t len;
 	const struct transport_facts *transport; /* MAIL */
+	const char *resolved;                    /* MAIL: the sender as the MTA resolved it; NULL = not told */
 	const char *queue_id;                    /* EOM */
 	time_t now;                              /* MAIL, EOM */
 };

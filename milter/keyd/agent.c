@@ -156,10 +156,11 @@ find_key(struct work *work, struct err *err)
 	char hex[2 * WIRE_SPKI_BYTES + 1];
 
 	work->key = store_find(work->store, work->request->spki.at);
-	if (work->key)
+	if (work->key && store_key_serves(work->key, work->peer->uid))
 		return WIRE_STATUS_OK;
 	intent_hex(work->request->spki, hex);
-	err_set(err, ERR_CONFIG, "no key with SPKI hash %s", hex);
+	err_set(err, ERR_CONFIG, work->key ? "the key with SPKI hash %s is not for uid %lu; see signers of its entry in keyd.keys"
+					   : "no key with SPKI hash %s for uid %lu", hex, (unsigned long)work->peer->uid);
 	return WIRE_STATUS_UNKNOWN_KEY;
 }
 

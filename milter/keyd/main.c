@@ -116,7 +116,8 @@ settings_of(const struct config *config, struct keyd_settings *ret, struct keyd_
 
 	*keys = xcalloc(n, sizeof(**keys));
 	for (size_t i = 0; i < n; i++)
-		(*keys)[i] = (struct keyd_key_settings){ rows[i].file, rows[i].passphrase_file, (unsigned)rows[i].limit };
+		(*keys)[i] = (struct keyd_key_settings){ rows[i].file, rows[i].passphrase_file, (unsigned)rows[i].limit,
+			(const char *const *)rows[i].signers.at, rows[i].signers.n };
 	*ret = (struct keyd_settings){
 		.socket = config->keyd.socket,
 		.socket_group = config->keyd.socket_group,

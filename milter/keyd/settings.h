@@ -11,6 +11,8 @@ struct keyd_key_settings {
 	const char *file;
 	const char *passphrase_file; /* "credential:NAME": $CREDENTIALS_DIRECTORY/NAME */
 	unsigned limit;              /* signatures a minute, at least 1 */
+	const char *const *signers;  /* who may use it, all of them among those below; none = the first of those */
+	size_t n_signers;
 };
 
 struct keyd_settings {

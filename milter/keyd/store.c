@@ -36,6 +36,25 @@ passphrase_path(const char *setting, char **ret, struct err *err)
 	return 0;
 }
 
+/* An office's key is not for whoever seals for programs: where nobody is named, it is for the first signer only. */
+static int
+load_users(const struct store *store, const struct keyd_key_settings *settings, struct store_key *key, struct err *err)
+{
+	const size_t n = settings->n_signers ? settings->n_signers : 1;
+	gid_t unused;
+
+	key->users = xcalloc(n, sizeof(*key->users));
+	key->n_users = n;
+	key->users[0] = store->signers[0];
+	for (size_t i = 0; i < settings->n_signers; i++) {
+		if (priv_user(settings->signers[i], &key->users[i], &unused, err) == -1)
+			return err_wrap(err, "signers");
+		if (!store_may_sign(store, key->users[i]))
+			return err_set(err, ERR_CONFIG, "signers: '%s' is not among keyd.signers", settings->signers[i]);
+	}
+	return 0;
+}
+
 static int
 add_key(struct store *store, const struct keyd_key_settings *settings, struct err *err)
 {
@@ -51,8 +70,8 @@ add_key(struct store *store, const struct keyd_key_settings *settings, struct er
 		return -1;
 	if (store_find(store, key_spki(key)))
 		return err_set(err, ERR_CONFIG, "key '%s' is listed twice (perhaps under another file name)", settings->file);
-	store->keys[store->n_keys++] = (struct store_key){ TAKE(key), settings->limit };
-	return 0;
+	store->keys[store->n_keys] = (struct store_key){ .key = TAKE(key), .limit = settings->limit };
+	return load_users(store, settings, &store->keys[store->n_keys++], err);
 }
 
 static int
@@ -108,8 +127,10 @@ store_unref(struct store *store)
 {
 	if (!store || atomic_fetch_sub(&store->refs, 1) != 1)
 		return;
-	for (size_t i = 0; i < store->n_keys; i++)
+	for (size_t i = 0; i < store->n_keys; i++) {
 		key_free(store->keys[i].key);
+		free(store->keys[i].users);
+	}
 	free(store->keys);
 	free(store->signers);
 	free(store);
@@ -123,6 +144,16 @@ store_find(const struct store *store, const unsigned char spki[32])
 			return &store->keys[i];
 	}
 	return NULL;
+}
+
+bool
+store_key_serves(const struct store_key *key, uid_t uid)
+{
+	for (size_t i = 0; i < key->n_users; i++) {
+		if (key->users[i] == uid)
+			return true;
+	}
+	return false;
 }
 
 size_t

@@ -17,6 +17,8 @@ struct store;
 struct store_key {
 	struct key *key; /* owned by the store */
 	unsigned limit;
+	uid_t *users; /* owned; who may use it */
+	size_t n_users;
 };
 
 /* ERR_CONFIG: no key at all, no signer, a key twice, a user that does not exist, or what key_load says. */
@@ -27,6 +29,7 @@ AUTO_DEFINE(struct store, store_unref);
 
 /* Borrowed; NULL = no such key. */
 const struct store_key *store_find(const struct store *store, const unsigned char spki[32]);
+bool store_key_serves(const struct store_key *key, uid_t uid);
 size_t store_n_keys(const struct store *store);
 bool store_may_sign(const struct store *store, uid_t uid);
 

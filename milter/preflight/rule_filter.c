@@ -308,6 +308,27 @@ senders_are_free(const struct look *look, struct say *say)
 	return true;
 }
 
+/* An address that says of itself that it is another's with an extension: the map compares without extensions (postconf(5)). */
+static bool
+listed_has_extension(const struct look *look, struct say *say)
+{
+	const char *delimiters = look_text(look, "recipient_delimiter");
+	const struct local_sender_setting *rows = look->config->local.senders.rows;
+
+	for (size_t i = 0; i < look->config->local.senders.n; i++)
+		for (size_t j = 0; j < rows[i].from.n; j++) {
+			const char *address = rows[i].from.at[j];
+
+			if (!*delimiters || strcspn(address, delimiters) >= strcspn(address, "@"))
+				continue;
+			buf_printf(&say->what, "local.senders lists '%s', and ", address);
+			say_value(look, say, "recipient_delimiter");
+			buf_printf(&say->mend, "list an address without any of these characters in %s", look->config->file);
+			return true;
+		}
+	return false;
+}
+
 /* --- the filter's own settings --- */
 
 static bool
@@ -375,6 +396,8 @@ const struct rule filter_rules[] = {
 	  .found = pickup_is_switched_off },
 	{ "smtpd-local-role", SEVERITY_REFUSE, OVER_OURS,
 	  "role local believes the envelope sender, which an SMTP client chooses freely", .found = smtpd_has_local_role },
+	{ "local-extension", SEVERITY_REFUSE, OVER_MAIN,
+	  "Postfix lets the login that may claim the address before that character claim this one, too", .found = listed_has_extension },
 	{ "local-senders", SEVERITY_REFUSE, OVER_MAIN,
 	  "with static:* every user with a shell may claim any envelope sender, and have mail sealed under it", .found = senders_are_free },
 	{ "internal-mail", SEVERITY_WARN, OVER_MAIN,

@@ -153,6 +153,22 @@ leaves_hop_to_chance(const struct look *look, struct say *say)
 	return false;
 }
 
+/* Postfix asks for its policy by its own name, so that it gets what no domain in the registry gets. */
+static bool
+falls_back_in_clear(const struct look *look, struct say *say)
+{
+	const char *relay = look_text(look, "smtp_fallback_relay"), *level = look_text(look, "smtp_tls_security_level");
+
+	if (!*relay || (*level && strcasecmp(level, "none") != 0 && strcasecmp(level, "may") != 0 && strcasecmp(level, "dane") != 0))
+		return false;
+	say_value(look, say, "smtp_fallback_relay");
+	buf_add_text(&say->what, ", and ");
+	say_value(look, say, "smtp_tls_security_level");
+	buf_add_text(&say->what, " for it");
+	mend_with(look, say, "smtp_fallback_relay", "%s", "");
+	return true;
+}
+
 const struct rule tls_rules[] = {
 	{ "tls-off", SEVERITY_WARN, OVER_SMTPD,
 	  "without STARTTLS mail and passwords travel in the clear, and official mail is refused for lack of TLS", .found = has_no_tls },
@@ -167,6 +183,8 @@ const struct rule tls_rules[] = {
 	{ "smtp-tls-off", SEVERITY_WARN, OVER_CLIENT, "mail leaves in the clear, whatever the other server offers", .found = sends_in_clear },
 	{ "smtp-tls-policy", SEVERITY_WARN, OVER_CLIENT,
 	  "what the registry demands of a next hop counts only where Postfix asks for it", .found = asks_no_policy },
+	{ "smtp-fallback-relay", SEVERITY_REFUSE, OVER_CLIENT,
+	  "mail that waits because its own server offers no TLS goes to this one instead, in the clear", .found = falls_back_in_clear },
 	{ "smtp-next-hop", SEVERITY_WARN, OVER_CLIENT,
 	  "a next hop that is known beforehand can be held to TLS and to its name; otherwise whoever stands between reads the mail",
 	  .found = leaves_hop_to_chance },

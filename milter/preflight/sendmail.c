@@ -448,12 +448,15 @@ cf_daemon_port(const struct cf_daemon *daemon)
 {
 	const char *port = values_text(&daemon->keys, "Port");
 	const struct servent *service;
-	long long number;
+	unsigned long number;
 
 	if (!*port)
 		return 25;
-	if (text_number(port, &number))
+	/* Sendmail asks for no more than the digits: "587x" is 587. */
+	if (isdigit((unsigned char)*port)) {
+		number = strtoul(port, NULL, 10);
 		return number < 65536 ? (unsigned)number : 0;
+	}
 	service = getservbyname(port, "tcp");
 	return service ? ntohs((uint16_t)service->s_port) : 0;
 }

@@ -140,12 +140,13 @@ void registry_signer(struct registry *registry, const struct cert_facts *cert, c
 enum domain_answer {
 	DOMAIN_UNAVAILABLE, /* could not ask */
 	DOMAIN_NONE,        /* not registered, ended, or no domain at all */
+	DOMAIN_ODD,         /* in a form that cannot be compared with registered ones; a mail program may read one in it */
 	DOMAIN_OWN,
 	DOMAIN_SHARED,  /* of several regions */
 	DOMAIN_PARTNER, /* of another region */
 };
 
-/* The domain of an address; of "" or what is no plain address: DOMAIN_NONE. */
+/* The domain of an address; of "" and of an address literal: DOMAIN_NONE. */
 enum domain_answer registry_domain_of(struct registry *registry, const char *address, time_t at);
 
 /* Is this address registered and current? 1 yes, 0 no, -1 could not ask. */

@@ -308,8 +308,10 @@ registry_domain_of(struct registry *registry, const char *address, time_t at)
 	bool good;
 
 	/* Behind the last @, whatever stands before it: a quoted local part names the domain just as well. */
-	if (!at_sign || !domain_normalise(at_sign + 1, name))
+	if (!*address || (at_sign && at_sign[1] == '['))
 		return DOMAIN_NONE;
+	if (!at_sign || !domain_normalise(at_sign + 1, name))
+		return DOMAIN_ODD;
 	if (conn_begin(registry, &q.conn, NULL) == -1)
 		return DOMAIN_UNAVAILABLE;
 	good = conn_domain(q.conn, name, q.at, &answer, NULL) == 0;

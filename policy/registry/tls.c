@@ -96,6 +96,7 @@ domain_phrase(enum domain_answer official)
 		return "a partner's domain";
 	case DOMAIN_NONE:
 		return "no official domain";
+	case DOMAIN_ODD:
 	case DOMAIN_UNAVAILABLE:
 		break;
 	}

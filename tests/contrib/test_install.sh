@@ -253,7 +253,7 @@ no_shell_no_home() {
 # --- what a program is linked with ---
 
 links_nothing_of() {
-	! readelf -d "$BUILD/$1" | grep -E 'NEEDED.*(gmime|glib|sqlite|milter|microhttpd|jansson|curl)'
+	! readelf -d "$BUILD/$1" | grep -E 'NEEDED.*(gmime|glib|sqlite|milter|microhttpd|jansson|libssl|curl)'
 }
 
 asks_nobody() {
@@ -265,7 +265,7 @@ agent_is_small() {
 }
 
 tlspol_is_small() {
-	! readelf -d "$BUILD/segel-tlspol" | grep -E 'NEEDED.*(gmime|glib|milter|microhttpd|jansson)'
+	! readelf -d "$BUILD/segel-tlspol" | grep -E 'NEEDED.*(gmime|glib|milter|microhttpd|jansson|libssl)'
 }
 
 # --- what the README says ---

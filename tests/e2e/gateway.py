@@ -199,7 +199,7 @@ class Gateway(World):
         return self.authority.pki(name, *options)
 
     def settings(self):
-        keys = [f'{{ file = "{account.issued.key}"; passphrase_file = "{self.path("keys", "passphrase")}"; limit = 6000; }}'
+        keys = [f'{{ file = "{account.issued.key}"; passphrase_file = "{self.path("keys", "passphrase")}"; limit = 6000;{self.key_signers(account)} }}'
                 for account in self.accounts if account.issued]
         return {"other_roles": "".join(self.role_settings(role) for role in self.roles if role != "submission")
                                + self.tlspol_settings(),
@@ -216,6 +216,10 @@ class Gateway(World):
 
     def tlspol_settings(self):
         return TLSPOL_CONFIG.format(socket=self.mta.sockets["tlspol"], mta_gid=self.mta.gid, uid=TLSPOL_UID) if self.tlspol else ""
+
+    def key_signers(self, account):
+        """A system's key is for role local; an office's for nobody but the first of keyd.signers."""
+        return f' signers = [ "{LOCAL_UID}" ];' if account.kind == "sistem" and "local" in self.roles else ""
 
     @property
     def registry(self):

@@ -10,10 +10,11 @@ import time
 import chain
 import deadline
 import judge
+import signature
 import suite
 from gateway import Account, Gateway
 from mta import HOST
-from place import MAIL_UID, OTHER_UID
+from place import LOCAL_UID, MAIL_UID, MILTER_UID, OTHER_UID
 from suite import check, equal
 from world import OTHER_DOMAIN, OWN_DOMAIN, letter, parsed
 
@@ -27,6 +28,10 @@ INBOX = f"siti@{OTHER_DOMAIN}"
 WEB_UID = 33  # www-data of Debian
 SENDERS = f"""{{ user = "www-data"; from = [ "{APP.address}", "{HELD.address}" ]; }},
 	{{ user = "www-data"; from = [ "{OFFICE.address}", "{UNKNOWN}", "{NAMESAKE}" ]; }}"""
+
+
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "keyd_ask.py"), encoding="ascii") as script:
+    ASK = script.read()
 
 
 class LocalWorld(Gateway):
@@ -220,6 +225,13 @@ def _(world):
     world.sealed_by_app(token)
 
 
+@suite.test("the key agent uses an office's key for role submission only, a system's for role local only, whatever they ask")
+def _(world):
+    for uid, account, good in ((LOCAL_UID, APP, True), (LOCAL_UID, OFFICE, False), (MILTER_UID, OFFICE, True), (MILTER_UID, APP, False)):
+        asked = world.as_user(uid, [MILTER_UID], "/usr/bin/python3", "-c", ASK, world.keyd_socket, signature.spki_sha256(account.issued.cert))
+        equal(asked.stdout.split()[:1], [b"ok" if good else b"unknown-key"], f"{uid} {account.name}: {asked.stdout} {asked.stderr}")
+
+
 # --- what is refused ---
 
 def bounced(world, address, word, since):
@@ -310,7 +322,7 @@ def _(world):
 @suite.test("segelctl local sender-map: refuses patterns that would give listed addresses away; nothing listed, no map")
 def _(world):
     for pattern in ("*", f"@{OWN_DOMAIN}", f"@{OWN_DOMAIN.upper()}", APP.address, "aplikasi", f"@{OTHER_DOMAIN} *", "@",
-                    f"@mail.{OWN_DOMAIN}", f"x@a.b.{OWN_DOMAIN}"):
+                    f"@mail.{OWN_DOMAIN}", f"x@a.b.{OWN_DOMAIN}", f"@{OWN_DOMAIN}.", f"x+y@{OTHER_DOMAIN}"):
         equal(world.segelctl("local", "sender-map", "--also", pattern).code, 2, pattern)
     equal(world.segelctl("local", "sender-map", "--also", f"x@{OWN_DOMAIN}", f"@{OTHER_DOMAIN}", f"@x{OWN_DOMAIN}").code, 0, "others")
     empty = world.path("leer.conf")

@@ -98,6 +98,25 @@ def _(world):
         check(answer.says("530", "5.7.10") or answer.says("501"), answer)
 
 
+@suite.test("what Postfix rewrites into an official envelope counts as one")
+def _(world):
+    for sender in (f'"{OFFICIAL}"', OFFICIAL.replace("@", "%"), f'"{OFFICIAL.replace("@", "%")}"', f"{PARTNER}!dinas", f"dinas@ {PARTNER}",
+                   f"dinas@(x){PARTNER}", f"dinas@{PARTNER} (x)", 'dinas@"partner".example', "dinas@part\\ner.example"):
+        with world.session(tls=False, port="server") as session:
+            answer = session.note("MAIL", session.smtp.docmd(f"MAIL FROM:<{sender}>"))
+            check(answer.says("530", "5.7.10") or answer.says("501"), f"{sender}: {answer}")
+
+
+@suite.test("a domain in letters that look like an official one's, or that a mail program maps to it, does not escape")
+def _(world):
+    for sender in ("dinas@ｐartner.example", "dinas@partner。example", "x@kÖta.example", "dinas@𝐩artner.example"):
+        token = number()
+        message = letter(sender, INBOX, token=token)
+        with world.session(tls=False, port="server") as session:
+            outcome = session.send(STRANGER, [INBOX], message)
+        refused_at_end(world, token, outcome, "TLS_MISSING")
+
+
 @suite.test("an official From is refused at the end, 550 5.7.10, where envelope and connection say nothing")
 def _(world):
     for sender in (OFFICIAL, f"Dinas <dinas@{PARTNER.upper()}>", f"budi@{OWN_DOMAIN}"):
@@ -289,6 +308,8 @@ def _(world):
     try:
         token, outcome = arrive(world, STRANGER, STRANGER)
         check(outcome.last.command == "MAIL" and outcome.last.says("451", "4.3.0", "REG_UNAVAILABLE"), outcome)
+        token, outcome = arrive(world, STRANGER, STRANGER, tls=False)
+        check(outcome.last.says("451", "4.3.0", "REG_UNAVAILABLE"), outcome)
     finally:
         os.rename(world.registry + ".away", world.registry)
     never_delivered(world, token)
@@ -314,14 +335,18 @@ def _(world):
     refused_at_mail(world, *arrive(world, OFFICIAL, OFFICIAL, tls=False), "TLS_MISSING")
 
 
-@suite.test("a message above limits.message_size: its envelope still speaks, and so does its connection")
+@suite.test("a message above limits.message_size: its envelope and its From still speak")
 def _(world):
     with Settings(world, message_size="1KiB"):
         token = number()
         large = letter(STRANGER, INBOX, body="x" * 70 + "\r\n" + ("y" * 70 + "\r\n") * 40, token=token)
         with world.session(tls=False, port="server") as session:
             outcome = session.send(STRANGER, [INBOX], large)
-        refused_at_end(world, token, outcome, "TLS_MISSING")  # whose From it is, nobody read
+        check(outcome.accepted, outcome)
+        token = number()
+        large = letter(OFFICIAL, INBOX, body=("y" * 70 + "\r\n") * 40, token=token)
+        with world.session(tls=False, port="server") as session:
+            refused_at_end(world, token, session.send(STRANGER, [INBOX], large), "TLS_MISSING")
         with world.session(tls=True, port="server") as session:
             check(session.send(STRANGER, [INBOX], large).accepted, session.replies[-1])
 

@@ -74,6 +74,8 @@ classes(void **state)
 		{ DOMAIN_PARTNER, DOMAIN_NONE, MAILBOX_NONE, CLASS_INBOUND_OFFICIAL },
 		{ DOMAIN_UNAVAILABLE, DOMAIN_NONE, MAILBOX_ONE, CLASS_INBOUND_OFFICIAL },
 		{ DOMAIN_NONE, DOMAIN_UNAVAILABLE, MAILBOX_ONE, CLASS_INBOUND_OFFICIAL },
+		{ DOMAIN_NONE, DOMAIN_ODD, MAILBOX_ONE, CLASS_INBOUND_OFFICIAL },
+		{ DOMAIN_ODD, DOMAIN_NONE, MAILBOX_ONE, CLASS_INBOUND_OFFICIAL },
 		{ DOMAIN_NONE, DOMAIN_NONE, MAILBOX_AMBIGUOUS, CLASS_INBOUND_OFFICIAL },
 		{ DOMAIN_NONE, DOMAIN_NONE, MAILBOX_UNKNOWN, CLASS_INBOUND_OFFICIAL },
 	};
@@ -188,6 +190,20 @@ unknown_domains_defer(void **state)
 	assert_int_equal(findings.n, 1);
 	assert_int_equal(findings.at[0].reason, REASON_REG_UNAVAILABLE);
 	assert_int_equal(policy_decide(CLASS_INBOUND_OFFICIAL, &findings, &table).action, ACTION_DEFER);
+	/* Nobody is refused for good because we could not ask. */
+	{
+		const struct transport_facts clear = { .tls = false };
+		struct policy_input in_clear = input;
+
+		in_clear.transport = &clear;
+		check_all(&in_clear, STAGE_MAIL, &findings);
+		assert_int_equal(findings.n, 1);
+		assert_int_equal(findings.at[0].reason, REASON_REG_UNAVAILABLE);
+		registry.from_domain = DOMAIN_PARTNER;
+		check_all(&in_clear, STAGE_MAIL, &findings);
+		assert_int_equal(findings.at[0].reason, REASON_TLS_MISSING);
+		registry.from_domain = DOMAIN_NONE;
+	}
 	registry.envelope_domain = DOMAIN_OWN;
 	check_all(&input, STAGE_MAIL, &findings);
 	assert_int_equal(findings.n, 0);
@@ -237,7 +253,10 @@ CHANGE(nothing, (void)s)
 CHANGE(other_case_of_domain, SET(s->envelope.sender, "aplikasi@KOTA.go.id"))
 CHANGE(not_official, s->registry.from_domain = DOMAIN_NONE; SET(s->message.from.address, "root@mail.example");
     s->registry.seal.answer = REGISTRY_NONE)
-CHANGE(signed_by_author, s->message.outer = LAYER_SIGNED; SET(s->envelope.sender, "lain@kota.go.id"))
+CHANGE(signed_by_author, s->message.outer = LAYER_SIGNED)
+CHANGE(signed_not_listed, s->message.outer = LAYER_SIGNED; SET(s->envelope.sender, "lain@kota.go.id"))
+CHANGE(encrypted_not_listed, s->message.outer = LAYER_ENCRYPTED; SET(s->envelope.sender, "lain@kota.go.id"))
+CHANGE(signed_not_official, s->message.outer = LAYER_SIGNED; s->registry.from_domain = DOMAIN_NONE)
 CHANGE(by_smtp, s->transport.without_smtp = false)
 CHANGE(other_envelope, SET(s->envelope.sender, "cron@kota.go.id"))
 CHANGE(other_from, SET(s->message.from.address, "cron@kota.go.id"))
@@ -269,6 +288,9 @@ local_rows(void **state)
 		ROW(other_case_of_domain, UNKNOWN, ACCEPT, true),
 		ROW(not_official, UNKNOWN, ACCEPT, false),
 		ROW(signed_by_author, UNKNOWN, ACCEPT, false),
+		ROW(signed_not_listed, SEAL_UNAVAILABLE, ACCEPT, false),
+		ROW(encrypted_not_listed, SEAL_UNAVAILABLE, ACCEPT, false),
+		ROW(signed_not_official, UNKNOWN, ACCEPT, false),
 		ROW(by_smtp, SEAL_UNAVAILABLE, ACCEPT, false),
 		ROW(other_envelope, SEAL_UNAVAILABLE, ACCEPT, false),
 		ROW(other_from, SEAL_UNAVAILABLE, ACCEPT, false),

@@ -190,6 +190,9 @@ problems_are_named(void **state)
 		{ "local: { senders = ( { user = \"www\"; from = [ \"aplikasi\" ]; } ); };", "'aplikasi' is no address" },
 		{ "local: { senders = ( { user = \"a\"; from = [ \"x@b.go.id\" ]; }, { user = \"b\"; from = [ \"X@B.go.id\" ]; } ); };",
 		  "is listed for 'a' and for 'b'" },
+		{ "local: { senders = ( { user = \"www\"; from = [ \"a+web@b.go.id\" ]; } ); };", "wanted an address without an extension" },
+		{ "local: { senders = ( { user = \"a\"; from = [ \"x@k\xc3\xb6ta.id\" ]; }, { user = \"b\"; from = [ \"x@xn--kta-sna.id\" ]; } ); };",
+		  "is listed for 'a' and for 'b'" },
 		{ "local: { metrics = \"0.0.0.0:1\"; };", "local.metrics: " },
 		{ "language = ", ":1: syntax error" },
 	};

@@ -190,7 +190,7 @@ start_keyd(struct scene *scene)
 
 	snprintf(uid, sizeof(uid), "%u", (unsigned)getuid());
 	for (size_t i = 0; i < scene->n_offices; i++)
-		keys[i] = (struct keyd_key_settings){ xasprintf("%s/k%zu.key", scene->folder, i), pass, 1000000 };
+		keys[i] = (struct keyd_key_settings){ xasprintf("%s/k%zu.key", scene->folder, i), pass, 1000000, NULL, 0 };
 	scene->keyd = xcalloc(1, sizeof(*scene->keyd));
 	must(store_load(&settings, &store, &err) == 0, "keys", &err);
 	must(audit_open(dir, "keyd", &scene->keyd->audit, &err) == 0, "audit", &err);

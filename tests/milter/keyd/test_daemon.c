@@ -168,7 +168,9 @@ teardown(void **state)
 }
 
 /* One entry of keyd.keys. */
-#define KEY_ENTRY(file, pass, limit) "{ file = \"@/keys/" file "\"; passphrase_file = \"" pass "\"; limit = " #limit "; }"
+#define KEY_ENTRY_FOR(file, pass, limit, signers) \
+	"{ file = \"@/keys/" file "\"; passphrase_file = \"" pass "\"; limit = " #limit "; signers = [ " signers " ]; }"
+#define KEY_ENTRY(file, pass, limit) KEY_ENTRY_FOR(file, pass, limit, "\"0\", \"64102\"")
 #define PASS "@/keys/pass"
 #define ALL_KEYS KEY_ENTRY("rsa.pem", PASS, 100000) ", " KEY_ENTRY("p256.pem", PASS, 100000) ", " \
 	KEY_ENTRY("p384.p12", PASS, 100000)
@@ -563,6 +565,23 @@ test_only_signers_sign(void **state)
 	stop(world);
 }
 
+/* A key is for whom its entry names; where it names nobody, for the first of keyd.signers (0) alone. */
+static void
+test_a_key_is_for_its_own_signers(void **state)
+{
+	struct world *world = *state;
+
+	start(world, KEY_ENTRY_FOR("rsa.pem", PASS, 10, "\"64102\""), "");
+	assert_int_equal(ask_as(world, SIGNER_UID, SOCKET_GID), COULD_PING | COULD_SIGN);
+	assert_int_equal(ask_as(world, 0, SOCKET_GID), COULD_PING);
+	stop(world);
+	start(world, KEY_ENTRY_FOR("rsa.pem", PASS, 10, ""), "");
+	assert_int_equal(ask_as(world, SIGNER_UID, SOCKET_GID), COULD_PING);
+	assert_int_equal(ask_as(world, 0, SOCKET_GID), COULD_PING | COULD_SIGN);
+	assert_logged(world, "is not for uid 64102; see signers of its entry in keyd.keys");
+	stop(world);
+}
+
 /* As another user: 0 it is here, 1 it is not, 2 denied, 3 could not ask. */
 static int
 asked_for(const struct world *world, uid_t uid, gid_t gid, const unsigned char spki[32])
@@ -618,6 +637,8 @@ struct bad_start {
 
 static const struct bad_start bad_starts[] = {
 	{ "no keys", "", NULL, NULL, { "keyd.keys is empty" } },
+	{ "signer of a key who is none", KEY_ENTRY_FOR("rsa.pem", PASS, 10, "\"64103\""), NULL, NULL,
+	  { "keyd.keys, entry 1", "'64103' is not among keyd.signers" } },
 	{ "wrong passphrase", KEY_ENTRY("rsa.pem", "@/keys/wrong", 10), NULL, NULL, { "rsa.pem", "passphrase" } },
 	{ "wrong passphrase, PKCS#12", KEY_ENTRY("p384.p12", "@/keys/wrong", 10), NULL, NULL, { "p384.p12", "passphrase" } },
 	{ "key readable by others", KEY_ENTRY("open.pem", PASS, 10), NULL, NULL, { "open.pem", "chmod" } },
@@ -1183,6 +1204,7 @@ main(void)
 		WORLD_TEST(test_intent_is_there_before_the_signature),
 		WORLD_TEST(test_refusals),
 		WORLD_TEST(test_only_signers_sign),
+		WORLD_TEST(test_a_key_is_for_its_own_signers),
 		WORLD_TEST(test_signers_are_told_which_keys_are_here),
 		WORLD_TEST(test_bad_starts),
 		WORLD_TEST(test_check_only),

@@ -406,6 +406,9 @@ static const struct row rows[] = {
 	{ "smtp-tls-off", SEVERITY_WARN, "main smtp_tls_security_level = dane", "-P relay/unix/smtp_tls_security_level=", NULL },
 	{ "smtp-tls-policy", SEVERITY_WARN, "main smtp_tls_policy_maps = socketmap:unix:tlspol.sock:tls\nfile queue/tlspol.sock x",
 	  "main smtp_tls_policy_maps = texthash:/etc/postfix/policy", NULL },
+	{ "smtp-fallback-relay", SEVERITY_REFUSE, "main smtp_tls_security_level = may", "main smtp_fallback_relay = [smtp.example.net]", NULL },
+	{ "smtp-fallback-relay", SEVERITY_REFUSE, "main smtp_tls_security_level = encrypt\nmain smtp_fallback_relay = [smtp.example.net]",
+	  "main smtp_tls_security_level = may", NULL },
 	{ "smtp-next-hop", SEVERITY_WARN, "main smtp_tls_security_level = may\nmain smtp_tls_policy_maps =", "main relayhost = [smtp.example.net]:587", NULL },
 	{ "smtp-next-hop", SEVERITY_WARN, "main smtp_tls_security_level = encrypt\nmain smtp_tls_policy_maps =\nmain transport_maps = texthash:/etc/postfix/transport",
 	  "main smtp_tls_security_level = may", NULL },
@@ -438,7 +441,7 @@ static const struct row rows[] = {
 };
 
 /* What needs other settings or another beginning has a test of its own. */
-static const char *const others[] = { "no-filter", "local-senders", "pretend", "filter-silent", "filter-unseen", "swap" };
+static const char *const others[] = { "no-filter", "local-senders", "local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
 
 static void
 want_none(const char *id, const char *when)
@@ -587,6 +590,13 @@ test_local_senders(void **state)
 	make_documented();
 	judge_with(with, &findings);
 	assert_null(findings_find(&findings, "local-senders"));
+	assert_null(findings_find(&findings, "local-extension"));
+	edit_all("main recipient_delimiter = +");
+	judge_with(with, &findings);
+	assert_null(findings_find(&findings, "local-extension"));
+	edit_all("main recipient_delimiter = +e");
+	judge_with(with, &findings);
+	assert_int_equal(findings_find(&findings, "local-extension")->severity, SEVERITY_REFUSE);
 	edit_all("main local_login_sender_maps = static:*");
 	want_none("local-senders", "no senders");
 	judge_with(with, &findings);

@@ -170,6 +170,7 @@ static const struct row rows[] = {
 	{ "service-unfiltered", SEVERITY_REFUSE, "O Max", "O InputMailFilters=segel\nO Max", ", InputMailFilters=segel\n", ", InputMailFilters=\n" },
 	{ "service-unfiltered", SEVERITY_REFUSE, "", "", "InputMailFilters=segel\n", "InputMailFilters=segel-inbound\n" },
 	{ "service-unfiltered", SEVERITY_REFUSE, "", "", "Port=25, Name=MTA, M=A", "Port=465, Name=MTA, M=s" },
+	{ "service-unfiltered", SEVERITY_REFUSE, "Port=587", "p=587x", "InputMailFilters=segel\n", "InputMailFilters=segel-inbound\n" },
 	{ "service-logins", SEVERITY_REFUSE, "", "", "Name=MTA, M=A,", "Name=MTA," },
 	{ "service-logins", SEVERITY_REFUSE, "", "", "M=A, Input", "M=f, Input" },
 	{ "service-inbound", SEVERITY_WARN, "", "", ", InputMailFilters=segel-inbound", "" },
