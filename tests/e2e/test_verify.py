@@ -482,9 +482,21 @@ def _(world):
     outputs = {run(*command) for _ in range(3)}
     suite.equal(len(outputs), 1, "different outputs")
     [output] = outputs
-    objects = decode_all(output.decode())
+    objects = [json.loads(line) for line in output.decode().splitlines()]
     suite.equal([data["file"] for data in objects], paths, "files")
     suite.equal([data["identity"] for data in objects], ["match", "mismatch", "none"], "identities")
+
+
+@test("a folder of 300 messages in one command")
+def _(world):
+    os.makedirs(world.path("many"))
+    paths = [world.path("many", f"{number}.eml") for number in range(300)]
+    with open(paths[0], "wb") as out:
+        out.write(signed(world))
+    for path in paths[1:]:
+        os.link(paths[0], path)
+    lines = run(world.segelctl, "verify", "--json", "--trust", world.path("trust"), "--crl", world.path("crl"), *paths).splitlines()
+    suite.equal([json.loads(line)["file"] for line in lines], paths, "files")
 
 
 def decode_all(text):
