@@ -187,7 +187,7 @@ static void
 refresh_crl(struct run *run, const struct authority *authority)
 {
 	AUTO_BUF struct buf detail = { 0 };
-	enum outcome outcome = OUTCOME_FAILED;
+	enum outcome outcome = authority->crl.n ? OUTCOME_FAILED : OUTCOME_SAME;
 	struct stored stored;
 
 	buf_init(&detail, DETAIL_BYTES);
@@ -201,6 +201,8 @@ refresh_crl(struct run *run, const struct authority *authority)
 	}
 	if (outcome == OUTCOME_STORED)
 		stored_crl(run->config, authority, run->ctl->now, &stored);
+	if (authority->crl.n == 0 && stored.age == AGE_NONE)
+		note(&detail, "it was added with neither --crl nor --ocsp: there is nobody to ask");
 	if (stored.why[0])
 		note(&detail, stored.why);
 	run->failed |= outcome == OUTCOME_FAILED || stored.age != AGE_FRESH;
@@ -221,28 +223,41 @@ service_of(struct run *run, const char *url)
 	return &run->services[run->n_services++];
 }
 
+/* Answers are held against a nonce in either case: one that carries another is to another question. */
+static int
+make_nonce(unsigned char ret[OCSP_NONCE_SIZE], struct err *err)
+{
+	if (getrandom(ret, OCSP_NONCE_SIZE, 0) != OCSP_NONCE_SIZE)
+		return err_set(err, ERR_TEMP, "no random bytes for a nonce: %s", strerror(errno));
+	return 0;
+}
+
+static enum fetch_outcome
+fetch_answer(struct run *run, const struct fetch_request *request, const struct subject *subject, const unsigned char *nonce,
+    struct ocsp_facts *ret, struct buf *bytes, struct err *err)
+{
+	const struct slice issuer = buf_slice(&subject->authority->der);
+	const enum fetch_outcome outcome = fetch_get(run->fetch, request, bytes, err);
+
+	if (outcome == FETCH_DONE && ocsp_check(buf_slice(bytes), subject->der, issuer, nonce, run->ctl->now, ret, err) == -1)
+		return FETCH_REFUSED;
+	return outcome;
+}
+
 /* By POST with a nonce, so that the answer is to us and now. */
 static enum fetch_outcome
 ask_fresh(struct run *run, const struct subject *subject, const char *url, struct ocsp_facts *ret, struct buf *bytes, struct err *err)
 {
-	const struct slice issuer = buf_slice(&subject->authority->der);
 	unsigned char nonce[OCSP_NONCE_SIZE];
 	AUTO_BUF struct buf question = { 0 };
 	struct fetch_request request = { .url = url, .content_type = "application/ocsp-request", .most = LIMIT_OCSP_BYTES };
-	enum fetch_outcome outcome;
 
 	buf_init(&question, LIMIT_OCSP_BYTES);
-	if (getrandom(nonce, sizeof(nonce), 0) != (ssize_t)sizeof(nonce)) {
-		(void)err_set(err, ERR_TEMP, "no random bytes for a nonce: %s", strerror(errno));
-		return FETCH_FAILED;
-	}
-	if (ocsp_request(subject->der, issuer, nonce, &question, err) == -1)
+	if (make_nonce(nonce, err) == -1
+	    || ocsp_request(subject->der, buf_slice(&subject->authority->der), nonce, &question, err) == -1)
 		return FETCH_FAILED;
 	request.post = buf_slice(&question);
-	outcome = fetch_get(run->fetch, &request, bytes, err);
-	if (outcome == FETCH_DONE && ocsp_check(buf_slice(bytes), subject->der, issuer, nonce, run->ctl->now, ret, err) == -1)
-		return FETCH_REFUSED;
-	return outcome;
+	return fetch_answer(run, &request, subject, nonce, ret, bytes, err);
 }
 
 /* By GET without a nonce, for services that take nothing else: then only the times protect against a replay. */
@@ -250,22 +265,19 @@ static enum fetch_outcome
 ask_prepared(struct run *run, const struct subject *subject, const char *service, struct ocsp_facts *ret, struct buf *bytes,
     struct err *err)
 {
-	const struct slice issuer = buf_slice(&subject->authority->der);
+	unsigned char nonce[OCSP_NONCE_SIZE];
 	AUTO_BUF struct buf question = { 0 };
 	AUTO_BUF struct buf url = { 0 };
 	struct fetch_request request = { .most = LIMIT_OCSP_BYTES };
-	enum fetch_outcome outcome;
 
 	buf_init(&question, LIMIT_OCSP_BYTES);
 	buf_init(&url, LIMIT_OCSP_BYTES);
-	if (ocsp_request(subject->der, issuer, NULL, &question, err) == -1)
+	if (make_nonce(nonce, err) == -1
+	    || ocsp_request(subject->der, buf_slice(&subject->authority->der), NULL, &question, err) == -1)
 		return FETCH_FAILED;
 	ocsp_url(service, buf_slice(&question), &url);
 	request.url = buf_text(&url);
-	outcome = fetch_get(run->fetch, &request, bytes, err);
-	if (outcome == FETCH_DONE && ocsp_check(buf_slice(bytes), subject->der, issuer, NULL, run->ctl->now, ret, err) == -1)
-		return FETCH_REFUSED;
-	return outcome;
+	return fetch_answer(run, &request, subject, nonce, ret, bytes, err);
 }
 
 static enum outcome
@@ -404,7 +416,7 @@ refresh_all(struct run *run, const char *registry_file)
 	AUTO(subjects_free) struct subjects *subjects = NULL;
 
 	for (size_t i = 0; i < run->store->n; i++)
-		if (run->store->at[i].crl.n)
+		if (run->store->at[i].crl.n || run->store->at[i].ocsp.n == 0)
 			refresh_crl(run, &run->store->at[i]);
 	subjects = subjects_load(run->store, registry_file, run->ctl->now);
 	for (size_t i = 0; i < run->store->n; i++)
