@@ -323,6 +323,7 @@ check "the filter's records" folder_is /var/lib/segel/audit-submission 750 segel
 check "the key agent's records" folder_is /var/lib/segel/audit-keyd 750 segel-keyd segel-keyd
 check "the table of client certificates" folder_is /var/lib/segel/client-map 755 root root
 check "the registry" folder_is /var/lib/segel/registry 2750 root segel-submission
+check "the fetcher may read the registry" grep -qE '^segel-registry:[^:]*:[0-9]+:(.*,)?segel-trust(,|$)' "$ROOT/etc/group"
 check "the authorities" folder_is /var/lib/segel/trust/anchors/official 755 root root
 check "the CRLs" folder_is /var/lib/segel/trust/crl 755 segel-trust segel-trust
 check "the OCSP answers" folder_is /var/lib/segel/trust/ocsp 755 segel-trust segel-trust
