@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "milter/ctl/fetch.h"
@@ -408,6 +409,44 @@ prune(struct run *run, const struct subjects *subjects)
 	(void)closedir(dir);
 }
 
+/* --- readers --- */
+
+static struct timespec
+changed_at(const struct config *config, const char *part)
+{
+	AUTO(xfree) char *path = trust_folder(config, part);
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_mtim : (struct timespec){ 0 };
+}
+
+static bool
+is_after(struct timespec a, struct timespec b)
+{
+	return a.tv_sec > b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec > b.tv_nsec);
+}
+
+/* A run that was killed may have stored what it did not come to say. */
+static bool
+is_unsaid(const struct config *config)
+{
+	const struct timespec said = changed_at(config, "state/generation");
+
+	return is_after(changed_at(config, "crl"), said) || is_after(changed_at(config, "ocsp"), said);
+}
+
+/* So that running filters take up what is new. */
+static int
+say_changed(struct run *run, struct err *err)
+{
+	AUTO(xfree) char *state = trust_folder(run->config, "state");
+
+	if (run->stored && trust_changed(state, err) == -1)
+		return err_wrap(err, "running filters are not told of what is new");
+	run->stored = false;
+	return 0;
+}
+
 /* --- the whole --- */
 
 static void
@@ -418,6 +457,8 @@ refresh_all(struct run *run, const char *registry_file)
 	for (size_t i = 0; i < run->store->n; i++)
 		if (run->store->at[i].crl.n || run->store->at[i].ocsp.n == 0)
 			refresh_crl(run, &run->store->at[i]);
+	/* Many certificates may take OCSP long; what fails here is said at the end. */
+	(void)say_changed(run, NULL);
 	subjects = subjects_load(run->store, registry_file, run->ctl->now);
 	for (size_t i = 0; i < run->store->n; i++)
 		if (run->store->at[i].ocsp.n)
@@ -457,13 +498,13 @@ lock(const char *folder, int *ret, struct err *err)
 }
 
 static enum ctl_exit
-finish(struct run *run, const char *state)
+finish(struct run *run)
 {
 	struct err err = { 0 };
 
 	ctl_table_print(run->ctl, run->table);
-	if (run->stored && trust_changed(state, &err) == -1)
-		return ctl_fail(run->ctl, CTL_UNAVAILABLE, "running filters are not told of what is new: %s", err.text);
+	if (say_changed(run, &err) == -1)
+		return ctl_fail_err(run->ctl, CTL_UNAVAILABLE, &err);
 	if (run->dead)
 		return ctl_fail(run->ctl, CTL_UNAVAILABLE, "for some authority there is no statement about revocation that counts: mail whose "
 		    "certificates depend on it is deferred");
@@ -495,9 +536,10 @@ refresh(struct ctl *ctl, const struct config *config, const struct trust_store *
 		return ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
 	sweep(config);
 	run.fetch = fetch;
+	run.stored = is_unsaid(config);
 	refresh_all(&run, ctl->registry_file ? ctl->registry_file : config->registry.file);
 	free(run.services);
-	return finish(&run, state);
+	return finish(&run);
 }
 
 enum ctl_exit

@@ -698,6 +698,46 @@ def _(world):
     check(any(row["state"] == "not-taken" and "note.crl" in row["detail"] for row in checked.rows), checked)
 
 
+# --- what it is for ---
+
+@test("mail is judged by what was fetched: good, then revoked by a CRL, then by OCSP")
+def _(world):
+    world.begin(ocsp=["/ocsp"], stored=False)
+    serve_ocsp(world, says(world))
+    letter = signed_letter(world)
+    equal(judged(world, letter), ("good", "unknown"), "before anything was fetched")
+    equal(world.refresh().code, 0, "exit")
+    equal(judged(world, letter), ("good", "good"), "after it")
+    world.server.paths["/tested.crl"] = webserver.gives(newer(world, revoked=[world.leaf]))
+    equal(world.refresh().code, 0, "exit")
+    equal(judged(world, letter), ("good", "revoked"), "by the CRL")
+    world.server.paths["/tested.crl"] = webserver.gives(newer(world, number=7, start=-30))
+    equal(world.refresh().code, 0, "exit")
+    equal(judged(world, letter), ("good", "good"), "a hold that was lifted")
+    serve_ocsp(world, says(world, "revoked", start=-10))
+    equal(world.refresh().code, 0, "exit")
+    equal(judged(world, letter), ("good", "revoked"), "by OCSP")
+
+
+def signed_letter(world):
+    world.write("body", b"Content-Type: text/plain\n\nIsi surat.\n")
+    for name, data in (("leaf.crt", world.leaf.pem), ("ca.crt", world.ca.pem), ("leaf.key", world.leaf.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))):
+        world.write(name, data)
+    done = subprocess.run(["openssl", "cms", "-sign", "-in", "body", "-signer", "leaf.crt", "-inkey", "leaf.key", "-certfile", "ca.crt", "-md",
+                           "sha256", "-from", "budi@kota.example", "-to", "siti@kota.example", "-subject", "Surat"],
+                          cwd=world.folder, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    return world.write("letter.eml", done.stdout.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+
+
+def judged(world, letter):
+    done = world.run("verify", "--json", "--trust", world.path("trust/anchors"), "--crl", world.path("trust/crl"), "--ocsp",
+                     world.path("trust/ocsp"), letter)
+    said = json.loads(done.out)
+    check(said["signature"] == "good", done)
+    return said["chain"], said["revocation"]
+
+
 # --- this machine ---
 
 @test("it gives up root: what it stores is the fetcher's, and the fetcher cannot make an anchor")
@@ -802,6 +842,37 @@ def _(world):
     serve_ocsp(world, says(world))
     equal(world.refresh().code, 0, "the last one")
     world.no_leftovers()
+
+
+@test("killed after it stored something: readers are told by the next run, although that finds nothing new")
+def _(world):
+    begin_ocsp(world)
+    equal(world.must("trust", "check").code, 0, "the settings are good")
+    told = world.path("trust", "state", "generation")
+    world.server.paths["/tested.crl"] = webserver.gives(newer(world))
+    serve_ocsp(world, webserver.is_silent)
+    world.refresh()
+    before = os.stat(told).st_ino
+    world.server.paths["/tested.crl"] = webserver.gives(newer(world, number=7, start=-30))
+    with subprocess.Popen(world.command("trust", "refresh"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL, env=world.environment()) as process:
+        n = world.server.n_asked("/ocsp")
+        deadline.until("the question about the certificate", lambda: world.server.n_asked("/ocsp") > n)
+        after_crls = os.stat(told).st_ino
+        process.kill()
+    check(after_crls != before, "what is known of CRLs does not wait for OCSP")
+    world.put("ocsp", world.leaf, "ors", world.ca.ocsp(world.leaf, start=-200, end=7200))
+    stored_unsaid(world)
+    done = world.refresh()
+    check(all(row["outcome"] != "new" for row in done.rows), done)
+    check(os.stat(told).st_ino != after_crls, "readers are not told")
+
+
+def stored_unsaid(world):
+    """As a run leaves it that was killed between a file and the word about it."""
+    path = world.path("trust", "ocsp", world.leaf.sha256 + ".ors")
+    os.rename(path, path + ".moved")
+    os.rename(path + ".moved", path)
 
 
 def kill_after(process, seconds):
