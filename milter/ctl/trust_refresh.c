@@ -483,16 +483,17 @@ sweep(const struct config *config)
 	}
 }
 
-/* Held until the process ends; a kill lets go of it. */
+/* A file that only trust.user can open, so that nobody else can hold it. A kill lets go of it. */
 static int
 lock(const char *folder, int *ret, struct err *err)
 {
-	AUTO_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO(xfree) char *file = xasprintf("%s/lock", folder);
+	AUTO_FD int fd = open(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	if (fd == -1)
-		return err_set(err, ERR_CONFIG, "folder '%s': %s", folder, strerror(errno));
+		return err_set(err, ERR_CONFIG, "'%s' cannot be opened: %s; is this run as trust.user, or root?", file, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB) == -1)
-		return err_set(err, ERR_TEMP, "another refresh is running: '%s' is locked", folder);
+		return err_set(err, ERR_TEMP, "another refresh is running: '%s' is locked", file);
 	*ret = TAKE_FD(fd);
 	return 0;
 }

@@ -143,6 +143,10 @@ class TrustWorld:
         return Done(subprocess.run(self.command(*args), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout,
                                    env=self.environment(env)))
 
+    def as_user(self, uid, *command):
+        return Done(subprocess.run(["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *command], cwd="/",
+                                   stdin=subprocess.DEVNULL, capture_output=True, timeout=60, env=self.environment()))
+
     def must(self, *args):
         done = self.run(*args)
         check(done.code == 0, f"segelctl {' '.join(args)}: {done}")
@@ -750,6 +754,22 @@ def _(world):
     tried = subprocess.run(["setpriv", f"--reuid={FETCHER}", f"--regid={FETCHER}", "--clear-groups", "touch", world.path("trust/anchors/x.pem")],
                            stdin=subprocess.DEVNULL, capture_output=True, check=False)
     check(tried.returncode != 0, "the fetcher wrote among the anchors")
+
+
+@test("started as the fetcher, as its unit does, it needs nothing of root's; anybody may check")
+def _(world):
+    begin_ocsp(world)
+    serve_ocsp(world, says(world))
+    program = shutil.copy(os.path.join(world.build, "segelctl"), world.path("segelctl"))
+    done = world.as_user(FETCHER, program, "-c", world.config, "trust", "refresh", "--json")
+    equal((done.code, done.row("crl", world.good)["outcome"], done.row("ocsp", world.ca)["outcome"]), (0, "new", "new"), done)
+    checked = world.as_user(FETCHER + 1, program, "-c", world.config, "trust", "check", "--json")
+    equal(checked.code, 1, f"without the registry ({checked})")
+    equal({row["state"] for row in checked.rows}, {"good", "fresh", "unavailable"}, checked)
+    done = world.as_user(FETCHER + 1, program, "-c", world.config, "trust", "refresh")
+    equal(done.code, 4, f"somebody else ({done})")
+    check("Permission denied" in done.err, done)
+    equal(os.stat(world.path("trust", "state", "lock")).st_mode & 0o777, 0o600, "nobody else may hold the lock")
 
 
 @test("proxies of the environment are not used; one of the settings is")
