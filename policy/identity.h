@@ -7,7 +7,8 @@
  * An address in the certificate's subject counts only for the issuers that a setting names.
  *
  * A bound certificate that does not name From's address speaks for it all the same where `Sender`, if it is there
- * and another one, is an address of the certificate; `Sender` alone, without a binding, does not suffice.
+ * and another one, is an address of the certificate (or the certificate names none, so that there is nothing to
+ * compare); `Sender` alone, without a binding, does not suffice.
  *
  * Does not check: signature, chain, revocation, and what the OP says of the certificate's state. Pure.
  */

@@ -32,6 +32,12 @@ ossl_sha256(struct slice bytes, unsigned char ret[32], struct err *err)
 	return 0;
 }
 
+struct slice
+ossl_slice(const ASN1_STRING *text)
+{
+	return (struct slice){ ASN1_STRING_get0_data(text), (size_t)ASN1_STRING_length(text) };
+}
+
 X509 *
 ossl_cert(struct slice der, struct err *err)
 {

@@ -36,6 +36,9 @@ int ossl_err(struct err *err, enum err_kind kind, const char *fmt, ...) PRINTF_L
 /* SHA-256; ERR_TEMP when OpenSSL cannot (no memory, no provider). */
 int ossl_sha256(struct slice bytes, unsigned char ret[32], struct err *err) MUST_USE;
 
+/* Borrows from the string. */
+struct slice ossl_slice(const ASN1_STRING *text);
+
 /* A whole DER certificate with nothing behind it; NULL with ERR_CONFIG otherwise. */
 X509 *ossl_cert(struct slice der, struct err *err) MUST_USE;
 

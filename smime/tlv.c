@@ -29,16 +29,18 @@ read_head(struct slice rest, size_t *ret_len)
 bool
 tlv_next(struct slice *rest, struct tlv *ret)
 {
+	const unsigned char *at;
 	size_t len = 0;
 	size_t head = read_head(*rest, &len);
 
 	if (head == 0 || len > rest->len - head)
 		return false;
-	ret->tag = rest->at[0];
-	ret->content = (struct slice){ rest->at + head, len };
-	ret->whole = (struct slice){ rest->at, head + len };
-	rest->at += head + len;
+	at = rest->at;
+	rest->at += head + len; /* first: `rest` may be the content of what `ret` held before */
 	rest->len -= head + len;
+	ret->tag = at[0];
+	ret->content = (struct slice){ at + head, len };
+	ret->whole = (struct slice){ at, head + len };
 	return true;
 }
 

@@ -38,6 +38,9 @@ struct trust_ages {
 	long skew;         /* of clocks (5 min) */
 };
 
+/* What no setting names: seconds. */
+enum { TRUST_OCSP_MOST = 24 * 60 * 60, TRUST_SKEW = 5 * 60 };
+
 /* `problems` gets one line for each file not taken; -1 only where a folder that was named cannot be read. */
 int trust_load(const struct trust_folders *folders, const struct trust_ages *ages, struct trust **ret, struct buf *problems,
     struct err *err) MUST_USE;

@@ -7,12 +7,10 @@
 #include <openssl/err.h>
 
 #include "smime/chain_open.h"
-#include "smime/envelope.h"
 #include "smime/fit.h"
-#include "smime/gate.h"
-#include "smime/inspect.h"
-#include "smime/ossl.h"
+#include "smime/layers.h"
 #include "smime/protect.h"
+#include "smime/signer.h"
 
 AUTO_DEFINE(STACK_OF(X509), sk_X509_free);
 
@@ -21,37 +19,6 @@ AUTO_DEFINE(STACK_OF(X509), sk_X509_free);
  * certificate is the one we chose and judge. The chain is chain.h's.
  */
 enum { VERIFY_FLAGS = CMS_NOCRL | CMS_NOINTERN | CMS_NO_SIGNER_CERT_VERIFY | CMS_BINARY };
-
-/* One signed or encrypted entity; the next one lies in it. */
-struct level {
-	struct slice bytes;          /* in which its tree has its offsets */
-	const struct part_tree *tree;
-	size_t root;
-	struct envelope envelope;
-	struct gate_facts gate;      /* of a signed one */
-	struct slice content;        /* what is signed */
-	struct buf room;             /* behind content, where it came in pieces */
-	struct part_tree inner;      /* of an opaque content */
-};
-
-struct levels {
-	struct level at[LIMIT_LAYERS];
-	size_t n;
-	const char *ambiguous;       /* static: a reader may see another message in an opaque content */
-};
-
-static void
-levels_done(struct levels *layers)
-{
-	for (size_t i = 0; i < N_ELEMENTS(layers->at); i++) {
-		envelope_done(&layers->at[i].envelope);
-		buf_done(&layers->at[i].room);
-		part_tree_done(&layers->at[i].inner);
-	}
-}
-
-static inline __attribute__((unused)) void auto_levels_done(struct levels *layers) { levels_done(layers); }
-#define AUTO_LEVELS __attribute__((cleanup(auto_levels_done)))
 
 static void PRINTF_LIKE(3, 4)
 outcome(struct signature_facts *ret, enum signature_state state, const char *fmt, ...)
@@ -64,278 +31,12 @@ outcome(struct signature_facts *ret, enum signature_state state, const char *fmt
 	ret->state = state;
 }
 
-/* ---- layers from the outside in ---- */
-
-static void
-read_clear(struct level *layer)
-{
-	gate_signed(buf_slice(&layer->envelope.cms), true, &layer->gate);
-	layer->content = layer->envelope.content;
-}
-
-/* What a mail program shows of an opaque content has to be as clear as the message itself. */
-static const char *
-scan_content(struct level *layer, struct err *err)
-{
-	struct message_facts facts;
-
-	part_scan(layer->content, &layer->inner);
-	if (layer->inner.limit || smime_inspect(layer->content, &facts, err) == -1)
-		return "the signed content is beyond a limit";
-	return facts.mime == MIME_CLEAR ? NULL : "two readers may see two contents in the signed content";
-}
-
-static const char *
-read_opaque(struct level *layer, struct err *err)
-{
-	gate_signed(buf_slice(&layer->envelope.cms), false, &layer->gate);
-	layer->content = gate_content(&layer->gate, &layer->room);
-	if (layer->gate.state != GATE_PASSES)
-		return NULL;
-	return scan_content(layer, err);
-}
-
-/* Reads the layer and says where the next one would be; false where nothing lies within. */
-static bool
-read_layer(struct levels *layers, struct level *layer, struct level *next, struct err *err)
-{
-	envelope_read(layer->bytes, layer->tree, layer->root, &layer->envelope);
-	switch (layer->envelope.kind) {
-	case ENVELOPE_CLEAR:
-		read_clear(layer);
-		*next = (struct level){ .bytes = layer->bytes, .tree = layer->tree, .root = layer->envelope.child };
-		return true;
-	case ENVELOPE_OPAQUE:
-		layers->ambiguous = read_opaque(layer, err);
-		*next = (struct level){ .bytes = layer->content, .tree = &layer->inner };
-		return layer->inner.n_parts > 0 && !layers->ambiguous;
-	case ENVELOPE_UNKNOWN:
-	case ENVELOPE_NONE:
-	case ENVELOPE_ENCRYPTED:
-	case ENVELOPE_UNSUPPORTED:
-	case ENVELOPE_BROKEN:
-		break;
-	}
-	return false;
-}
-
-/* The layer of `bytes` and those within it; the last one is the payload, where it is no layer itself. */
-static void
-read_layers(struct slice message, const struct part_tree *tree, struct levels *ret, struct err *err)
-{
-	struct level next = { .bytes = message, .tree = tree };
-	bool more = true;
-
-	while (more && ret->n < LIMIT_LAYERS) {
-		struct level *layer = &ret->at[ret->n++];
-
-		*layer = next;
-		more = read_layer(ret, layer, &next, err);
-	}
-}
-
-static const char *
-layer_word(enum envelope_kind kind)
-{
-	switch (kind) {
-	case ENVELOPE_CLEAR:
-	case ENVELOPE_OPAQUE:
-		return "signed";
-	case ENVELOPE_ENCRYPTED:
-		return "encrypted";
-	case ENVELOPE_UNKNOWN:
-	case ENVELOPE_NONE:
-	case ENVELOPE_UNSUPPORTED:
-	case ENVELOPE_BROKEN:
-		break;
-	}
-	return NULL;
-}
-
-static void
-set_layers(const struct levels *layers, struct signature_facts *ret)
-{
-	size_t len = 0;
-
-	for (size_t i = 0; i < layers->n; i++) {
-		const char *word = layer_word(layers->at[i].envelope.kind);
-
-		if (word && len < sizeof(ret->layers))
-			len += (size_t)snprintf(ret->layers + len, sizeof(ret->layers) - len, "%s%s", len ? "/" : "", word);
-		ret->encrypted = ret->encrypted || layers->at[i].envelope.kind == ENVELOPE_ENCRYPTED;
-	}
-}
-
-/* ---- the signer ---- */
-
-/* One object as OpenSSL opened it, and each certificate once: opening one costs half of what verifying with it does. */
-struct opened {
-	CMS_ContentInfo *cms;          /* owned; NULL where the gate did not let it pass, or `why` */
-	X509 *certs[LIMIT_CMS_CERTS];  /* owned; as the gate's, NULL = one that cannot be read */
-	const char *why;               /* static: what is malformed */
-};
-
-/* The certificate that the SignerInfo names. Found from the gate's reading, whatever else is wrong with the object. */
-struct signer {
-	X509 *cert;                 /* borrowed from what was opened; NULL = none, for `why` */
-	struct slice der;
-	enum signature_state state; /* what a signature without it is */
-	const char *why;            /* static */
-};
-
-static void
-opened_done(struct opened *opened)
-{
-	for (size_t i = 0; i < N_ELEMENTS(opened->certs); i++)
-		X509_free(opened->certs[i]);
-	CMS_ContentInfo_free(opened->cms);
-}
-
-static inline __attribute__((unused)) void auto_opened_done(struct opened *opened) { opened_done(opened); }
-#define AUTO_OPENED __attribute__((cleanup(auto_opened_done)))
-
-static struct slice
-string_slice(const ASN1_STRING *text)
-{
-	return (struct slice){ ASN1_STRING_get0_data(text), (size_t)ASN1_STRING_length(text) };
-}
-
-static bool
-has_issuer(X509 *cert, struct slice issuer)
-{
-	const unsigned char *at = issuer.at;
-	X509_NAME *name = d2i_X509_NAME(NULL, &at, (long)issuer.len);
-	bool same = name && X509_NAME_cmp(name, X509_get_issuer_name(cert)) == 0;
-
-	X509_NAME_free(name);
-	return same;
-}
-
-static bool
-has_serial(X509 *cert, struct slice serial)
-{
-	const unsigned char *at = serial.at;
-	ASN1_INTEGER *number = d2i_ASN1_INTEGER(NULL, &at, (long)serial.len);
-	bool same = number && ASN1_INTEGER_cmp(number, X509_get0_serialNumber(cert)) == 0;
-
-	ASN1_INTEGER_free(number);
-	return same;
-}
-
-static bool
-is_named(X509 *cert, const struct gate_facts *gate)
-{
-	const ASN1_OCTET_STRING *key_id = X509_get0_subject_key_id(cert);
-
-	if (gate->key_id.len)
-		return key_id && slice_equal(string_slice(key_id), gate->key_id);
-	return has_serial(cert, gate->serial) && has_issuer(cert, gate->issuer);
-}
-
-/* OpenSSL's certificates of the object, in its order; one whose extensions it cannot read is none. */
-static void
-take_certs(const struct gate_facts *gate, struct opened *ret)
-{
-	STACK_OF(X509) *certs = CMS_get1_certs(ret->cms); /* counted: the stack and each certificate are ours */
-
-	if ((size_t)(certs ? sk_X509_num(certs) : 0) != gate->n_certs)
-		ret->why = "two readers count its certificates differently";
-	for (size_t i = 0; !ret->why && i < gate->n_certs; i++) {
-		X509 *cert = sk_X509_value(certs, (int)i);
-
-		if (!(X509_get_extension_flags(cert) & EXFLAG_INVALID) && X509_up_ref(cert) == 1)
-			ret->certs[i] = cert;
-	}
-	sk_X509_pop_free(certs, X509_free);
-}
-
-/* Only what the gate has let pass. */
-static int
-open_cms(const struct level *layer, struct opened *ret, struct err *err)
-{
-	const struct buf *der = &layer->envelope.cms;
-	const unsigned char *at = der->at;
-
-	ERR_clear_error();
-	ret->cms = d2i_CMS_ContentInfo(NULL, &at, (long)der->len);
-	if (!ret->cms && ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE)
-		return ossl_err(err, ERR_TEMP, "cannot read a CMS object of %zu bytes", der->len);
-	if (!ret->cms || at != der->at + der->len)
-		ret->why = "a SignedData that OpenSSL cannot read, or that ends earlier for it";
-	else
-		take_certs(&layer->gate, ret);
-	ERR_clear_error();
-	return 0;
-}
-
-static int
-open_object(const struct level *layer, struct opened *ret, struct err *err)
-{
-	const struct gate_facts *gate = &layer->gate;
-
-	if (gate->state == GATE_PASSES)
-		return open_cms(layer, ret, err);
-	for (size_t i = 0; i < gate->n_certs && (gate->serial.len || gate->key_id.len); i++)
-		ret->certs[i] = ossl_cert(gate->certs[i], NULL);
-	return 0;
-}
-
-/* OpenSSL would write the certificate as it stands there. */
-static bool
-is_exact(X509 *cert, struct slice der)
-{
-	unsigned char *bytes = NULL;
-	int len = i2d_X509(cert, &bytes);
-	bool same = len > 0 && slice_equal((struct slice){ bytes, (size_t)len }, der);
-
-	OPENSSL_free(bytes);
-	return same;
-}
-
-/* Exactly one of the embedded certificates. NSS embeds it twice where it is for encryption as well: the same bytes are one. */
-static void
-find_signer(const struct gate_facts *gate, const struct opened *opened, struct signer *ret)
-{
-	size_t n = 0;
-
-	*ret = (struct signer){ .state = SIGNATURE_UNSUPPORTED, .why = "the certificate that the SignerInfo names is not embedded, or cannot be read" };
-	for (size_t i = 0; i < gate->n_certs && (gate->serial.len || gate->key_id.len); i++) {
-		if (!opened->certs[i] || (n && slice_equal(ret->der, gate->certs[i])) || !is_named(opened->certs[i], gate))
-			continue;
-		ret->cert = opened->certs[i];
-		ret->der = gate->certs[i];
-		n++;
-	}
-	if (n == 0 || (n == 1 && is_exact(ret->cert, ret->der)))
-		return;
-	*ret = (struct signer){ .state = SIGNATURE_MALFORMED, .why = n > 1
-	    ? "several embedded certificates are the one that the SignerInfo names" : "the signer's certificate is no DER" };
-}
-
-static int
-read_signer(struct signer *signer, struct signature_facts *ret, struct err *err)
-{
-	struct err why = { .text = "" };
-
-	if (!signer->cert)
-		return 0;
-	if (ossl_cert_facts(signer->cert, signer->der, &ret->signer, &why) == -1) {
-		if (why.kind == ERR_TEMP)
-			return err_set(err, ERR_TEMP, "%s", why.text);
-		*signer = (struct signer){ .state = SIGNATURE_MALFORMED,
-			.why = "the signer's certificate has names, times or a serial number that cannot be read" };
-		return 0;
-	}
-	ret->has_signer = true;
-	return 0;
-}
-
 /* ---- one signature ---- */
 
 /* What one signature's verification carries along. */
 struct judging {
 	const struct level *layer;
-	const struct signer *signer;
+	const struct signer_cert *signer;
 	CMS_ContentInfo *cms;      /* borrowed */
 	CMS_SignerInfo *info;      /* cms's */
 	struct signature_facts *facts;
@@ -392,7 +93,7 @@ same_signer_id(const struct judging *judging)
 	if (CMS_SignerInfo_get0_signer_id(judging->info, &key_id, &issuer, &serial) != 1)
 		return false;
 	if (key_id)
-		return slice_equal(string_slice(key_id), gate->key_id);
+		return slice_equal(ossl_slice(key_id), gate->key_id);
 	len = i2d_X509_NAME(issuer, &der);
 	same = len > 0 && slice_equal((struct slice){ der, (size_t)len }, gate->issuer);
 	OPENSSL_free(der);
@@ -412,7 +113,7 @@ same_attributes(const struct judging *judging)
 	const ASN1_OBJECT *type = CMS_signed_get0_data_by_OBJ(judging->info, OBJ_nid2obj(NID_pkcs9_contentType), -3, V_ASN1_OBJECT);
 	int n = CMS_signed_get_attr_count(judging->info);
 
-	return n > 0 && (size_t)n == gate->n_attributes && hash && slice_equal(string_slice(hash), gate->message_digest)
+	return n > 0 && (size_t)n == gate->n_attributes && hash && slice_equal(ossl_slice(hash), gate->message_digest)
 	    && type && OBJ_obj2nid(type) == NID_pkcs7_data;
 }
 
@@ -438,7 +139,7 @@ same_content(const struct judging *judging)
 
 	if (inside != layer->gate.has_content || OBJ_obj2nid(CMS_get0_eContentType(judging->cms)) != NID_pkcs7_data)
 		return false;
-	if (inside && !slice_equal(string_slice(*content), layer->content))
+	if (inside && !slice_equal(ossl_slice(*content), layer->content))
 		return false;
 	return is_digest_of(layer->gate.digest, layer->content, layer->gate.message_digest);
 }
@@ -462,7 +163,7 @@ compare_readings(struct judging *judging)
 		if (!rows[i].same(judging))
 			return malformed(judging, rows[i].why);
 	}
-	if (!signature || !slice_equal(string_slice(signature), judging->layer->gate.signature))
+	if (!signature || !slice_equal(ossl_slice(signature), judging->layer->gate.signature))
 		return malformed(judging, "two readers see different signature values");
 	return true;
 }
@@ -533,7 +234,7 @@ judge_cms(struct judging *judging, struct err *err)
 }
 
 static int
-judge_signature(const struct level *layer, const struct opened *opened, const struct signer *signer, struct signature_facts *ret,
+judge_signature(const struct level *layer, const struct opened *opened, const struct signer_cert *signer, struct signature_facts *ret,
     struct err *err)
 {
 	struct judging judging = { .layer = layer, .signer = signer, .cms = opened->cms, .facts = ret };
@@ -562,7 +263,7 @@ set_value(const struct gate_facts *gate, struct signature_facts *ret, struct err
 }
 
 static void
-set_chain(const struct verify_request *request, const struct opened *opened, const struct signer *signer, struct signature_facts *ret)
+set_chain(const struct verify_request *request, const struct opened *opened, const struct signer_cert *signer, struct signature_facts *ret)
 {
 	const struct chain_request chain = { .trust = request->trust, .at = request->at, .any_strength = request->any_strength };
 	AUTO(sk_X509_free) STACK_OF(X509) *helpers = sk_X509_new_null(); /* borrows */
@@ -625,7 +326,7 @@ odd_bytes(const struct levels *layers, const struct part_tree *tree)
 }
 
 static int
-judge_gate(const struct levels *layers, const struct opened *opened, const struct signer *signer, struct signature_facts *ret,
+judge_gate(const struct levels *layers, const struct opened *opened, const struct signer_cert *signer, struct signature_facts *ret,
     struct err *err)
 {
 	const struct gate_facts *gate = &layers->at[0].gate;
@@ -663,12 +364,12 @@ judge_object(const struct verify_request *request, const struct levels *layers, 
 {
 	const struct level *outer = &layers->at[0];
 	AUTO_OPENED struct opened opened = { 0 };
-	struct signer signer;
+	struct signer_cert signer;
 
-	if (open_object(outer, &opened, err) == -1)
+	if (opened_read(buf_slice(&outer->envelope.cms), &outer->gate, &opened, err) == -1)
 		return -1;
-	find_signer(&outer->gate, &opened, &signer);
-	if (read_signer(&signer, ret, err) == -1 || judge_gate(layers, &opened, &signer, ret, err) == -1)
+	signer_find(&outer->gate, &opened, &signer);
+	if (signer_read(&signer, ret, err) == -1 || judge_gate(layers, &opened, &signer, ret, err) == -1)
 		return -1;
 	if (ret->has_signer)
 		set_chain(request, &opened, &signer, ret);
@@ -713,8 +414,8 @@ judge(const struct verify_request *request, const struct part_tree *tree, struct
 	AUTO_LEVELS struct levels layers = { 0 };
 	const struct envelope *outer = &layers.at[0].envelope;
 
-	read_layers(request->message, tree, &layers, err);
-	set_layers(&layers, ret);
+	levels_read(request->message, tree, &layers, err);
+	levels_tell(&layers, ret);
 	switch (outer->kind) {
 	case ENVELOPE_CLEAR:
 	case ENVELOPE_OPAQUE:

@@ -32,7 +32,7 @@ enum ctl_exit {
 	CTL_UNAVAILABLE = 4, /* could not be found out or done now */
 };
 
-enum { CTL_MAX_POSITIONAL = 3, CTL_MAX_ARGS = 64, CTL_MAX_WORDS = 256 };
+enum { CTL_MAX_POSITIONAL = 3, CTL_MAX_ARGS = 64, CTL_MAX_WORDS = 4096 };
 
 struct ctl_option {
 	const char *name; /* without the dashes */

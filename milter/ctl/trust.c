@@ -46,6 +46,7 @@ const struct ctl_command ctl_trust_commands[] = {
 	{ "list", CTL_READS, { NULL }, NULL, "the authorities, and where they are asked about revocation", trust_list },
 	{ "remove", CTL_WRITES, { "AUTHORITY" }, trust_remove_options,
 	  "trust it no longer: by the first digits of its SHA-256", trust_remove },
+	{ "check", CTL_READS, { NULL }, NULL, "is everything there that mail is judged by, and for how long?", trust_check },
 	{ "refresh", CTL_READS, { NULL }, NULL, "fetch CRLs, and OCSP answers for the registry's certificates", trust_refresh },
 	{ .run = NULL },
 };

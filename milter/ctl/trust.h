@@ -14,6 +14,9 @@ enum ctl_exit trust_remove(struct ctl *ctl);
 /* trust_list.c */
 enum ctl_exit trust_list(struct ctl *ctl);
 
+/* trust_check.c */
+enum ctl_exit trust_check(struct ctl *ctl);
+
 /* trust_refresh.c */
 enum ctl_exit trust_refresh(struct ctl *ctl);
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "milter/ctl/fetch.h"
@@ -187,7 +188,7 @@ static void
 refresh_crl(struct run *run, const struct authority *authority)
 {
 	AUTO_BUF struct buf detail = { 0 };
-	enum outcome outcome = OUTCOME_FAILED;
+	enum outcome outcome = authority->crl.n ? OUTCOME_FAILED : OUTCOME_SAME;
 	struct stored stored;
 
 	buf_init(&detail, DETAIL_BYTES);
@@ -201,6 +202,8 @@ refresh_crl(struct run *run, const struct authority *authority)
 	}
 	if (outcome == OUTCOME_STORED)
 		stored_crl(run->config, authority, run->ctl->now, &stored);
+	if (authority->crl.n == 0 && stored.age == AGE_NONE)
+		note(&detail, "it was added with neither --crl nor --ocsp: there is nobody to ask");
 	if (stored.why[0])
 		note(&detail, stored.why);
 	run->failed |= outcome == OUTCOME_FAILED || stored.age != AGE_FRESH;
@@ -221,28 +224,41 @@ service_of(struct run *run, const char *url)
 	return &run->services[run->n_services++];
 }
 
+/* Answers are held against a nonce in either case: one that carries another is to another question. */
+static int
+make_nonce(unsigned char ret[OCSP_NONCE_SIZE], struct err *err)
+{
+	if (getrandom(ret, OCSP_NONCE_SIZE, 0) != OCSP_NONCE_SIZE)
+		return err_set(err, ERR_TEMP, "no random bytes for a nonce: %s", strerror(errno));
+	return 0;
+}
+
+static enum fetch_outcome
+fetch_answer(struct run *run, const struct fetch_request *request, const struct subject *subject, const unsigned char *nonce,
+    struct ocsp_facts *ret, struct buf *bytes, struct err *err)
+{
+	const struct slice issuer = buf_slice(&subject->authority->der);
+	const enum fetch_outcome outcome = fetch_get(run->fetch, request, bytes, err);
+
+	if (outcome == FETCH_DONE && ocsp_check(buf_slice(bytes), subject->der, issuer, nonce, run->ctl->now, ret, err) == -1)
+		return FETCH_REFUSED;
+	return outcome;
+}
+
 /* By POST with a nonce, so that the answer is to us and now. */
 static enum fetch_outcome
 ask_fresh(struct run *run, const struct subject *subject, const char *url, struct ocsp_facts *ret, struct buf *bytes, struct err *err)
 {
-	const struct slice issuer = buf_slice(&subject->authority->der);
 	unsigned char nonce[OCSP_NONCE_SIZE];
 	AUTO_BUF struct buf question = { 0 };
 	struct fetch_request request = { .url = url, .content_type = "application/ocsp-request", .most = LIMIT_OCSP_BYTES };
-	enum fetch_outcome outcome;
 
 	buf_init(&question, LIMIT_OCSP_BYTES);
-	if (getrandom(nonce, sizeof(nonce), 0) != (ssize_t)sizeof(nonce)) {
-		(void)err_set(err, ERR_TEMP, "no random bytes for a nonce: %s", strerror(errno));
-		return FETCH_FAILED;
-	}
-	if (ocsp_request(subject->der, issuer, nonce, &question, err) == -1)
+	if (make_nonce(nonce, err) == -1
+	    || ocsp_request(subject->der, buf_slice(&subject->authority->der), nonce, &question, err) == -1)
 		return FETCH_FAILED;
 	request.post = buf_slice(&question);
-	outcome = fetch_get(run->fetch, &request, bytes, err);
-	if (outcome == FETCH_DONE && ocsp_check(buf_slice(bytes), subject->der, issuer, nonce, run->ctl->now, ret, err) == -1)
-		return FETCH_REFUSED;
-	return outcome;
+	return fetch_answer(run, &request, subject, nonce, ret, bytes, err);
 }
 
 /* By GET without a nonce, for services that take nothing else: then only the times protect against a replay. */
@@ -250,22 +266,19 @@ static enum fetch_outcome
 ask_prepared(struct run *run, const struct subject *subject, const char *service, struct ocsp_facts *ret, struct buf *bytes,
     struct err *err)
 {
-	const struct slice issuer = buf_slice(&subject->authority->der);
+	unsigned char nonce[OCSP_NONCE_SIZE];
 	AUTO_BUF struct buf question = { 0 };
 	AUTO_BUF struct buf url = { 0 };
 	struct fetch_request request = { .most = LIMIT_OCSP_BYTES };
-	enum fetch_outcome outcome;
 
 	buf_init(&question, LIMIT_OCSP_BYTES);
 	buf_init(&url, LIMIT_OCSP_BYTES);
-	if (ocsp_request(subject->der, issuer, NULL, &question, err) == -1)
+	if (make_nonce(nonce, err) == -1
+	    || ocsp_request(subject->der, buf_slice(&subject->authority->der), NULL, &question, err) == -1)
 		return FETCH_FAILED;
 	ocsp_url(service, buf_slice(&question), &url);
 	request.url = buf_text(&url);
-	outcome = fetch_get(run->fetch, &request, bytes, err);
-	if (outcome == FETCH_DONE && ocsp_check(buf_slice(bytes), subject->der, issuer, NULL, run->ctl->now, ret, err) == -1)
-		return FETCH_REFUSED;
-	return outcome;
+	return fetch_answer(run, &request, subject, nonce, ret, bytes, err);
 }
 
 static enum outcome
@@ -396,6 +409,44 @@ prune(struct run *run, const struct subjects *subjects)
 	(void)closedir(dir);
 }
 
+/* --- readers --- */
+
+static struct timespec
+changed_at(const struct config *config, const char *part)
+{
+	AUTO(xfree) char *path = trust_folder(config, part);
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_mtim : (struct timespec){ 0 };
+}
+
+static bool
+is_after(struct timespec a, struct timespec b)
+{
+	return a.tv_sec > b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec > b.tv_nsec);
+}
+
+/* A run that was killed may have stored what it did not come to say. */
+static bool
+is_unsaid(const struct config *config)
+{
+	const struct timespec said = changed_at(config, "state/generation");
+
+	return is_after(changed_at(config, "crl"), said) || is_after(changed_at(config, "ocsp"), said);
+}
+
+/* So that running filters take up what is new. */
+static int
+say_changed(struct run *run, struct err *err)
+{
+	AUTO(xfree) char *state = trust_folder(run->config, "state");
+
+	if (run->stored && trust_changed(state, err) == -1)
+		return err_wrap(err, "running filters are not told of what is new");
+	run->stored = false;
+	return 0;
+}
+
 /* --- the whole --- */
 
 static void
@@ -404,8 +455,10 @@ refresh_all(struct run *run, const char *registry_file)
 	AUTO(subjects_free) struct subjects *subjects = NULL;
 
 	for (size_t i = 0; i < run->store->n; i++)
-		if (run->store->at[i].crl.n)
+		if (run->store->at[i].crl.n || run->store->at[i].ocsp.n == 0)
 			refresh_crl(run, &run->store->at[i]);
+	/* Many certificates may take OCSP long; what fails here is said at the end. */
+	(void)say_changed(run, NULL);
 	subjects = subjects_load(run->store, registry_file, run->ctl->now);
 	for (size_t i = 0; i < run->store->n; i++)
 		if (run->store->at[i].ocsp.n)
@@ -430,28 +483,29 @@ sweep(const struct config *config)
 	}
 }
 
-/* Held until the process ends; a kill lets go of it. */
+/* A file that only trust.user can open, so that nobody else can hold it. A kill lets go of it. */
 static int
 lock(const char *folder, int *ret, struct err *err)
 {
-	AUTO_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO(xfree) char *file = xasprintf("%s/lock", folder);
+	AUTO_FD int fd = open(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	if (fd == -1)
-		return err_set(err, ERR_CONFIG, "folder '%s': %s", folder, strerror(errno));
+		return err_set(err, ERR_CONFIG, "'%s' cannot be opened: %s; is this run as trust.user, or root?", file, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB) == -1)
-		return err_set(err, ERR_TEMP, "another refresh is running: '%s' is locked", folder);
+		return err_set(err, ERR_TEMP, "another refresh is running: '%s' is locked", file);
 	*ret = TAKE_FD(fd);
 	return 0;
 }
 
 static enum ctl_exit
-finish(struct run *run, const char *state)
+finish(struct run *run)
 {
 	struct err err = { 0 };
 
 	ctl_table_print(run->ctl, run->table);
-	if (run->stored && trust_changed(state, &err) == -1)
-		return ctl_fail(run->ctl, CTL_UNAVAILABLE, "running filters are not told of what is new: %s", err.text);
+	if (say_changed(run, &err) == -1)
+		return ctl_fail_err(run->ctl, CTL_UNAVAILABLE, &err);
 	if (run->dead)
 		return ctl_fail(run->ctl, CTL_UNAVAILABLE, "for some authority there is no statement about revocation that counts: mail whose "
 		    "certificates depend on it is deferred");
@@ -483,9 +537,10 @@ refresh(struct ctl *ctl, const struct config *config, const struct trust_store *
 		return ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
 	sweep(config);
 	run.fetch = fetch;
+	run.stored = is_unsaid(config);
 	refresh_all(&run, ctl->registry_file ? ctl->registry_file : config->registry.file);
 	free(run.services);
-	return finish(&run, state);
+	return finish(&run);
 }
 
 enum ctl_exit

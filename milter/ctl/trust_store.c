@@ -16,8 +16,6 @@ enum {
 	PROBLEM_BYTES = 64 * 1024,
 	LINE_BYTES = 2 * 1024,
 	MOST_AUTHORITIES = 1000,
-	OCSP_MOST_SECONDS = 24 * 60 * 60,
-	SKEW_SECONDS = 5 * 60,
 };
 
 static const char temporary_prefix[] = ".new-";
@@ -92,7 +90,7 @@ trust_store_close(struct trust_store *store)
 struct trust_ages
 trust_ages_of(const struct config *config)
 {
-	return (struct trust_ages){ .grace = config->trust.grace / 1000, .ocsp_most = OCSP_MOST_SECONDS, .skew = SKEW_SECONDS };
+	return (struct trust_ages){ .grace = config->trust.grace / 1000, .ocsp_most = TRUST_OCSP_MOST, .skew = TRUST_SKEW };
 }
 
 char *

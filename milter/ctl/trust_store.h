@@ -8,6 +8,7 @@
  *     crl/ID.crl                 the newest CRL of authority ID                 written by trust.user
  *     ocsp/ID.ors                the newest OCSP answer about certificate ID    written by trust.user
  *     state/generation           replaced when one of these comes or goes      written by trust.user
+ *     state/lock                 held by a refresh; opened by trust.user only
  *
  * ID is the SHA-256 of the certificate in hex. So the program that speaks to servers of others cannot make
  * an anchor. An authority is one file: lines "Name: value" (where its CRL and its OCSP service are, who added it), then

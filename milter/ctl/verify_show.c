@@ -157,10 +157,11 @@ signing_time_json(const struct signature_facts *signature)
 	return json_string(when);
 }
 
+/* One line each, for those who read many line by line. */
 static void
 print(struct ctl *ctl, json_t *object)
 {
-	json_dumpf(object, ctl->out, JSON_INDENT(2));
+	json_dumpf(object, ctl->out, 0);
 	fputc('\n', ctl->out);
 	json_decref(object);
 }

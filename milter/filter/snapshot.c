@@ -29,6 +29,7 @@ snapshot_load(const char *file, const struct role_traits *role, struct snapshot 
 	}
 	snapshot->prepared = prepared_set_new(snapshot->issuers);
 	snapshot->keyd = keyd_client_new(config->keyd.socket, (int)config->keyd.timeout);
+	snapshot->trust = trust_watch_new(config);
 	if (result == 0)
 		*ret = TAKE(snapshot);
 	return result;
@@ -39,6 +40,7 @@ snapshot_free(struct snapshot *snapshot)
 {
 	if (!snapshot)
 		return;
+	trust_watch_free(snapshot->trust);
 	keyd_client_free(snapshot->keyd);
 	prepared_set_free(snapshot->prepared);
 	issuers_free(snapshot->issuers);

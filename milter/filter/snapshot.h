@@ -7,6 +7,7 @@
 #define FILTER_SNAPSHOT_H
 
 #include "milter/filter/role.h"
+#include "milter/filter/trust_watch.h"
 #include "milter/keyd/client.h"
 #include "policy/config.h"
 #include "policy/registry/registry.h"
@@ -19,6 +20,7 @@ struct snapshot {
 	struct issuers *issuers;
 	struct prepared_set *prepared; /* certificates opened so far, with their issuers */
 	struct keyd_client *keyd;
+	struct trust_watch *trust;     /* by itself newer than the snapshot; nothing is loaded before it is asked */
 	unsigned count; /* under the box's lock */
 };
 

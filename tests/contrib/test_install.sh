@@ -117,6 +117,8 @@ wanted_files() {
 		./usr/lib/systemd/system/segel-keyd.service
 		./usr/lib/systemd/system/segel-milter@.service
 		./usr/lib/systemd/system/segel-tlspol.service
+		./usr/lib/systemd/system/segel-trust-refresh.service
+		./usr/lib/systemd/system/segel-trust-refresh.timer
 		./usr/lib/sysusers.d/segel.conf
 		./usr/lib/tmpfiles.d/segel.conf
 		./usr/sbin/segel-keyd
@@ -175,7 +177,8 @@ prepare_units() {
 			>"$DIR/units/${unit/@/@submission}.service"
 	done
 	sed "s|/usr/bin/segelctl|$ROOT&|" "$ROOT/usr/lib/systemd/system/segel-client-map.service" >"$DIR/units/segel-client-map.service"
-	cp "$ROOT/usr/lib/systemd/system/segel-client-map.timer" "$DIR/units"
+	sed "s|/usr/bin/segelctl|$ROOT&|" "$ROOT/usr/lib/systemd/system/segel-trust-refresh.service" >"$DIR/units/segel-trust-refresh.service"
+	cp "$ROOT/usr/lib/systemd/system/segel-client-map.timer" "$ROOT/usr/lib/systemd/system/segel-trust-refresh.timer" "$DIR/units"
 }
 
 exposure_is_low() {
@@ -197,6 +200,16 @@ weaker() {
 unit_is_clean() {
 	local said
 	said=$(systemd-analyze verify --man=no "$1" 2>&1) && [ -z "$said" ] || { echo "$said"; return 1; }
+}
+
+# Its own folders, and the registry's, where readers share memory with writers.
+writes_no_authority() {
+	local found
+	found=$(sed -n 's/^ReadWritePaths=//p' "$DIR/units/segel-trust-refresh.service" | tr ' \n' '\n\n' | sort | tr '\n' ' ')
+	[ "$found" = "-/var/lib/segel/registry /var/lib/segel/trust/crl /var/lib/segel/trust/ocsp /var/lib/segel/trust/state " ] || {
+		echo "found: $found"
+		return 1
+	}
 }
 
 stop_time_exceeds_drain() {
@@ -320,6 +333,11 @@ check "segel-client-map.timer: clean" unit_is_clean "$DIR/units/segel-client-map
 check "segel-client-map: clean" unit_is_clean "$DIR/units/segel-client-map.service"
 check "segel-client-map: exposure at most 2.0" exposure_is_low "$DIR/units/segel-client-map.service"
 check "segel-client-map: without its walls the exposure is too high" weaker "$DIR/units/segel-client-map.service"
+check "segel-trust-refresh.timer: clean" unit_is_clean "$DIR/units/segel-trust-refresh.timer"
+check "segel-trust-refresh: clean" unit_is_clean "$DIR/units/segel-trust-refresh.service"
+check "segel-trust-refresh: exposure at most 2.0, with a network" exposure_is_low "$DIR/units/segel-trust-refresh.service"
+check "segel-trust-refresh: without its walls the exposure is too high" weaker "$DIR/units/segel-trust-refresh.service"
+check "segel-trust-refresh may write what it fetches, and nothing else of trust" writes_no_authority
 check "stopping may take longer than drain" stop_time_exceeds_drain
 check "users and folders are made" make_root
 for user in segel-submission segel-inbound segel-local segel-keyd segel-tlspol segel-trust; do
@@ -334,11 +352,12 @@ for role in inbound local; do
 	check "$role: records" folder_is /var/lib/segel/audit-$role 750 segel-$role segel-$role
 done
 check "submission and local reach the key agent" members_are segel-seal "segel-local segel-submission"
-check "the registry's readers" members_are segel-registry "segel-inbound segel-local segel-submission segel-tlspol"
+check "the registry's readers" members_are segel-registry "segel-inbound segel-local segel-submission segel-tlspol segel-trust"
 check "keys" folder_is /etc/segel/keys 700 segel-keyd segel-keyd
 check "the filter's records" folder_is /var/lib/segel/audit-submission 750 segel-submission segel-submission
 check "the key agent's records" folder_is /var/lib/segel/audit-keyd 750 segel-keyd segel-keyd
 check "the table of client certificates" folder_is /var/lib/segel/client-map 755 root root
+check "the fetcher may read the registry" grep -qE '^segel-registry:[^:]*:[0-9]+:(.*,)?segel-trust(,|$)' "$ROOT/etc/group"
 check "the authorities" folder_is /var/lib/segel/trust/anchors/official 755 root root
 check "the CRLs" folder_is /var/lib/segel/trust/crl 755 segel-trust segel-trust
 check "the OCSP answers" folder_is /var/lib/segel/trust/ocsp 755 segel-trust segel-trust

@@ -21,6 +21,7 @@ import suite
 import webserver
 from ca import DAY, Ca, moment, nonce_of, refusal
 from cryptography import x509
+from cryptography.x509 import ocsp
 from cryptography.hazmat.primitives import hashes, serialization
 from gateway import build_folder, must_be_built
 from suite import check, equal, test
@@ -141,6 +142,10 @@ class TrustWorld:
     def run(self, *args, env=None, timeout=60):
         return Done(subprocess.run(self.command(*args), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout,
                                    env=self.environment(env)))
+
+    def as_user(self, uid, *command):
+        return Done(subprocess.run(["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *command], cwd="/",
+                                   stdin=subprocess.DEVNULL, capture_output=True, timeout=60, env=self.environment()))
 
     def must(self, *args):
         done = self.run(*args)
@@ -378,6 +383,569 @@ def by_openssl(world, digest):
     made = subprocess.run(["openssl", "ca", "-config", "ca.cnf", "-gencrl", "-md", digest.lstrip("-"), "-keyfile", "ca.key", "-cert", "ca.crt",
                            "-crldays", "1"], cwd=world.folder, stdin=subprocess.DEVNULL, capture_output=True, check=True)
     return x509.load_pem_x509_crl(made.stdout).public_bytes(serialization.Encoding.DER)
+
+
+# --- OCSP ---
+
+def answers(make):
+    """make(nonce of the question or None) gives the answer's bytes."""
+    def behave(request):
+        request.answer(make(nonce_of(request.body) if request.method == "POST" else None), 200, "application/ocsp-response")
+    return behave
+
+
+def serve_ocsp(world, behaviour, by_get=None):
+    world.server.paths["/ocsp"] = behaviour
+    world.server.paths["/ocsp/"] = by_get or behaviour
+
+
+def begin_ocsp(world, stored="good", crl=("/tested.crl",), **more):
+    """An answer is there already, five minutes old."""
+    world.begin(crl=crl, ocsp=["/ocsp"])
+    if stored:
+        world.put("ocsp", world.leaf, "ors", world.ca.ocsp(world.leaf, **{"status": stored, "start": -300, "end": 7200, **more}))
+
+
+def ocsp_refused(name, behaviour, wanted, by_get=None, stored="good", least=0.0, most=8.0):
+    """The old answer stays, byte for byte."""
+    def run(world):
+        begin_ocsp(world, stored)
+        before = world.answer()
+        serve_ocsp(world, behaviour(world), by_get(world) if by_get else None)
+        began = time.monotonic()
+        done = world.refresh()
+        took = time.monotonic() - began
+        equal(done.code, 1, f"exit ({done})")
+        row = done.row("ocsp", world.leaf)
+        equal(row["outcome"], "failed", done)
+        check(wanted in row["detail"], f"'{wanted}' is not in: {row['detail']}")
+        equal(row["age"], "fresh", "the old one's age")
+        check(world.answer() == before, "the old answer was changed")
+        equal(done.row("crl", world.good)["outcome"], "new", "the other authority")
+        check(least <= took <= most, f"it took {took:.1f} s, wanted {least} to {most}")
+        world.no_leftovers()
+    test(f"OCSP refused: {name}")(run)
+
+
+def ocsp_taken(name, behaviour, status="GOOD", by_get=None, stored="good", method="POST"):
+    def run(world):
+        begin_ocsp(world, stored)
+        before = world.answer()
+        serve_ocsp(world, behaviour(world), by_get(world) if by_get else None)
+        done = world.refresh()
+        equal(done.code, 0, f"exit ({done})")
+        check(world.answer() != before, f"nothing new is stored ({done})")
+        equal(read_ocsp(world.answer()), status, "the answer as another library reads it")
+        equal([m for m, path, _, _ in world.server.asked if path.startswith("/ocsp")][-1], method, "asked by")
+    test(f"OCSP taken: {name}")(run)
+
+
+def read_ocsp(data):
+    return ocsp.load_der_ocsp_response(data).certificate_status.name
+
+
+def says(world, *args, **more):
+    """An answer to the very question."""
+    return answers(lambda nonce: world.ca.ocsp(world.leaf, *args, nonce=nonce, **more))
+
+
+def fixed(data):
+    return answers(lambda nonce: data)
+
+
+def changed(data):
+    """In the signature."""
+    at = bytearray(data)
+    at[-3] ^= 1
+    return bytes(at)
+
+
+ocsp_refused("nobody knows it", lambda w: says(w, "unknown"), "does not know this certificate")
+ocsp_refused("silence", lambda w: webserver.is_silent, "too slow", least=SECONDS)
+ocsp_refused("one byte a second", lambda w: webserver.drips(b"0" * 100), "too slow")
+ocsp_refused("HTTP 500", lambda w: webserver.fails(500), "HTTP status 500")
+ocsp_refused("an HTML page", lambda w: webserver.gives(b"<html>", "application/ocsp-response"), "")
+ocsp_refused("more than 64 KiB", lambda w: webserver.gives(b"0" * 65537), "more than the 65536 bytes")
+ocsp_refused("an answer that answers nothing", lambda w: fixed(refusal()), "")
+ocsp_refused("an answer to an earlier question", lambda w: fixed(w.ca.ocsp(w.leaf, nonce=b"e" * 32)), "another question")
+ocsp_refused("older than the one that is there", lambda w: says(w, start=-600), "older than the answer that is here")
+ocsp_refused("from the future", lambda w: says(w, start=900, end=1800), "from the future")
+ocsp_refused("signed by nobody", lambda w: answers(lambda nonce: changed(w.ca.ocsp(w.leaf, nonce=nonce))), "")
+ocsp_refused("signed by another authority's key", lambda w: says(w, key=w.good.key), "")
+ocsp_refused("by another authority about its own", lambda w: answers(lambda nonce: w.good.ocsp(w.leaf, nonce=nonce)), "")
+ocsp_refused("about another certificate", lambda w: answers(lambda nonce: w.ca.ocsp(w.ca.issue("Other"), nonce=nonce)), "")
+ocsp_refused("by a delegate who may not", lambda w: says(w, by=w.ca.issue("Not a responder")), "")
+ocsp_refused("by a delegate of another authority", lambda w: says(w, by=w.good.issue("Stranger", ocsp_signing=True)), "")
+ocsp_refused("by a delegate who has expired", lambda w: says(w, by=w.ca.issue("Late", ocsp_signing=True, end=-60)), "")
+ocsp_refused("cut", lambda w: answers(lambda nonce: w.ca.ocsp(w.leaf, nonce=nonce)[:-10]), "")
+ocsp_refused("sent to another host", lambda w: webserver.sends_to(url("/ocsp", "other.example"), 307), "only the same host")
+ocsp_refused("good after revoked, older", lambda w: says(w, start=-600), "older than", stored="revoked")
+
+ocsp_taken("good", says)
+ocsp_taken("revoked after good", lambda w: says(w, "revoked"), status="REVOKED")
+ocsp_taken("good after revoked, newer", says, stored="revoked")  # a hold that was lifted
+ocsp_taken("by a delegate", lambda w: says(w, by=w.ca.issue("Responder", ocsp_signing=True)))
+ocsp_taken("without the nonce", lambda w: answers(lambda nonce: w.ca.ocsp(w.leaf)))
+ocsp_taken("by GET, where POST is refused", lambda w: webserver.fails(405), by_get=lambda w: fixed(w.ca.ocsp(w.leaf)), method="GET")
+ocsp_taken("by GET, where a nonce is refused", lambda w: fixed(refusal()), by_get=lambda w: fixed(w.ca.ocsp(w.leaf)), method="GET")
+ocsp_taken("without nextUpdate", lambda w: says(w, end=None))
+ocsp_taken("sent on within the host", lambda w: sends_ocsp_on(w))
+
+
+def sends_ocsp_on(world):
+    world.server.paths["/ocsp/real"] = says(world)
+    return webserver.sends_to("/ocsp/real", 307)
+
+
+@test("an answer of the same second: revoked takes the place of good, good not that of revoked")
+def _(world):
+    begin_ocsp(world, None)
+    when = moment(-100)
+    good, bad = (world.ca.ocsp(world.leaf, status, start=when, end=moment(7200)) for status in ("good", "revoked"))
+    world.put("ocsp", world.leaf, "ors", good)
+    serve_ocsp(world, fixed(bad))
+    equal(world.refresh().code, 0, "exit")
+    equal(world.answer(), bad, "stored")
+    serve_ocsp(world, fixed(good))
+    done = world.refresh()
+    equal(done.code, 1, f"exit ({done})")
+    check("which says revoked" in done.row("ocsp", world.leaf)["detail"], done)
+    equal(world.answer(), bad, "stored")
+
+
+@test("OCSP refused: out of date")
+def _(world):
+    begin_ocsp(world, start=-20000)
+    before = world.answer()
+    serve_ocsp(world, says(world, start=-10000, end=-4000))
+    done = world.refresh()
+    check("out of date" in done.row("ocsp", world.leaf)["detail"], done)
+    equal(world.answer(), before, "stored")
+
+
+@test("a real responder: openssl ocsp asks and answers, openssl ocsp judges what is stored")
+def _(world):
+    world.begin(ocsp=[url("", port=OPENSSL_PORT)], stored=False)
+    for name, data in (("ca.crt", world.ca.pem), ("leaf.crt", world.leaf.pem), ("root.crt", world.root.pem)):
+        world.write(name, data)
+    world.write("ca.key", world.ca.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                                     serialization.NoEncryption()))
+    serial = f"{world.leaf.cert.serial_number:X}"
+    serial = serial if len(serial) % 2 == 0 else "0" + serial
+    world.write("index", f"V\t350101000000Z\t\t{serial}\tunknown\t/CN=Budi\n".encode())
+    log = world.write("responder.log", b"")
+    with open(log, "wb") as out, subprocess.Popen(
+            ["openssl", "ocsp", "-port", str(OPENSSL_PORT), "-index", "index", "-CA", "ca.crt", "-rsigner", "ca.crt", "-rkey", "ca.key",
+             "-ndays", "1"], cwd=world.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out) as responder:
+        try:
+            deadline.until("openssl's responder", lambda: "waiting for" in open(log, encoding="utf-8").read())
+            done = world.refresh()
+        finally:
+            responder.kill()
+    equal(done.code, 0, f"exit ({done})")
+    answer = world.write("answer", world.answer())
+    judged = subprocess.run(["openssl", "ocsp", "-respin", answer, "-CAfile", "root.crt", "-verify_other", "ca.crt", "-issuer", "ca.crt",
+                             "-cert", "leaf.crt", "-no_nonce"], cwd=world.folder, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    check(b"leaf.crt: good" in judged.stdout and b"Response verify OK" in judged.stderr, (judged.stdout, judged.stderr))
+    crl = world.write("stored.crl", world.crl())
+    judged = subprocess.run(["openssl", "crl", "-in", crl, "-inform", "DER", "-CAfile", "ca.crt", "-noout"], cwd=world.folder,
+                            stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    check(b"verify OK" in judged.stderr, judged.stderr)
+
+
+def listens_at(host, port):
+    with socket.socket() as sock:
+        return sock.connect_ex((host, port)) == 0
+
+
+@test("a responder that is silent is asked twice, and not once for every certificate")
+def _(world):
+    begin_ocsp(world, None)
+    extra = [world.ca.issue(f"Pegawai{i}") for i in range(5)]
+    for issued in extra:
+        world.register(issued)
+    serve_ocsp(world, webserver.is_silent)
+    began = time.monotonic()
+    done = world.refresh()
+    took = time.monotonic() - began
+    for issued in extra:
+        world.must("cert", "revoke", issued.sha256, "--reason", "MUTASI")
+    equal(done.code, 1, f"exit ({done})")
+    equal(world.server.n_asked("/ocsp"), 2, "times asked")
+    check(took < 6 * SECONDS, f"took {took:.1f} s")
+    check("not asked again in this run" in done.out, done)
+
+
+@test("an answer about a certificate that the registry has ended goes; one that nobody asks about stays away")
+def _(world):
+    begin_ocsp(world, None)
+    issued = world.ca.issue("Sementara")
+    world.register(issued)
+    world.register(world.good.issue("Lain"))  # its authority has no OCSP
+    serve_ocsp(world, answers(lambda nonce: world.ca.ocsp(issued, nonce=nonce)))
+    done = world.refresh()
+    equal(done.code, 1, f"exit, as there is no answer about the other ({done})")
+    check(world.answer(issued), "an answer is there")
+    equal(len(glob.glob(world.path("trust", "ocsp", "*"))), 1, "answers")
+    world.must("cert", "revoke", issued.sha256, "--reason", "MUTASI")
+    generation = os.stat(world.path("trust", "state", "generation")).st_ino
+    serve_ocsp(world, says(world))
+    world.refresh()
+    equal(world.answer(issued), None, "the answer")
+    check(world.answer(), "the other's is there")
+    check(os.stat(world.path("trust", "state", "generation")).st_ino != generation, "readers are not told")
+
+
+@test("no URL that a certificate names is asked")
+def _(world):
+    begin_ocsp(world)
+    serve_ocsp(world, says(world))
+    world.refresh()
+    check(b"named-by-a-certificate" in world.leaf.der, "the certificate names one")
+    equal(world.server.n_asked("/named-by-a-certificate"), 0, "times asked")
+    check(world.server.n_asked("/ocsp") == 1, world.server.asked)
+
+
+# --- what becomes of old statements; exit codes ---
+
+def aged_case(name, end, code, age, crl=("/gone.crl",), ocsp=(), answer_end=None):
+    def run(world):
+        world.begin(crl=crl, ocsp=ocsp)
+        os.unlink(world.path("trust", "crl", world.ca.sha256 + ".crl"))
+        if end:
+            world.put("crl", world.ca, "crl", world.ca.crl(number=5, start=-20000, end=end))
+        if answer_end:
+            world.put("ocsp", world.leaf, "ors", world.ca.ocsp(world.leaf, start=-20000, end=answer_end))
+        done = world.refresh()
+        equal(done.code, code, f"exit ({done})")
+        if crl:
+            equal(done.row("crl", world.ca)["age"], age, done)
+        checked = world.check_it()
+        equal(checked.code, code if age != "fresh" else 0, f"exit of check ({checked})")
+        if crl:
+            found = [row for row in checked.rows if row["what"] == "crl" and row["id"] == world.ca.sha256]
+            equal([row["state"] for row in found], [age], checked)
+    test(f"the age of what is there: {name}")(run)
+
+
+aged_case("a CRL that is fresh; its server is down", 600, 1, "fresh")
+aged_case("a CRL within the grace period", -600, 1, "grace")
+aged_case("a CRL past the grace period", -3700, 4, "dead")
+aged_case("no CRL at all", None, 4, "none")
+aged_case("no CRL at all, but OCSP", None, 4, "none", ocsp=("/ocsp",), answer_end=600)
+aged_case("OCSP alone, fresh", None, 1, "fresh", crl=(), ocsp=("/ocsp",), answer_end=600)
+aged_case("OCSP alone, within the grace period", None, 1, "grace", crl=(), ocsp=("/ocsp",), answer_end=-600)
+aged_case("OCSP alone, past the grace period", None, 4, "dead", crl=(), ocsp=("/ocsp",), answer_end=-3700)
+aged_case("neither is configured", None, 4, "none", crl=(), ocsp=())
+
+
+@test("a CRL within the grace period is taken where it is newer, and said so")
+def _(world):
+    world.begin()
+    made = newer(world, start=-7000, end=-60)
+    world.server.paths["/tested.crl"] = webserver.gives(made)
+    done = world.refresh()
+    equal((done.code, done.row("crl", world.ca)["age"]), (1, "grace"), done)
+    equal(world.crl(), made, "stored")
+
+
+@test("what is unchanged is not written again, and readers are not told")
+def _(world):
+    world.begin()
+    equal(world.refresh().code, 0, "exit")
+    before = [os.stat(path).st_ino for path in sorted(glob.glob(world.path("trust", "*", "*")))]
+    done = world.refresh()
+    equal((done.code, {row["outcome"] for row in done.rows}), (0, {"unchanged"}), done)
+    equal([os.stat(path).st_ino for path in sorted(glob.glob(world.path("trust", "*", "*")))], before, "files")
+
+
+@test("a stored CRL that was damaged is replaced")
+def _(world):
+    world.begin()
+    world.put("crl", world.ca, "crl", flipped(world.old))
+    checked = world.check_it()
+    equal(checked.code, 4, f"check ({checked})")
+    equal(world.refresh().code, 0, "exit")
+    equal(world.crl(), world.old, "stored")
+
+
+# --- check ---
+
+@test("check: everything fresh")
+def _(world):
+    begin_ocsp(world)
+    checked = world.check_it()
+    equal(checked.code, 0, checked)
+    equal({row["state"] for row in checked.rows}, {"good", "fresh"}, checked)
+
+
+@test("check: a root that ends soon, and an empty folder")
+def _(world):
+    world.begin()
+    soon = Ca("Ending", end=20 * DAY)
+    world.add(soon, "partner", ["/soon.crl"])
+    world.put("crl", soon, "crl", soon.crl())
+    checked = world.check_it()
+    equal(checked.code, 1, checked)
+    equal([row["what"] for row in checked.rows if row["state"] == "expires"], ["partner"], checked)
+    shutil.rmtree(world.path("trust"))
+    checked = world.check_it()
+    equal(checked.code, 4, checked)
+
+
+@test("check: a file that no filter would take is named")
+def _(world):
+    world.begin()
+    world.write("trust/crl/note.crl", b"no CRL")
+    checked = world.check_it()
+    equal(checked.code, 1, checked)
+    check(any(row["state"] == "not-taken" and "note.crl" in row["detail"] for row in checked.rows), checked)
+
+
+# --- what it is for ---
+
+@test("mail is judged by what was fetched: good, then revoked by a CRL, then by OCSP")
+def _(world):
+    world.begin(ocsp=["/ocsp"], stored=False)
+    serve_ocsp(world, says(world))
+    letter = signed_letter(world)
+    equal(judged(world, letter), ("good", "unknown"), "before anything was fetched")
+    equal(world.refresh().code, 0, "exit")
+    equal(judged(world, letter), ("good", "good"), "after it")
+    world.server.paths["/tested.crl"] = webserver.gives(newer(world, revoked=[world.leaf]))
+    equal(world.refresh().code, 0, "exit")
+    equal(judged(world, letter), ("good", "revoked"), "by the CRL")
+    world.server.paths["/tested.crl"] = webserver.gives(newer(world, number=7, start=-30))
+    equal(world.refresh().code, 0, "exit")
+    equal(judged(world, letter), ("good", "good"), "a hold that was lifted")
+    serve_ocsp(world, says(world, "revoked", start=-10))
+    equal(world.refresh().code, 0, "exit")
+    equal(judged(world, letter), ("good", "revoked"), "by OCSP")
+
+
+def signed_letter(world):
+    world.write("body", b"Content-Type: text/plain\n\nIsi surat.\n")
+    for name, data in (("leaf.crt", world.leaf.pem), ("ca.crt", world.ca.pem), ("leaf.key", world.leaf.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))):
+        world.write(name, data)
+    done = subprocess.run(["openssl", "cms", "-sign", "-in", "body", "-signer", "leaf.crt", "-inkey", "leaf.key", "-certfile", "ca.crt", "-md",
+                           "sha256", "-from", "budi@kota.example", "-to", "siti@kota.example", "-subject", "Surat"],
+                          cwd=world.folder, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    return world.write("letter.eml", done.stdout.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+
+
+def judged(world, letter):
+    done = world.run("verify", "--json", "--trust", world.path("trust/anchors"), "--crl", world.path("trust/crl"), "--ocsp",
+                     world.path("trust/ocsp"), letter)
+    said = json.loads(done.out)
+    check(said["signature"] == "good", done)
+    return said["chain"], said["revocation"]
+
+
+# --- this machine ---
+
+@test("it gives up root: what it stores is the fetcher's, and the fetcher cannot make an anchor")
+def _(world):
+    world.begin(stored=False)
+    equal(world.refresh().code, 0, "exit")
+    equal({os.stat(path).st_uid for path in glob.glob(world.path("trust", "crl", "*.crl"))}, {FETCHER}, "owners")
+    equal({os.stat(world.path("trust", *part)).st_uid for part in ([], ["anchors"], ["anchors", "official"])}, {0}, "owners of anchors")
+    equal({os.stat(path).st_mode & 0o777 for path in glob.glob(world.path("trust", "*", "*.crl"))}, {0o644}, "modes")
+    tried = subprocess.run(["setpriv", f"--reuid={FETCHER}", f"--regid={FETCHER}", "--clear-groups", "touch", world.path("trust/anchors/x.pem")],
+                           stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    check(tried.returncode != 0, "the fetcher wrote among the anchors")
+
+
+@test("started as the fetcher, as its unit does, it needs nothing of root's; anybody may check")
+def _(world):
+    begin_ocsp(world)
+    serve_ocsp(world, says(world))
+    program = shutil.copy(os.path.join(world.build, "segelctl"), world.path("segelctl"))
+    done = world.as_user(FETCHER, program, "-c", world.config, "trust", "refresh", "--json")
+    equal((done.code, done.row("crl", world.good)["outcome"], done.row("ocsp", world.ca)["outcome"]), (0, "new", "new"), done)
+    checked = world.as_user(FETCHER + 1, program, "-c", world.config, "trust", "check", "--json")
+    equal(checked.code, 1, f"without the registry ({checked})")
+    equal({row["state"] for row in checked.rows}, {"good", "fresh", "unavailable"}, checked)
+    done = world.as_user(FETCHER + 1, program, "-c", world.config, "trust", "refresh")
+    equal(done.code, 4, f"somebody else ({done})")
+    check("Permission denied" in done.err, done)
+    equal(os.stat(world.path("trust", "state", "lock")).st_mode & 0o777, 0o600, "nobody else may hold the lock")
+
+
+@test("proxies of the environment are not used; one of the settings is")
+def _(world):
+    world.begin()
+    nowhere = f"http://127.0.0.1:{CLOSED_PORT}"
+    env = {name: nowhere for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy")}
+    equal(world.refresh(env=env).code, 0, "exit")
+    proxy = webserver.WebServer("127.0.0.1", PROXY_PORT)
+    try:
+        data = newer(world, number=7)
+        proxy.paths[url("/tested.crl")] = webserver.gives(data)
+        world.configure(f'proxy = "http://proxy.example:{PROXY_PORT}";')
+        world.refresh(env={"no_proxy": "*", "NO_PROXY": "*"})
+        equal(world.crl(), data, "what came through the proxy")
+        world.configure(f'proxy = "http://private.example:{PROXY_PORT}";')
+        done = world.refresh()
+        check("127.0.0.9 is not of the public Internet" in done.row("crl", world.ca)["detail"], done)
+    finally:
+        world.configure()
+        proxy.stop()
+
+
+@test("a refused address is never connected to")
+def _(world):
+    world.begin(crl=[url("/tested.crl", "private.example")])
+    there = webserver.WebServer("127.0.0.9", PORT)
+    try:
+        there.paths["/tested.crl"] = webserver.gives(newer(world))
+        check(listens_at("127.0.0.9", PORT), "a server is there")
+        equal(world.refresh().code, 1, "exit")
+        equal(there.asked, [], "asked")
+    finally:
+        world.configure()
+        there.stop()
+
+
+@test("without a registry CRLs come all the same")
+def _(world):
+    begin_ocsp(world)
+    serve_ocsp(world, says(world))
+    done = world.run("--registry", world.path("nowhere.db"), "trust", "refresh", "--json")
+    equal(done.code, 1, done)
+    equal(done.row("crl", world.good)["outcome"], "new", done)
+    check(any(row["kind"] == "registry" for row in done.rows), done)
+    check(world.answer(), "the answer that was there stays")
+
+
+@test("two at once: the second says so, and harms nothing")
+def _(world):
+    world.begin()
+    free = threading.Event()
+    data = newer(world)
+
+    def waits(request):
+        free.wait(20)
+        request.answer(data)
+
+    world.server.paths["/tested.crl"] = waits
+    with subprocess.Popen(world.command("trust", "refresh", "--json"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env=world.environment()) as first:
+        deadline.until("the first to ask", lambda: world.server.n_asked("/tested.crl"))
+        second = world.refresh()
+        free.set()
+        out, _ = first.communicate(timeout=30)
+    equal(second.code, 4, second)
+    check("another refresh is running" in second.err, second)
+    equal(first.returncode, 0, out)
+    equal(world.crl(), data, "stored")
+
+
+@test("killed at any time: what is there is whole, the next one goes on, and leftovers go")
+def _(world):
+    begin_ocsp(world)
+    serve_ocsp(world, says(world))
+    stored = {world.crl(): 1}
+    for i in range(15):
+        data = newer(world, number=100 + i, start=-60 + i)
+        stored[data] = 1
+        world.server.paths["/tested.crl"] = webserver.gives(data)
+        with subprocess.Popen(world.command("trust", "refresh"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, env=world.environment()) as process:
+            kill_after(process, i * 0.012)
+        check(world.crl() in stored, "a CRL that nobody sent")
+        x509.load_der_x509_crl(world.crl())
+        read_ocsp(world.answer())
+    world.write("trust/crl/.new-abcdef", b"half")
+    world.write("trust/ocsp/.new-abcdef", b"half")
+    world.server.paths["/tested.crl"] = webserver.gives(newer(world, number=1000, start=0))
+    serve_ocsp(world, says(world))
+    equal(world.refresh().code, 0, "the last one")
+    world.no_leftovers()
+
+
+@test("killed after it stored something: readers are told by the next run, although that finds nothing new")
+def _(world):
+    begin_ocsp(world)
+    equal(world.must("trust", "check").code, 0, "the settings are good")
+    told = world.path("trust", "state", "generation")
+    world.server.paths["/tested.crl"] = webserver.gives(newer(world))
+    serve_ocsp(world, webserver.is_silent)
+    world.refresh()
+    before = os.stat(told).st_ino
+    world.server.paths["/tested.crl"] = webserver.gives(newer(world, number=7, start=-30))
+    with subprocess.Popen(world.command("trust", "refresh"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL, env=world.environment()) as process:
+        n = world.server.n_asked("/ocsp")
+        deadline.until("the question about the certificate", lambda: world.server.n_asked("/ocsp") > n)
+        after_crls = os.stat(told).st_ino
+        process.kill()
+    check(after_crls != before, "what is known of CRLs does not wait for OCSP")
+    world.put("ocsp", world.leaf, "ors", world.ca.ocsp(world.leaf, start=-200, end=7200))
+    stored_unsaid(world)
+    done = world.refresh()
+    check(all(row["outcome"] != "new" for row in done.rows), done)
+    check(os.stat(told).st_ino != after_crls, "readers are not told")
+
+
+def stored_unsaid(world):
+    """As a run leaves it that was killed between a file and the word about it."""
+    path = world.path("trust", "ocsp", world.leaf.sha256 + ".ors")
+    os.rename(path, path + ".moved")
+    os.rename(path + ".moved", path)
+
+
+def kill_after(process, seconds):
+    """The time is the case: one kill at each point of a refresh."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+@test("a full disk: the old CRL stays, other folders go on")
+def _(world):
+    begin_ocsp(world)
+    serve_ocsp(world, says(world))
+    folder = world.path("trust", "crl")
+    kept = {path: open(path, "rb").read() for path in glob.glob(folder + "/*.crl")}
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=16k,uid={FETCHER},gid={FETCHER},mode=755", "none", folder], check=True)
+    try:
+        for path, data in kept.items():
+            with open(path, "wb") as out:
+                out.write(data)
+        fill(folder + "/filler")
+        world.server.paths["/tested.crl"] = webserver.gives(newer(world))
+        before = world.answer()
+        done = world.refresh()
+        equal(done.code, 1, done)
+        check("No space left" in done.row("crl", world.ca)["detail"], done)
+        equal(world.crl(), world.old, "the old CRL")
+        check(world.answer() != before, "the OCSP answer is not new")
+        equal(glob.glob(folder + "/.new-*"), [], "leftovers")
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def fill(path):
+    with open(path, "wb", buffering=0) as out:
+        try:
+            while out.write(b"0" * 512):
+                pass
+        except OSError:
+            pass
+
+
+@test("a folder that the fetcher may not write: said for each, and nothing else happens")
+def _(world):
+    begin_ocsp(world)
+    serve_ocsp(world, says(world))
+    os.chown(world.path("trust", "crl"), 0, 0)
+    done = world.refresh()
+    equal(done.code, 1, done)
+    check("cannot be written" in done.row("crl", world.good)["detail"], done)
+    equal(world.crl(), world.old, "the old CRL")
 
 
 if __name__ == "__main__":

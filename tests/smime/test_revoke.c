@@ -6,6 +6,10 @@
 
 static char serial_of_leaf[48];
 
+/* The point of pointed.crt, with cRLIssuer CN=Other (RFC 5280 4.2.1.13). */
+#define POINT_OF_OTHER "30343032a01aa0188616687474703a2f2f612e6578616d706c652f312e63726ca214a412" \
+	"3010310e300c06035504030c054f74686572"
+
 static int
 setup(void **state)
 {
@@ -19,6 +23,7 @@ setup(void **state)
 	    "; mkpki --out ica --ca-of root --ca --cn Authority --serial 1ca" DATES
 	    "; mkpki --out leaf --ca-of ica --cn Leaf --email a@a.example" DATES "; mkpki --out leaf2 --ca-of ica --cn Leaf2 --email b@a.example" DATES
 	    "; mkx509 cert --in leaf.crt --ca ica --out pointed --ext crlDistributionPoints=URI:http://a.example/1.crl"
+	    "; mkx509 cert --in leaf.crt --ca ica --out lent --ext crlDistributionPoints=DER:" POINT_OF_OTHER
 	    "; mkx509 cert --in ica.crt --ca root --out nocrlsign --ext keyUsage=critical,keyCertSign");
 	/* A certificate of the authority's name that signs lists and answers only; and the same from elsewhere. */
 	must_sh("mkpki --out lister --ca-of root --ca --cn Authority --serial 1157" DATES
@@ -144,6 +149,7 @@ static const struct {
 	{ "its distribution point", CRL POINT("http://a.example/1.crl"), REVOCATION_GOOD, false, "", "pointed.crt", NULL, false },
 	{ "another distribution point", CRL POINT("http://a.example/2.crl"), REVOCATION_UNKNOWN, false, "no CRL", "pointed.crt", NULL, false },
 	{ "a distribution point that it does not name", CRL POINT("http://a.example/1.crl"), REVOCATION_UNKNOWN, false, "no CRL", NULL, NULL, false },
+	{ "its distribution point, whose CRLs are another's", CRL POINT("http://a.example/1.crl"), REVOCATION_UNKNOWN, false, "no CRL", "lent.crt", NULL, false },
 	{ "another's point is newer", CRL POINT("http://a.example/1.crl") "--revoke $SERIAL" CRL_B POINT("http://a.example/2.crl") "--number 2",
 	  REVOCATION_REVOKED, false, "", "pointed.crt", NULL, false },
 	{ "some reasons", CRL KEY_AND_CA, REVOCATION_UNKNOWN, false, "some reasons", NULL, NULL, false },

@@ -26,6 +26,9 @@ enum { NOW = 1790000000, DAY = 24 * 3600 }; /* 2026-09-21T13:33:20Z */
 #define V1_TYPE "Content-Type: text/plain; protected-headers=\"v1\"\r\n\r\nHalo dari dinas.\r\n"
 #define MIXED "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
 
+#define TEN "0123456789"
+#define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
 /* What stands around the signed entity. */
 enum form {
 	CLEAR,
@@ -125,6 +128,18 @@ static const struct row rows[] = {
 	{ "A33 no closing boundary", CLEAR, .find = "--forged--\r\n", .put = "", .want = M, .want_why = "closing boundary" },
 	{ "A33 a boundary behind the end", CLEAR, .find = "--forged--\r\n", .put = "--forged--\r\n--forged\r\n\r\nx\r\n", .want = M, .want_why = "behind the closing" },
 	{ "A33 a line that begins like a boundary", CLEAR, .entity = "Content-Type: text/plain\r\n\r\n--forgedx\r\n", .want = M, .want_why = "begins like" },
+	{ "A33 a boundary of 71 characters", CLEAR, .find = "boundary=forged\r\n", .put = "boundary=" TEN TEN TEN TEN TEN TEN TEN "x\r\n", .want = M, .want_why = "limit" },
+	{ "A33 a preamble of more than a kilobyte", CLEAR, .find = "boundary=forged\r\n\r\n", .put = "boundary=forged\r\n\r\n" HUNDRED HUNDRED HUNDRED HUNDRED
+	    HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED "\r\n", .want = M, .want_why = "limit" },
+	{ "A33 inside: a boundary that begins as the outer one", CLEAR, .entity = "Content-Type: multipart/mixed; boundary=forgedx\r\n\r\n--forgedx\r\n\r\nhi\r\n--forgedx--\r\n",
+	    .want = M, .want_why = "prefix" },
+	{ "A33 a boundary behind a bare LF", CLEAR, .find = "\r\n--forged\r\nContent-Type: application/pkcs7", .put = "\n--forged\r\nContent-Type: application/pkcs7", .want = M, .want_why = "bare LF" },
+	{ "A33 a boundary before a bare LF", CLEAR, .find = "--forged\r\nContent-Type: application/pkcs7", .put = "--forged\nContent-Type: application/pkcs7", .want = M, .want_why = "bare LF" },
+	{ "A33 closed twice", CLEAR, .find = "--forged--\r\n", .put = "--forged--\r\n--forged--\r\n", .want = M, .want_why = "behind the closing" },
+	{ "A33 two boundaries and nothing between", CLEAR, .find = "\r\n--forged\r\nContent-Type: application/pkcs7", .put = "\r\n--forged\r\n--forged\r\nContent-Type: application/pkcs7",
+	    .want = M, .want_why = "without a line" },
+	{ "A33 two Content-Disposition", OPAQUE, .find = "Content-Transfer", .put = "Content-Disposition: inline\r\nContent-Disposition: attachment\r\nContent-Transfer", .want = M, .want_why = "two Content-Disposition" },
+	{ "A33 two Subjects", CLEAR, .find = "Subject: Surat", .put = "Subject: Surat\r\nSubject: Setuju", .want = M, .want_why = "two Subject" },
 	{ "A33 a comment in the type", CLEAR, .find = "multipart/signed;", .put = "multipart/signed (x);", .want = M, .want_why = "limit" },
 	{ "A33 an encoded multipart", CLEAR, .find = "boundary=forged\r\n", .put = "boundary=forged\r\nContent-Transfer-Encoding: base64\r\n", .want = M, .want_why = "encoding of its own" },
 	{ "A33 a header line that is no field", CLEAR, .find = "To: ana", .put = "no field\r\nTo: ana", .want = M, .want_why = "no field" },
@@ -432,6 +447,11 @@ static const struct protected_row protected_rows[] = {
 	{ "folded outside", HEAD HP_TYPE, "To: ana@prov.example", "To:\r\n ana@prov.example", PROTECTION_MATCH, "" },
 	{ "trace outside", HEAD HP_TYPE, "From: budi", "Received: from x\r\nFrom: budi", PROTECTION_MATCH, "" },
 	{ "encoded outside", HEAD HP_TYPE, "Subject: Surat", "Subject: =?utf-8?q?Surat?=", PROTECTION_MATCH, "" },
+	{ "8-bit inside, encoded outside", "From: budi@kota.example\r\nTo: ana@prov.example\r\nSubject: K\xc3\xb6ta\r\n" HP_TYPE,
+	    "Subject: Surat", "Subject: =?utf-8?q?K=C3=B6ta?=", PROTECTION_MATCH, "" },
+	{ "8-bit inside, another encoded outside", "From: budi@kota.example\r\nTo: ana@prov.example\r\nSubject: K\xc3\xb6ta\r\n" HP_TYPE,
+	    "Subject: Surat", "Subject: =?utf-8?q?K=C3=B7ta?=", PROTECTION_MISMATCH, "Subject" },
+	{ "A46 a line end in an encoded word", HEAD HP_TYPE, "Subject: Surat", "Subject: Surat=?utf-8?q?=0D=0A?=x", PROTECTION_MISMATCH, "Subject" },
 	{ "Reply-To outside only", HEAD HP_TYPE, "To: ana", "Reply-To: eve@x.example\r\nTo: ana", PROTECTION_MATCH, "" },
 	{ "Sender outside only", HEAD HP_TYPE, "To: ana", "Sender: dinas@kota.example\r\nTo: ana", PROTECTION_MATCH, "" },
 	{ "Subject alone, v1", "Subject: Surat\r\n" V1_TYPE, NULL, NULL, PROTECTION_MATCH, "" },
