@@ -14,6 +14,7 @@ import client
 import deadline
 import suite
 from gateway import Account, Gateway
+from mta import HOST
 from suite import check, equal
 from world import FAR_DOMAIN, OTHER_DOMAIN, OWN_DOMAIN, letter
 
@@ -105,6 +106,26 @@ def _(world):
         with world.session(tls=False, port="server") as session:
             answer = session.note("MAIL", session.smtp.docmd(f"MAIL FROM:<{sender}>"))
             check(answer.says("530", "5.7.10") or answer.says("501"), f"{sender}: {answer}")
+
+
+@suite.test("a bounce of a stranger's server, from the null sender, passes without TLS")
+def _(world):
+    token, outcome = arrive(world, "", "MAILER-DAEMON@luar.example", tls=False)
+    check(outcome.accepted, outcome)
+    delivered(world, token)
+
+
+@suite.test("a bare envelope sender is what Postfix makes of it")
+def _(world):
+    def asked():
+        with world.session(tls=False, port="server") as session:
+            return session.note("MAIL", session.smtp.docmd("MAIL FROM:<budi>"))
+    check(asked().good, "budi@mail.kota.example is not official")
+    postconf(world, "-e", f"myorigin={OWN_DOMAIN}")
+    try:
+        check(asked().says("530", "5.7.10"), "budi@kota.example is")
+    finally:
+        postconf(world, "-e", f"myorigin={HOST}")
 
 
 @suite.test("a domain in letters that look like an official one's, or that a mail program maps to it, does not escape")
