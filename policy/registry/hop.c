@@ -10,14 +10,11 @@ has_only(const char *text, const char *allowed)
 	return text[strspn(text, allowed)] == '\0';
 }
 
-/* A number or a service's name, as in services(5), which may be in many characters. */
+/* A number or a service's name, as in services(5). */
 static bool
 is_port(const char *text)
 {
-	for (const char *c = text; *c; c++)
-		if (*c <= ' ' || *c > '~' || strchr(":[]", *c))
-			return false;
-	return *text && strlen(text) <= 32;
+	return *text && strlen(text) <= 32 && has_only(text, "abcdefghijklmnopqrstuvwxyz0123456789-_.+");
 }
 
 /* IPv4, or IPv6 with or without Postfix's prefix. */

@@ -14,7 +14,7 @@ hop_again(const char *text)
 	if (hop_from(text, &hop) != HOP_ONE)
 		return;
 	fuzz_must(strlen(hop.key) > 0 && strlen(hop.key) <= LIMIT_ADDRESS_BYTES, "a key is bounded");
-	fuzz_must(hop.key[strspn(hop.key, "abcdefghijklmnopqrstuvwxyz0123456789-._:[]")] == '\0', "a key can end no attribute");
+	fuzz_must(hop.key[strspn(hop.key, "abcdefghijklmnopqrstuvwxyz0123456789-._+:[]")] == '\0', "a key can end no attribute");
 	fuzz_must(strstr(hop.key, hop.domain) != NULL, "the key names its domain");
 	fuzz_must(!hop.plain || strcmp(hop.key, hop.domain) == 0, "a plain domain is its own key");
 	fuzz_must(hop_from(hop.key, &again) == HOP_ONE, "a key is a next hop");

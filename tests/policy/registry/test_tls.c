@@ -21,6 +21,8 @@ static const struct {
 	{ ".kota.go.id:25", NULL, NULL, false },
 	{ "kota.go.id:25", "kota.go.id:25", "kota.go.id", false },
 	{ "kota.go.id:submission", "kota.go.id:submission", "kota.go.id", false },
+	{ "[kota.go.id]:smtp_dinas", "[kota.go.id]:smtp_dinas", "kota.go.id", false },
+	{ "kota.go.id:smtp,dinas", NULL, NULL, false },
 	{ "kota.go.id:2 5", NULL, NULL, false },
 	{ "kota.go.id:25:26", NULL, NULL, false },
 	{ "[Mail.kota.go.id]", "[mail.kota.go.id]", "mail.kota.go.id", false },
