@@ -23,6 +23,15 @@ struct keyd_key_setting {
 	char *passphrase_file;
 	long limit; /* signatures a minute */
 	struct text_list signers; /* none = the first of keyd.signers */
+	long purpose; /* enum key_purpose; a key has one, never both */
+};
+
+enum key_purpose { KEY_PURPOSE_UNKNOWN, KEY_PURPOSE_SEAL, KEY_PURPOSE_DECRYPT };
+
+/* How long bodies of some findings are kept; the first row that fits decides. */
+struct retention_setting {
+	struct text_list findings;
+	long keep; /* ms */
 };
 
 struct policy_setting {
@@ -80,6 +89,9 @@ struct config {
 	} submission;
 	struct {
 		struct role_settings role;
+		char *authserv_id;  /* "" = the MTA's own name */
+		char *state_dir;    /* memory of replays, and of what made a process die */
+		long replay;        /* ms that a signature is remembered */
 	} inbound;
 	struct {
 		struct role_settings role;
@@ -90,11 +102,37 @@ struct config {
 		char *socket_group;
 		char *user;
 		struct text_list signers;
+		struct text_list unwrappers;
 		char *audit_dir;
 		long timeout; /* ms */
 		long max_connections;
 		struct row_list keys; /* struct keyd_key_setting */
 	} keyd;
+	struct {
+		char *dir;
+		char *user;
+		char *audit_dir;
+		char *hold_socket;
+		char *hold_group;
+		struct text_list holders; /* users whose filters may give mail */
+		char *review_socket;
+		char *review_group;
+		char *certificate;  /* PEM; "" = there is no quarantine */
+		long timeout;       /* ms a filter waits for its answer */
+		long max_connections;
+		long max_size;      /* bytes */
+		long max_items;
+		long min_free;      /* bytes */
+		long keep;          /* ms a body is kept */
+		struct row_list retention; /* struct retention_setting */
+		long keep_rows;     /* ms that what is known of an item outlives its body */
+		struct text_list two_persons; /* findings */
+		char *release_to;   /* struct endpoint's text: the MTA's listener for what is released */
+		long release_timeout; /* ms */
+		long view_bytes;    /* most that a view shows */
+		char *digest_from;
+		struct text_list digest_to;
+	} quarantine;
 	struct {
 		char *socket;
 		char *socket_group;

@@ -50,6 +50,14 @@ struct envelope_facts {
 	size_t n_recipients;
 };
 
+/* Was this signature seen before (milter/filter/replay.h)? */
+enum replay_answer {
+	REPLAY_NOT_ASKED,   /* no good signature, or nobody remembers */
+	REPLAY_UNAVAILABLE, /* could not ask */
+	REPLAY_NEW,         /* never, or on the same message: same Message-ID, From, Subject and Date */
+	REPLAY_SEEN,        /* on another one */
+};
+
 struct registry_facts {
 	enum domain_answer envelope_domain; /* whose is the envelope sender's domain? inbound and local only */
 	enum domain_answer from_domain;     /* From's; DOMAIN_NONE also while there is no From */
@@ -72,6 +80,9 @@ struct policy_input {
 	const struct message_facts *message;   /* NULL before the end of the message */
 	const struct registry_facts *registry; /* at MAIL only envelope_domain and from_domain */
 	const struct signature_facts *signature; /* NULL: nobody looked, and nothing is judged by it */
+	enum replay_answer replay;             /* with `signature` */
+	const char *replay_why;                /* NULL = nothing to say */
+	bool poison;                           /* it made a process die before: nobody has read it, and `message` says nothing */
 	bool without_registry;                 /* the OP is not asked about the signer (segelctl verify without --registry) */
 	time_t now;
 };

@@ -11,6 +11,8 @@ static const char *const log_levels[] = { "panic", "fatal", "error", "warning", 
 static const char *const seal_forms[] = { "unknown", "clear", "opaque", NULL };
 static const char *const tls_versions[] = { "none", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", NULL };
 
+static const char *const key_purposes[] = { "unknown", "seal", "decrypt", NULL };
+
 static const struct setting key_row[] = {
 	{ .name = "file", .type = SETTING_TEXT, .offset = offsetof(struct keyd_key_setting, file),
 	  .help = "the private key: encrypted PEM or PKCS#12, readable by its owner only" },
@@ -20,6 +22,17 @@ static const struct setting key_row[] = {
 	  .least = 1, .most = 1000000, .help = "most signatures a minute" },
 	{ .name = "signers", .type = SETTING_TEXTS, .offset = offsetof(struct keyd_key_setting, signers), .fallback = "",
 	  .help = "who of keyd.signers may use it; empty = the first of them. A system's key for role local: \"segel-local\"" },
+	{ .name = "purpose", .type = SETTING_CHOICE, .offset = offsetof(struct keyd_key_setting, purpose), .fallback = "seal",
+	  .choices = key_purposes, .least = 1,
+	  .help = "seal, or decrypt: for keyd.unwrappers, and never for a signature (the quarantine's key)" },
+	{ .name = NULL },
+};
+
+static const struct setting retention_row[] = {
+	{ .name = "findings", .type = SETTING_TEXTS, .offset = offsetof(struct retention_setting, findings),
+	  .help = "words of `segelctl policy show`: an item with any of them" },
+	{ .name = "keep", .type = SETTING_DURATION, .offset = offsetof(struct retention_setting, keep), .fallback = "30d",
+	  .least = 3600000, .most = 3650L * 24 * 60 * 60 * 1000, .help = "how long its body is kept" },
 	{ .name = NULL },
 };
 
@@ -99,6 +112,14 @@ const struct setting settings[] = {
 	  .help = "login mechanisms that count; XCLIENT never does" },
 
 	ROLE(inbound, "UNIX socket for the MTA's port that receives mail from other servers; its folder as for submission"),
+	{ .name = "inbound.authserv_id", .type = SETTING_TEXT, AT(inbound.authserv_id), .fallback = "",
+	  .help = "the name in the Authentication-Results fields that are added; fields that claim it already are removed.\n"
+		  "Empty = the mail server's own name" },
+	{ .name = "inbound.state_dir", .type = SETTING_TEXT, AT(inbound.state_dir), .fallback = "/var/lib/segel/inbound",
+	  .help = "folder of what is remembered: signatures seen, and messages that made a process die" },
+	{ .name = "inbound.replay", .type = SETTING_DURATION, AT(inbound.replay), .fallback = "400d", .least = DAY, .most = 3650 * DAY,
+	  .help = "how long a signature is remembered, so that it is known when it comes again under another Message-ID,\n"
+		  "From, Subject or Date" },
 
 	ROLE(local, "UNIX socket for mail that comes without SMTP (Postfix: non_smtpd_milters), and for nothing else:\n"
 		  "the envelope sender is believed here; its folder as for submission"),
@@ -115,6 +136,8 @@ const struct setting settings[] = {
 	  .help = "the user the key agent runs as, by name or number, when started by root" },
 	{ .name = "keyd.signers", .type = SETTING_TEXTS, AT(keyd.signers), .fallback = "segel-submission",
 	  .help = "users, by name or number, whose processes may ask for a signature; all others are refused" },
+	{ .name = "keyd.unwrappers", .type = SETTING_TEXTS, AT(keyd.unwrappers), .fallback = "segel-reviewd",
+	  .help = "users, by name or number, whose processes may have a content key unwrapped with a key of purpose decrypt" },
 	{ .name = "keyd.audit_dir", .type = SETTING_TEXT, AT(keyd.audit_dir), .fallback = "/var/lib/segel/audit-keyd",
 	  .help = "folder of the key agent's own records; every signature is on record here before it is made" },
 	{ .name = "keyd.timeout", .type = SETTING_DURATION, AT(keyd.timeout), .fallback = "10s",
@@ -140,6 +163,60 @@ const struct setting settings[] = {
 	  .least = 1000, .most = DAY, .help = "how long a connection may be silent between two requests" },
 	{ .name = "tlspol.max_connections", .type = SETTING_NUMBER, AT(tlspol.max_connections), .fallback = "512",
 	  .least = 1, .most = 4096, .help = "most connections at a time; each of Postfix's smtp processes has one" },
+
+	{ .name = "quarantine.certificate", .type = SETTING_TEXT, AT(quarantine.certificate), .fallback = "",
+	  .help = "certificate (PEM) that held mail is encrypted to; its key is one of keyd.keys, of purpose decrypt.\n"
+		  "`segelctl quarantine key` makes both. Empty = no quarantine: what would be held is deferred" },
+	{ .name = "quarantine.dir", .type = SETTING_TEXT, AT(quarantine.dir), .fallback = "/var/lib/segel/quarantine",
+	  .help = "folder of the held messages, encrypted, and of what is known of them" },
+	{ .name = "quarantine.user", .type = SETTING_TEXT, AT(quarantine.user), .fallback = "segel-reviewd",
+	  .help = "the user segel-reviewd runs as, by name or number, when started by root; it reads the registry" },
+	{ .name = "quarantine.audit_dir", .type = SETTING_TEXT, AT(quarantine.audit_dir), .fallback = "/var/lib/segel/audit-reviewd",
+	  .help = "folder of segel-reviewd's hash-chained records; not writable = nothing is held or released" },
+	{ .name = "quarantine.hold_socket", .type = SETTING_TEXT, AT(quarantine.hold_socket), .fallback = "/run/segel/hold/hold.sock",
+	  .help = "UNIX socket where the filters give mail to be held; its folder must be closed to others (mode 0750)" },
+	{ .name = "quarantine.hold_group", .type = SETTING_TEXT, AT(quarantine.hold_group), .fallback = "segel-hold",
+	  .help = "group that may open it, by name or number" },
+	{ .name = "quarantine.holders", .type = SETTING_TEXTS, AT(quarantine.holders), .fallback = "segel-inbound",
+	  .help = "users, by name or number, whose filters may give mail; all others are refused" },
+	{ .name = "quarantine.review_socket", .type = SETTING_TEXT, AT(quarantine.review_socket),
+	  .fallback = "/run/segel/review/review.sock",
+	  .help = "UNIX socket of `segelctl quarantine`; its folder must be closed to others (mode 0750)" },
+	{ .name = "quarantine.review_group", .type = SETTING_TEXT, AT(quarantine.review_group), .fallback = "segel-review",
+	  .help = "group that may open it, by name or number. What its users may do is told by their role\n"
+		  "(`segelctl reviewer`)" },
+	{ .name = "quarantine.timeout", .type = SETTING_DURATION, AT(quarantine.timeout), .fallback = "30s", .least = 1000,
+	  .most = 120000, .help = "how long a filter waits for a message to be held before it is deferred" },
+	{ .name = "quarantine.max_connections", .type = SETTING_NUMBER, AT(quarantine.max_connections), .fallback = "64",
+	  .least = 2, .most = 1024, .help = "most connections at a time, on each of the two sockets" },
+	{ .name = "quarantine.max_size", .type = SETTING_SIZE, AT(quarantine.max_size), .fallback = "10GiB", .least = 1024 * 1024,
+	  .most = 1L << 50, .help = "most bytes of held messages; beyond it mail is deferred" },
+	{ .name = "quarantine.max_items", .type = SETTING_NUMBER, AT(quarantine.max_items), .fallback = "100000", .least = 1,
+	  .most = 100000000, .help = "most held messages; beyond it mail is deferred" },
+	{ .name = "quarantine.min_free", .type = SETTING_SIZE, AT(quarantine.min_free), .fallback = "1GiB", .least = 0,
+	  .most = 1L << 50, .help = "what must stay free on its file system; below it mail is deferred" },
+	{ .name = "quarantine.keep", .type = SETTING_DURATION, AT(quarantine.keep), .fallback = "30d", .least = 3600000,
+	  .most = 3650 * DAY, .help = "how long a held message is kept" },
+	{ .name = "quarantine.retention", .type = SETTING_ROWS, AT(quarantine.retention), .fallback = "", .row = retention_row,
+	  .row_size = sizeof(struct retention_setting), .help = "findings whose messages are kept for another time; the first row that\n"
+		  "fits decides" },
+	{ .name = "quarantine.keep_rows", .type = SETTING_DURATION, AT(quarantine.keep_rows), .fallback = "365d", .least = DAY,
+	  .most = 36500L * DAY, .help = "how long what is known of a message is kept after its body has gone" },
+	{ .name = "quarantine.two_persons", .type = SETTING_TEXTS, AT(quarantine.two_persons),
+	  .fallback = "FROM_AMBIGUOUS SIG_INVALID SIG_MALFORMED MIME_AMBIGUOUS HEADER_MISMATCH SIGNER_MISMATCH CERT_REVOKED "
+		      "CERT_EXPIRED REG_HELD REG_ENDED REG_RETIRED REG_CONFLICT KEY_MATERIAL POISON",
+	  .help = "findings that need two persons for a release" },
+	{ .name = "quarantine.release_to", .type = SETTING_TEXT, AT(quarantine.release_to), .fallback = "127.0.0.1:10027",
+	  .help = "the mail server's listener for released mail: \"127.0.0.1:PORT\", \"[::1]:PORT\" or a UNIX socket; it must take\n"
+		  "mail from this machine only (contrib/postfix)" },
+	{ .name = "quarantine.release_timeout", .type = SETTING_DURATION, AT(quarantine.release_timeout), .fallback = "2m",
+	  .least = 1000, .most = 600000, .help = "how long handing over a released message may take" },
+	{ .name = "quarantine.view_bytes", .type = SETTING_SIZE, AT(quarantine.view_bytes), .fallback = "256KiB", .least = 1024,
+	  .most = 16 * 1024 * 1024, .help = "how much of a message's text is shown at most" },
+	{ .name = "quarantine.digest_from", .type = SETTING_TEXT, AT(quarantine.digest_from), .fallback = "",
+	  .help = "From of the daily mail to reviewers; an address that role local seals for. Empty = none is sent" },
+	{ .name = "quarantine.digest_to", .type = SETTING_TEXTS, AT(quarantine.digest_to), .fallback = "",
+	  .help = "who gets it" },
 
 	{ .name = "seal.form", .type = SETTING_CHOICE, AT(seal.form), .fallback = "clear", .choices = seal_forms, .least = 1,
 	  .help = "clear (multipart/signed, readable everywhere) or opaque (application/pkcs7-mime)" },

@@ -29,6 +29,14 @@ AUTO_DEFINE(struct keyd_client, keyd_client_free);
 int keyd_sign(struct keyd_client *client, const struct sign_context *context, const unsigned char spki[32],
     enum digest alg, struct slice digest, unsigned char *sig, size_t *sig_len, struct err *err) MUST_USE;
 
+/*
+ * The content key (32 bytes) in this RSAES-OAEP block (box.h), unwrapped with the key of purpose decrypt whose SPKI
+ * hashes to `spki`. `item` and `reason` go on record at the agent before it is done. One error for every failure of
+ * the block itself: what was wrong with it is nobody's business.
+ */
+int keyd_unwrap(struct keyd_client *client, const char *item, const char *reason, const unsigned char spki[32], struct slice wrapped,
+    unsigned char key[32], struct err *err) MUST_USE;
+
 /* Is the agent there and does it answer? For `segel-milter -n`. */
 int keyd_ping(struct keyd_client *client, struct err *err) MUST_USE;
 

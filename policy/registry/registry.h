@@ -153,6 +153,23 @@ enum domain_answer registry_domain_of(struct registry *registry, const char *add
 int registry_address_known(struct registry *registry, const char *address, time_t at);
 
 /*
+ * Who may review held mail: a UNIX login, the role it was given (permit.h knows the words), and the person behind it.
+ * `own` holds that person's and that login's current addresses in the form of address_normalise(),
+ * NULL-terminated; given back by registry_reviewer_done().
+ */
+struct registry_reviewer {
+	enum registry_answer answer; /* REGISTRY_UNUSABLE: the appointment or the person has ended; why says which */
+	int64_t person;
+	char name[256];
+	char role[32];
+	char **own;
+	char why[256];
+};
+
+void registry_reviewer(struct registry *registry, const char *login, time_t at, struct registry_reviewer *ret);
+void registry_reviewer_done(struct registry_reviewer *reviewer);
+
+/*
  * The form addresses are compared in: domain in lower case, an internationalised one in A-labels
  * (idna.h); local part octet for octet, its ASCII letters in lower case where the registry says so for
  * that domain (fold). False for what is no such address. `ret` holds LIMIT_ADDRESS_BYTES + 1.

@@ -86,6 +86,11 @@ enum write_outcome write_officer_add(struct registry_writer *, const char *login
     time_t to, int64_t *id, struct err *) MUST_USE;
 enum write_outcome write_officer_end(struct registry_writer *, const char *login, const char *reason, struct err *) MUST_USE;
 
+/* `role` is a word of policy/permit.h; a login has one role at a time. `to` 0: without an end. */
+enum write_outcome write_reviewer_add(struct registry_writer *, const char *login, const char *person, const char *role,
+    const char *appointment, time_t to, int64_t *id, struct err *) MUST_USE;
+enum write_outcome write_reviewer_end(struct registry_writer *, const char *login, const char *reason, struct err *) MUST_USE;
+
 /* A CA's, a weakly signed, an unsuitable key's or an odd-addressed certificate is refused. */
 enum write_outcome write_cert_import(struct registry_writer *, const unsigned char *der, size_t len,
     const struct cert_facts *facts, enum cert_kind kind, int64_t *id, struct err *) MUST_USE;

@@ -1,0 +1,21 @@
+/*
+ * deliver: hands a released message to the mail server's listener for released mail: SMTP through libcurl, one
+ * transaction with all recipients, the original envelope sender. The bytes are the original ones, but for
+ * Authentication-Results fields that claim to be ours and fields of our prefix, which go, and one field of ours that says
+ * what the verification at release found.
+ *
+ * DELIVER_DONE only after the server's 250 to the whole of it. DELIVER_REFUSED: it said 5xx before that; nobody got
+ * it. DELIVER_UNKNOWN: anything else, a lost connection after the last byte too: it may have arrived, and is to
+ * be sent again with the same Message-ID.
+ */
+#ifndef REVIEWD_DELIVER_H
+#define REVIEWD_DELIVER_H
+
+#include "milter/reviewd/child.h"
+
+enum deliver_outcome { DELIVER_UNKNOWN, DELIVER_REFUSED, DELIVER_DONE };
+
+enum deliver_outcome deliver(struct desk *desk, const struct desk_settings *settings, const struct item *item,
+    const char *const *recipients, const struct rejudged *judged, struct err *err) MUST_USE;
+
+#endif
