@@ -66,6 +66,7 @@ struct role_settings {
 	char *socket_group;
 	char *user;
 	char *audit_dir;
+	char *state_dir; /* what it remembers: signatures seen, and what made a process die */
 	char *metrics; /* struct endpoint's text; "" = off */
 	long drain;    /* ms */
 	long timeout;  /* ms a session may be silent */
@@ -90,8 +91,6 @@ struct config {
 	struct {
 		struct role_settings role;
 		char *authserv_id;  /* "" = the MTA's own name */
-		char *state_dir;    /* memory of replays, and of what made a process die */
-		long replay;        /* ms that a signature is remembered */
 	} inbound;
 	struct {
 		struct role_settings role;
@@ -153,6 +152,7 @@ struct config {
 	} tls;
 	struct {
 		struct text_list subject_address; /* issuers, as struct cert_facts names them */
+		long replay; /* ms that a signature is remembered */
 	} verify;
 	struct {
 		long message_size; /* bytes */

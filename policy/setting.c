@@ -81,6 +81,9 @@ static const struct setting local_sender_row[] = {
 	{ .name = #role_ ".audit_dir", .type = SETTING_TEXT, AT(role_.role.audit_dir), \
 	  .fallback = "/var/lib/segel/audit-" #role_, \
 	  .help = "folder of this role's hash-chained records; not writable = all mail is deferred" }, \
+	{ .name = #role_ ".state_dir", .type = SETTING_TEXT, AT(role_.role.state_dir), \
+	  .fallback = "/var/lib/segel/state-" #role_, \
+	  .help = "folder of what this role remembers: signatures seen, and messages that made a process die" }, \
 	{ .name = #role_ ".metrics", .type = SETTING_TEXT, AT(role_.role.metrics), .fallback = "", \
 	  .help = "where this role's counters are served in Prometheus' text form (`segelctl stats` reads them\n" \
 		  "too): a UNIX socket, \"127.0.0.1:PORT\" or \"[::1]:PORT\"; empty = nowhere" }, \
@@ -115,11 +118,6 @@ const struct setting settings[] = {
 	{ .name = "inbound.authserv_id", .type = SETTING_TEXT, AT(inbound.authserv_id), .fallback = "",
 	  .help = "the name in the Authentication-Results fields that are added; fields that claim it already are removed.\n"
 		  "Empty = the mail server's own name" },
-	{ .name = "inbound.state_dir", .type = SETTING_TEXT, AT(inbound.state_dir), .fallback = "/var/lib/segel/inbound",
-	  .help = "folder of what is remembered: signatures seen, and messages that made a process die" },
-	{ .name = "inbound.replay", .type = SETTING_DURATION, AT(inbound.replay), .fallback = "400d", .least = DAY, .most = 3650 * DAY,
-	  .help = "how long a signature is remembered, so that it is known when it comes again under another Message-ID,\n"
-		  "From, Subject or Date" },
 
 	ROLE(local, "UNIX socket for mail that comes without SMTP (Postfix: non_smtpd_milters), and for nothing else:\n"
 		  "the envelope sender is believed here; its folder as for submission"),
@@ -257,6 +255,10 @@ const struct setting settings[] = {
 	{ .name = "verify.subject_address", .type = SETTING_TEXTS, AT(verify.subject_address), .fallback = "",
 	  .help = "issuers whose certificates may name their owner's address in the subject only (emailAddress), each as\n"
 		  "`segelctl cert inspect` shows it under issuer. Addresses in a subject of all others count for nothing" },
+
+	{ .name = "verify.replay", .type = SETTING_DURATION, AT(verify.replay), .fallback = "400d", .least = DAY, .most = 3650 * DAY,
+	  .help = "how long a signature is remembered, so that it is known when it comes again under another Message-ID,\n"
+		  "From, Subject or Date" },
 
 	{ .name = "limits.message_size", .type = SETTING_SIZE, AT(limits.message_size), .fallback = "35MiB",
 	  .least = 1024, .most = LIMIT_MESSAGE_BYTES,

@@ -1,6 +1,6 @@
 /*
  * replay: which signatures were seen, with which Message-ID, From, Subject and Date. One SQLite file a folder
- * (inbound.state_dir), written by one process only.
+ * (state_dir of the role), written by one process only.
  *
  * What is kept of a signature is struct signature_facts.value_sha256 and a SHA-256 over those four fields (unfolded,
  * trimmed), never a word of them. The first sight is kept; a later one is compared with it. So a retry of the same message
