@@ -517,3 +517,33 @@ key_signer(struct key *key)
 {
 	return (struct signer){ .sign = sign_with, .ctx = key };
 }
+
+static bool
+prepare_unwrap(EVP_PKEY_CTX *ctx)
+{
+	return ctx && EVP_PKEY_decrypt_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1
+	    && EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()) == 1 && EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, EVP_sha256()) == 1;
+}
+
+/* What differs between one bad block and another must not be told apart from outside (RFC 8017 7.1.2, note). */
+int
+key_unwrap(const struct key *key, struct slice wrapped, unsigned char content[KEY_CONTENT_BYTES], struct err *err)
+{
+	AUTO(EVP_PKEY_CTX_free) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key->pkey, NULL);
+	unsigned char room[MAX_RSA_BITS / 8] = { 0 };
+	size_t len = sizeof(room);
+	bool good;
+
+	if (key->kind != KEY_RSA)
+		return err_set(err, ERR_CONFIG, "a key of kind %s cannot unwrap; want RSA", key_kind_name(key->kind));
+	if (!prepare_unwrap(ctx))
+		return ossl_err(err, ERR_TEMP, "the key is not ready to unwrap");
+	good = EVP_PKEY_decrypt(ctx, room, &len, wrapped.at, wrapped.len) == 1 && len == KEY_CONTENT_BYTES;
+	if (good)
+		memcpy(content, room, KEY_CONTENT_BYTES);
+	wipe(room, sizeof(room));
+	ERR_clear_error();
+	if (!good)
+		return err_set(err, ERR_CONFIG, "the content key cannot be unwrapped: it was written to another certificate, or is damaged");
+	return 0;
+}

@@ -1,5 +1,5 @@
 /*
- * key: the only code that touches private keys. It signs; there is no getter.
+ * key: the only code that touches private keys. It signs, and unwraps content keys; there is no getter.
  *
  * struct signer is how sealing asks for a signature without holding a key: the filter
  * hands it a signer that asks segel-keyd, segelctl seal and the tests one around a
@@ -49,6 +49,14 @@ int key_sign(const struct key *key, enum digest alg, struct slice digest,
     unsigned char *sig, size_t *sig_len, struct err *err) MUST_USE;
 /* A signer around one key; asking it for another spki is ERR_CONFIG. Borrows the key. */
 struct signer key_signer(struct key *key);
+
+enum { KEY_CONTENT_BYTES = 32 }; /* AES-256 */
+
+/*
+ * The content key in this RSAES-OAEP block (SHA-256, MGF1-SHA-256, no label). ERR_CONFIG, with one text whatever was wrong with
+ * the block: length, padding, or a content that is not 32 bytes. `content` is untouched unless the result is 0.
+ */
+int key_unwrap(const struct key *key, struct slice wrapped, unsigned char content[KEY_CONTENT_BYTES], struct err *err) MUST_USE;
 
 const char *digest_name(enum digest alg); /* "sha256", "sha384" */
 size_t digest_len(enum digest alg);       /* 0 for DIGEST_UNKNOWN */

@@ -156,6 +156,73 @@ test_signatures(void **state)
 	check_signature("p384", DIGEST_SHA384);
 }
 
+/* What openssl wraps; each that is refused differs from the first by one thing, and all refusals read alike. */
+static const struct {
+	const char *name, *bytes, *options, *then;
+	bool want;
+} wrapped[] = {
+	{ "OAEP with SHA-256", "32", "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256", "true", true },
+	{ "31 bytes", "31", "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256", "true", false },
+	{ "33 bytes", "33", "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256", "true", false },
+	{ "no bytes", "0", "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256", "true", false },
+	{ "SHA-1", "32", "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha1 -pkeyopt rsa_mgf1_md:sha256", "true", false },
+	{ "MGF1 with SHA-1", "32", "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha1", "true", false },
+	{ "a label", "32", "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256 -pkeyopt rsa_oaep_label:41", "true", false },
+	{ "PKCS#1 v1.5", "32", "-pkeyopt rsa_padding_mode:pkcs1", "true", false },
+	{ "one byte less", "32", "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256", "truncate -s -1 block", false },
+	{ "one byte more", "32", "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256", "printf x >>block", false },
+	{ "nothing", "32", "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256", ": >block", false },
+	{ "another key", "32", "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256", "mv other block", false },
+};
+
+static void
+check_unwrap(const struct key *key, size_t i)
+{
+	unsigned char content[KEY_CONTENT_BYTES], untouched[KEY_CONTENT_BYTES];
+	struct err err = { 0 };
+	struct slice plain, block;
+	int result;
+
+	assert_int_equal(run("head -c %s /dev/urandom >plain && openssl pkeyutl -encrypt -certin -inkey u.crt -in plain -out block %s"
+	    " && openssl pkeyutl -encrypt -certin -inkey v.crt -in plain -out other %s && %s", wrapped[i].bytes, wrapped[i].options,
+	    wrapped[i].options, wrapped[i].then), 0);
+	plain = read_file("plain");
+	block = read_file("block");
+	memset(content, 0x5a, sizeof(content));
+	memset(untouched, 0x5a, sizeof(untouched));
+	result = key_unwrap(key, block, content, &err);
+	if ((result == 0) != wrapped[i].want)
+		fail_msg("%s: %d '%s'", wrapped[i].name, result, err.text);
+	if (result == 0)
+		assert_memory_equal(content, plain.at, sizeof(content));
+	else
+		assert_memory_equal(content, untouched, sizeof(content));
+	if (result == -1 && (err.kind != ERR_CONFIG
+	    || strcmp(err.text, "the content key cannot be unwrapped: it was written to another certificate, or is damaged") != 0))
+		fail_msg("%s: says '%s'", wrapped[i].name, err.text);
+	heap_free(plain);
+	heap_free(block);
+}
+
+static void
+test_unwrap(void **state)
+{
+	AUTO(key_free) struct key *key = NULL, *curve = NULL;
+	unsigned char content[KEY_CONTENT_BYTES];
+	struct err err = { 0 };
+
+	(void)state;
+	mkpki(&world, "--out u --cn x --from -1d --to +1d --key rsa4096");
+	mkpki(&world, "--out v --cn x --from -1d --to +1d --key rsa4096");
+	mkpki(&world, "--out e --cn x --from -1d --to +1d --key p256");
+	assert_int_equal(key_load("u.key", NULL, true, &key, &err), 0);
+	assert_int_equal(key_load("e.key", NULL, true, &curve, &err), 0);
+	for (size_t i = 0; i < N_ELEMENTS(wrapped); i++)
+		check_unwrap(key, i);
+	assert_int_equal(key_unwrap(curve, slice_of("x"), content, &err), -1);
+	assert_non_null(strstr(err.text, "want RSA"));
+}
+
 static int
 setup(void **state)
 {
@@ -180,6 +247,7 @@ main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_credentials),
 		cmocka_unit_test(test_signatures),
+		cmocka_unit_test(test_unwrap),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
