@@ -15,6 +15,8 @@ apply_edit(SMFICTX *ctx, const struct edit *edit)
 		return smfi_chgheader(ctx, edit->name, (int)edit->ordinal, value);
 	case EDIT_ADD:
 		return smfi_addheader(ctx, edit->name, value);
+	case EDIT_INSERT: /* 0 is above the MTA's own Received, 1 below it */
+		return smfi_insheader(ctx, 0, edit->name, value);
 	}
 	return MI_FAILURE;
 }

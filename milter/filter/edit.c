@@ -4,6 +4,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "milter/filter/results.h"
+
+#define RESULTS_FIELD "Authentication-Results"
+
 static void
 plan_edit(struct edit_plan *plan, enum edit_kind kind, const char *name, unsigned ordinal, const char *value)
 {
@@ -73,14 +77,22 @@ is_kept(const struct head *head, size_t i, const struct outer outer[N_OUTER])
 	return false;
 }
 
+/* A field that only we may add. */
+static bool
+is_forged(const struct field *field, const char *authserv_id)
+{
+	return has_prefix(field->name, OUR_PREFIX)
+	    || (authserv_id && slice_equal_nocase(field->name, RESULTS_FIELD) && results_claims(field, authserv_id));
+}
+
 static void
-plan_deletions(struct edit_plan *plan, const struct head *head, const struct outer *outer)
+plan_deletions(struct edit_plan *plan, const struct head *head, const char *authserv_id, const struct outer *outer)
 {
 	for (size_t i = head->n_fields; i-- > 0;) {
 		struct slice name = head->fields[i].name;
 		char *text;
 
-		if (!has_prefix(name, OUR_PREFIX) && !(outer && describes_body(name) && !is_kept(head, i, outer)))
+		if (!is_forged(&head->fields[i], authserv_id) && !(outer && describes_body(name) && !is_kept(head, i, outer)))
 			continue;
 		text = slice_dup(name);
 		plan_edit(plan, EDIT_DELETE, text, ordinal_of(head, i), NULL);
@@ -125,7 +137,7 @@ edit_of(const struct edit_plan *plan, const struct head *head, size_t i)
 	const unsigned ordinal = ordinal_of(head, i);
 
 	for (size_t e = 0; e < plan->n; e++)
-		if (plan->edits[e].kind != EDIT_ADD && plan->edits[e].ordinal == ordinal
+		if (plan->edits[e].ordinal == ordinal
 		    && slice_equal_nocase(head->fields[i].name, plan->edits[e].name))
 			return &plan->edits[e];
 	return NULL;
@@ -134,14 +146,30 @@ edit_of(const struct edit_plan *plan, const struct head *head, size_t i)
 struct edit_plan *
 edit_plan_new(const struct head *head, struct sealed **sealed, const char *sender)
 {
+	return edit_plan_outgoing(head, NULL, sealed, sender);
+}
+
+struct edit_plan *
+edit_plan_inbound(const struct head *head, const char *authserv_id, const char *results)
+{
 	struct edit_plan *plan = xcalloc(1, sizeof(*plan));
 
+	plan_deletions(plan, head, authserv_id, NULL);
+	if (results)
+		plan_edit(plan, EDIT_INSERT, RESULTS_FIELD, 0, results);
+	return plan;
+}
+
+struct edit_plan *
+edit_plan_outgoing(const struct head *head, const char *authserv_id, struct sealed **sealed, const char *sender)
+{
+	struct edit_plan *plan = xcalloc(1, sizeof(*plan));
 	struct outer outer[N_OUTER];
 
 	plan->sealed = TAKE(*sealed);
 	if (plan->sealed)
 		outer_fields(plan->sealed, outer);
-	plan_deletions(plan, head, plan->sealed ? outer : NULL);
+	plan_deletions(plan, head, authserv_id, plan->sealed ? outer : NULL);
 	if (!plan->sealed)
 		return plan;
 	plan_changes(plan, head, outer);

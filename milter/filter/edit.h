@@ -1,7 +1,8 @@
 /*
  * edit: what to change in a message, planned before anything is changed. Pure.
  * Order: deletions from the highest ordinal down (each moves the ones behind it), then changes,
- * then insertions, then the body.
+ * then insertions, then the body. Ordinals count the fields of one name, in either case, as both
+ * MTAs count them; so fields of different names do not stand in each other's way.
  */
 #ifndef FILTER_EDIT_H
 #define FILTER_EDIT_H
@@ -15,7 +16,8 @@
 enum edit_kind {
 	EDIT_DELETE, /* the ordinal-th field of this name, from 1 */
 	EDIT_CHANGE,
-	EDIT_ADD,
+	EDIT_ADD,    /* behind all others */
+	EDIT_INSERT, /* above all others, the MTA's own Received included */
 };
 
 struct edit {
@@ -36,6 +38,14 @@ struct edit_plan {
  * existing one is changed and a missing one added. Takes `sealed`.
  */
 struct edit_plan *edit_plan_new(const struct head *head, struct sealed **sealed, const char *sender);
+/* The same, and every Authentication-Results field that claims this authserv-id goes (results.h). */
+struct edit_plan *edit_plan_outgoing(const struct head *head, const char *authserv_id, struct sealed **sealed,
+    const char *sender);
+/*
+ * Mail from outside: what claims to be ours goes, then one Authentication-Results field of ours stands above
+ * all (RFC 8601 4.1). `results` is its value (results_render); NULL = none is added.
+ */
+struct edit_plan *edit_plan_inbound(const struct head *head, const char *authserv_id, const char *results);
 /* What the plan does to the i-th field of this head; NULL = nothing. Borrowed. */
 const struct edit *edit_of(const struct edit_plan *plan, const struct head *head, size_t i);
 void edit_plan_free(struct edit_plan *plan);
