@@ -11,6 +11,7 @@ static const struct ctl_noun nouns[] = {
 	{ "address", "official mail addresses", ctl_address_commands },
 	{ "login", "which addresses a login of the mail server may write as", ctl_login_commands },
 	{ "officer", "who may write to the registry", ctl_officer_commands },
+	{ "reviewer", "who may look at held mail and let it go", ctl_reviewer_commands },
 	{ "cert", "certificates", ctl_cert_commands },
 	{ "bind", "for whom a certificate speaks, and for what", ctl_bind_commands },
 	{ "act", "the registry's history", ctl_act_commands },

@@ -17,6 +17,7 @@ extern const struct ctl_command ctl_domain_commands[];
 extern const struct ctl_command ctl_address_commands[];
 extern const struct ctl_command ctl_login_commands[];
 extern const struct ctl_command ctl_officer_commands[];
+extern const struct ctl_command ctl_reviewer_commands[];
 extern const struct ctl_command ctl_cert_commands[];
 extern const struct ctl_command ctl_bind_commands[];
 extern const struct ctl_command ctl_act_commands[];

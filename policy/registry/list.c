@@ -44,6 +44,9 @@ static const struct list {
 	[LIST_OFFICER] = { "nsssttt", { "id", "login", "person", "appointment", "from", "to", "ended" },
 	    "SELECT o.id, o.login, p.name, o.appointment, o.from_at, o.to_at, o.ended_at"
 	    " FROM officer o JOIN person p ON p.id=o.person WHERE " SHOWN_TERM("o") },
+	[LIST_REVIEWER] = { "nssssttt", { "id", "login", "person", "role", "appointment", "from", "to", "ended" },
+	    "SELECT r.id, r.login, p.name, r.role, r.appointment, r.from_at, r.to_at, r.ended_at"
+	    " FROM reviewer r JOIN person p ON p.id=r.person WHERE " SHOWN_TERM("r") },
 	[LIST_CERT] = { "nhssssttt", { "id", "sha256", "kind", "state", "subject", "serial", "not_before", "not_after", "hold_until" },
 	    "SELECT c.id, c.sha256, c.kind, " STATE_NOW ", c.subject, c.serial, c.not_before, c.not_after, c.hold_until"
 	    " FROM cert c WHERE (?2 OR (c.state IN ('aktif', 'ditahan') AND ?1<=c.not_after)) AND (?3=0 OR c.id=?3) ORDER BY c.id" },

@@ -64,6 +64,16 @@ static const char *const queries[N_QUERIES] = {
 	            " WHERE l.login=?2 AND " SQL_CURRENT("l") " AND " SQL_CURRENT("a") " AND " SQL_CURRENT("d"),
 	[Q_TLS] = "SELECT t.level, coalesce(t.matches, ''), coalesce(t.decision, '') FROM tls_policy t"
 	          " WHERE t.hop=?2 AND " SQL_CURRENT("t") " ORDER BY t.id DESC LIMIT 1",
+	/* A current appointment before one that has ended; an appointment that has ended is told from none. */
+	[Q_REVIEWER] = "SELECT p.id, p.name, r.role, " SQL_CURRENT_TERM("r") ", " SQL_CURRENT("p")
+	               " FROM reviewer r JOIN person p ON p.id=r.person"
+	               " WHERE r.login=?2 AND r.from_at<=?1 ORDER BY 4 DESC, r.id DESC LIMIT 1",
+	/* UNION: what belongs to the person and is written as by the login comes once. */
+	[Q_REVIEWER_OWN] = "SELECT a.norm FROM address a JOIN domain d ON d.id=a.domain"
+	                   " WHERE a.person=?3 AND " SQL_CURRENT("a") " AND " SQL_CURRENT("d")
+	                   " UNION SELECT a.norm FROM login l JOIN address a ON a.id=l.address JOIN domain d ON d.id=a.domain"
+	                   " WHERE l.login=?2 AND " SQL_CURRENT("l") " AND " SQL_CURRENT("a") " AND " SQL_CURRENT("d")
+	                   " ORDER BY 1",
 };
 
 static void

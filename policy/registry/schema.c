@@ -350,10 +350,39 @@ static const char tls_policies[] =
     " BEGIN SELECT RAISE(ABORT, 'the domain is official: mail for it never goes in clear, and may or dane would let it');"
     " END;";
 
+/*
+ * Who may look at held mail and let it go: a UNIX login with one role at a time (policy/permit.h has the words and
+ * says what each may do). No role is for ever by accident: it ends with its term, its end, or its person.
+ */
+static const char reviewers[] =
+    "CREATE TABLE reviewer ("
+    " id INTEGER PRIMARY KEY,"
+    " person INTEGER NOT NULL REFERENCES person(id),"
+    " login TEXT NOT NULL CHECK (" FILLED("login") "),"
+    " role TEXT NOT NULL CHECK (role IN ('pegawai', 'helpdesk', 'analis', 'manajer', 'petugas-op', 'auditor',"
+    "  'pelindung-data', 'administrator')),"
+    " appointment TEXT NOT NULL CHECK (" FILLED("appointment") "),"
+    " to_at INTEGER CHECK (to_at IS NULL OR from_at < to_at),"
+    SPAN ") STRICT;"
+    "CREATE INDEX reviewer_login ON reviewer(login);"
+    "CREATE INDEX reviewer_person ON reviewer(person);"
+    LAWS("reviewer", "person, login, role, appointment, to_at",
+        "t.login = NEW.login AND t.ended_at IS NULL"
+        " AND (t.to_at IS NULL OR t.to_at > (SELECT at FROM act WHERE seq = segel_act()))",
+        "this UNIX login is a reviewer already; end that appointment first")
+    "CREATE TRIGGER reviewer_person_current BEFORE INSERT ON reviewer"
+    " WHEN EXISTS (SELECT 1 FROM person WHERE id = NEW.person AND ended_at IS NOT NULL)"
+    " BEGIN SELECT RAISE(ABORT, 'the person to be appointed has ended'); END;"
+    "CREATE TRIGGER person_ends_without_review BEFORE UPDATE OF ended_at ON person"
+    " WHEN EXISTS (SELECT 1 FROM reviewer r, act a WHERE a.seq = segel_act() AND r.person = OLD.id AND r.ended_at IS NULL"
+    "  AND (r.to_at IS NULL OR a.at < r.to_at))"
+    " BEGIN SELECT RAISE(ABORT, 'the person still has an appointment as reviewer; end that first'); END;";
+
 /* One step a version: all of its texts in one transaction. */
 static const char *const steps[SCHEMA_VERSION][4] = {
 	{ people, addresses, certificates, NULL },
 	{ tls_policies, NULL },
+	{ reviewers, NULL },
 };
 
 static int

@@ -1,4 +1,4 @@
-/* The verbs of write.h for units, persons, systems, domains, addresses, logins and officers. */
+/* The verbs of write.h for units, persons, systems, domains, addresses, logins, officers and reviewers. */
 #include <stdio.h>
 #include <string.h>
 
@@ -305,4 +305,32 @@ write_officer_end(struct registry_writer *writer, const char *login, const char 
 	    err, "officer", login, "`segelctl officer list` shows them");
 
 	return outcome == WRITE_DONE ? end_row(writer, END("officer"), id, "officer end", login, reason, err) : outcome;
+}
+
+enum write_outcome
+write_reviewer_add(struct registry_writer *writer, const char *login, const char *person, const char *role, const char *appointment,
+    time_t to, int64_t *id, struct err *err)
+{
+	AUTO(xfree) char *detail = xasprintf("%s: %s", role, appointment);
+	int64_t person_id;
+	enum write_outcome outcome = writer_person(writer, person, &person_id, err);
+
+	if (outcome == WRITE_DONE)
+		outcome = writer_act(writer, "reviewer add", login, detail, err);
+	if (outcome != WRITE_DONE)
+		return outcome;
+	return writer_run(writer, id, err,
+	    "INSERT INTO reviewer(person, login, role, appointment, to_at, from_at, act) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+	    "itttoii", person_id, login, role, appointment, (int64_t)to, writer->now, writer->act);
+}
+
+enum write_outcome
+write_reviewer_end(struct registry_writer *writer, const char *login, const char *reason, struct err *err)
+{
+	int64_t id;
+	enum write_outcome outcome = missing(writer_ask(writer, &id, err,
+	    "SELECT r.id FROM reviewer r WHERE " SQL_CURRENT_TERM("r") " AND r.login=?2", "it", writer->now, login),
+	    err, "reviewer", login, "`segelctl reviewer list` shows them");
+
+	return outcome == WRITE_DONE ? end_row(writer, END("reviewer"), id, "reviewer end", login, reason, err) : outcome;
 }

@@ -34,6 +34,7 @@ fill(struct world *w)
 	" 1, 2000000000, 'aktif', segel_act(), segel_act())"
 #define NEW_BINDING(columns, values) \
 	"INSERT INTO binding(purpose, decision, from_at, act, " columns ") VALUES ('seal', '', " NOW_TEXT ", segel_act(), " values ")"
+#define NEW_REVIEWER(values) "INSERT INTO reviewer(person, login, role, appointment, from_at, act) VALUES (" values ", 1, segel_act())"
 #define CERT(change, id) "UPDATE cert SET state_act=segel_act(), " change " WHERE id=" id
 #define END(table, id) "UPDATE " table " SET ended_at=" NOW_TEXT ", end_reason='x', end_act=segel_act() WHERE id=" id
 
@@ -171,6 +172,36 @@ static const struct {
 	    END("officer", "1"), NULL },
 	{ "an ended officer goes on", "INSERT INTO officer(person, login, appointment, from_at, act) VALUES (2, 'budi', 'SK', 1, segel_act());"
 	    END("officer", "1") "; INSERT INTO unit(code, name, from_at, act) VALUES ('B', 'b', 1, segel_act())", "only an officer" },
+
+	{ "a reviewer", NEW_REVIEWER("2, 'budi', 'analis', 'SK'"), NULL },
+	{ "a reviewer without a login", NEW_REVIEWER("2, ' ', 'analis', 'SK'"), "CHECK constraint" },
+	{ "a reviewer without a letter", NEW_REVIEWER("2, 'budi', 'analis', ' '"), "CHECK constraint" },
+	{ "a reviewer of no known role", NEW_REVIEWER("2, 'budi', 'Analis', 'SK'"), "CHECK constraint" },
+	{ "a reviewer without a role", NEW_REVIEWER("2, 'budi', '', 'SK'"), "CHECK constraint" },
+	{ "a reviewer who is nobody", NEW_REVIEWER("99, 'budi', 'analis', 'SK'"), "FOREIGN KEY" },
+	{ "a login with two roles", NEW_REVIEWER("2, 'budi', 'analis', 'SK'") ";" NEW_REVIEWER("2, 'budi', 'manajer', 'SK'"),
+	    "is a reviewer already" },
+	{ "a login of two persons", NEW_REVIEWER("2, 'budi', 'analis', 'SK'") ";" NEW_REVIEWER("1, 'budi', 'analis', 'SK'"),
+	    "is a reviewer already" },
+	{ "a person with two logins", NEW_REVIEWER("2, 'budi', 'analis', 'SK'") ";" NEW_REVIEWER("2, 'budi2', 'manajer', 'SK'"), NULL },
+	{ "another role behind the end of the first",
+	    NEW_REVIEWER("2, 'budi', 'analis', 'SK'") ";" END("reviewer", "1") ";" NEW_REVIEWER("2, 'budi', 'manajer', 'SK'"), NULL },
+	{ "a reviewer's role changed", NEW_REVIEWER("2, 'budi', 'analis', 'SK'") "; UPDATE reviewer SET role='manajer'", "was recorded stays" },
+	{ "a reviewer's person changed", NEW_REVIEWER("2, 'budi', 'analis', 'SK'") "; UPDATE reviewer SET person=1", "was recorded stays" },
+	{ "a reviewer's term moved", NEW_REVIEWER("2, 'budi', 'analis', 'SK'") "; UPDATE reviewer SET to_at=1900000000", "was recorded stays" },
+	{ "a reviewer replaced (OR REPLACE)", NEW_REVIEWER("2, 'budi', 'analis', 'SK'")
+	    "; INSERT OR REPLACE INTO reviewer(id, person, login, role, appointment, from_at, act) VALUES (1, 2, 'x', 'manajer', 'SK', 1, segel_act())",
+	    "is a reviewer already" },
+	{ "a reviewer deleted", NEW_REVIEWER("2, 'budi', 'analis', 'SK'") "; DELETE FROM reviewer", "never deleted" },
+	{ "a reviewer by an older act",
+	    "INSERT INTO reviewer(person, login, role, appointment, from_at, act) VALUES (2, 'budi', 'analis', 'SK', 1, 1)", "only an officer" },
+	{ "a person without addresses ends", END("address", "1") ";" END("person", "2"), NULL },
+	{ "a person who reviews ends", END("address", "1") ";" NEW_REVIEWER("2, 'budi', 'analis', 'SK'") ";" END("person", "2"),
+	    "appointment as reviewer" },
+	{ "a person who reviewed ends",
+	    END("address", "1") ";" NEW_REVIEWER("2, 'budi', 'analis', 'SK'") ";" END("reviewer", "1") ";" END("person", "2"), NULL },
+	{ "a person who has ended reviews", END("address", "1") ";" END("person", "2") ";" NEW_REVIEWER("2, 'budi', 'analis', 'SK'"),
+	    "has ended" },
 };
 
 static void
@@ -271,6 +302,7 @@ refuse_plain(const char *file, const char *pragma)
 		"INSERT INTO address(address, norm, domain, unit, from_at, act) VALUES ('c@kota.example', 'c@kota.example', 1, 1, 1, 1)",
 		"INSERT INTO login(login, address, from_at, act) VALUES ('x', 1, 1, 1)",
 		"INSERT INTO officer(person, login, appointment, from_at, act) VALUES (2, 'budi', 'SK', 1, 1)",
+		"INSERT INTO reviewer(person, login, role, appointment, from_at, act) VALUES (2, 'budi', 'manajer', 'SK', 1, 1)",
 		"INSERT INTO act(seq, at, officer, login, verb, object, detail) SELECT max(seq)+1, 1, 1, 'ani', 'x', '', '' FROM act",
 		"INSERT INTO binding(cert, unit, purpose, decision, from_at, act) VALUES (1, 1, 'seal', '', 1, 1)",
 		"INSERT OR REPLACE INTO cert SELECT id, sha256, spki, issuer, serial, subject, kind, may_sign, may_encrypt, not_before,"

@@ -417,7 +417,8 @@ test_schema_of_others(void **state)
 	static const struct {
 		const char *sql, *part;
 	} rows[] = {
-		{ "PRAGMA user_version=3", "newer Segel" },
+		{ "PRAGMA user_version=4", "newer Segel" },
+		{ "PRAGMA user_version=2", "--migrate" },
 		{ "PRAGMA user_version=1", "--migrate" },
 		{ "PRAGMA user_version=0", "--migrate" },
 		{ "PRAGMA application_id=1", "no Segel registry" },
@@ -435,14 +436,14 @@ test_schema_of_others(void **state)
 		if (!strstr(err.text, rows[i].part))
 			fail_msg("%s: %s", rows[i].sql, err.text);
 		assert_int_equal(registry_write_open(w->file, "ani", NOW, &writer, &err), WRITE_UNAVAILABLE);
-		spoil(w->file, "PRAGMA user_version=2; PRAGMA application_id=1397049164");
+		spoil(w->file, "PRAGMA user_version=3; PRAGMA application_id=1397049164");
 	}
 	fill(w);
 	open_reader(w);
 	expect(w->reader, REGISTRY_FOUND, NULL);
+	spoil(w->file, "PRAGMA user_version=4");
+	expect(w->reader, REGISTRY_UNAVAILABLE, "schema 4");
 	spoil(w->file, "PRAGMA user_version=3");
-	expect(w->reader, REGISTRY_UNAVAILABLE, "schema 3");
-	spoil(w->file, "PRAGMA user_version=2");
 	expect(w->reader, REGISTRY_FOUND, NULL);
 }
 
@@ -609,6 +610,7 @@ test_lists(void **state)
 	world_begin(w);
 	must(write_binding_add(w->writer, &client, NULL, &err));
 	must(write_tls_set(w->writer, &(struct new_tls){ .hop = "lain.example", .level = HOP_LEVEL_SECURE }, NULL, &err));
+	must(write_reviewer_add(w->writer, "tuti", "Budi", "analis", "SK 7", 0, NULL, &err));
 	world_commit(w);
 	open_reader(w);
 	for (int what = LIST_UNKNOWN + 1; what < N_LISTS; what++) {
