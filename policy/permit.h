@@ -4,6 +4,13 @@
  * No role combines the settings, the body of a message and its release. Whoever releases, approves, deletes, looks
  * into a body or takes it out says why. Two persons are two rows of the registry's person table: a person with
  * two logins stays one.
+ *
+ * What the table of roles (analyst, manager and so on) that this was made from leaves open, and what is assumed:
+ * a manager approves, which is being the second of two, also where the findings need one person only: what helpdesk or an OP
+ * officer proposed is then completed by an analyst or a manager. An analyst's delete is a proposal that goes on record; a
+ * manager's delete carries it out. Data protection's delete is a request, of any item. Notes are for those who
+ * work on items; a later end of retention for the security team; legal hold for its manager. Retention may be run by
+ * the manager and by the administrator, since it does what the settings say. Counts are for all who see every item or administer.
  */
 #ifndef POLICY_PERMIT_H
 #define POLICY_PERMIT_H
@@ -45,7 +52,7 @@ enum permit {
 	PERMIT_NO,
 	PERMIT_OWN,      /* of mail to or from an address of one's own */
 	PERMIT_REGISTRY, /* of items that the registry's or a certificate's findings hold */
-	PERMIT_REQUEST,  /* asks for it, of one's own mail: goes on record, changes nothing */
+	PERMIT_REQUEST,  /* asks for it, of what one may list: goes on record, changes nothing */
 	PERMIT_PROPOSE,  /* is the first of two, never the second */
 	PERMIT_APPROVE,  /* is the second of two, never the first */
 	PERMIT_REASONS,  /* alone where the finding needs one person; where it needs two, first or second */

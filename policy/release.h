@@ -40,7 +40,13 @@ struct release_question {
 
 enum release_answer release_decide(const struct release_question *question, char why[256]);
 
-/* Does any of these findings need two persons? */
+/*
+ * The part about the findings alone, for a release that persons have decided on and that was interrupted. RELEASE_GO: nothing of
+ * today stands against it. `now` must be there.
+ */
+enum release_answer release_evidence(const struct release_question *question, char why[256]);
+
+/* Does any of these findings need two persons? True also where they did not all fit. */
 bool release_needs_two(const struct findings *findings, const struct text_list *two_persons);
 
 #endif
