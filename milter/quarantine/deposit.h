@@ -8,6 +8,12 @@
  *     reviewd   J {"ok": true, "id": ID}                           on disk: file, row and audit record
  *               J {"ok": false, "error": WORD, "text": TEXT}
  *
+ * A refusal may come before the box's end; reviewd closes then. And, as the first frame instead of "hold":
+ *
+ *     filter    J {"op": "ping", "version": 1}
+ *     reviewd   J {"ok": true}                                     it could hold mail now
+ *               J {"ok": false, "error": WORD, "text": TEXT}       full, unavailable: it could not
+ *
  * `ok` with another id than the filter's: the same message with the same envelope is held already and nobody has
  * decided on it, because an earlier answer got lost on its way. Whatever else comes, or does not come in time, is a
  * failure: the message is deferred, and a second arrival finds the first item.
