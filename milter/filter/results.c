@@ -206,7 +206,26 @@ is_token(const char *text)
 	return *text != '\0';
 }
 
-/* A token, or a quoted-string in which nothing can end it. What is not printable ASCII is '?'. */
+/*
+ * In a quoted-string without quoted-pairs: some readers take none, and who takes the quote in one for the end of the
+ * string reads on in what a stranger wrote.
+ */
+static bool
+is_sayable_byte(unsigned char c)
+{
+	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
+static bool
+is_sayable(const char *text)
+{
+	for (const char *c = text; *c; c++)
+		if (!is_sayable_byte((unsigned char)*c))
+			return false;
+	return *text != '\0';
+}
+
+/* A token, or a quoted-string; what cannot be said in one is '?'. */
 static void
 add_value(struct buf *ret, const char *text)
 {
@@ -215,11 +234,8 @@ add_value(struct buf *ret, const char *text)
 		return;
 	}
 	buf_add_text(ret, "\"");
-	for (const char *c = text; *c; c++) {
-		const bool printable = *c >= ' ' && *c < 0x7f;
-
-		buf_printf(ret, "%s%c", *c == '"' || *c == '\\' ? "\\" : "", printable ? *c : '?');
-	}
+	for (const char *c = text; *c; c++)
+		buf_add(ret, is_sayable_byte((unsigned char)*c) ? c : "?", 1);
 	buf_add_text(ret, "\"");
 }
 
@@ -254,17 +270,15 @@ add_address(struct buf *ret, const char *property, const char *address)
 {
 	AUTO_BUF struct buf line = { 0 };
 
+	if (!is_sayable(address))
+		return;
 	buf_init(&line, PROPERTY_BYTES);
-	for (const char *c = address; *c; c++)
-		if (*c <= ' ' || *c >= 0x7f)
-			return; /* the field is ASCII, and what stands for such a name in it is not agreed on */
 	buf_printf(&line, "%s=", property);
 	if (is_plain_address(address))
 		buf_add_text(&line, address);
 	else
 		add_value(&line, address);
-	if (*address)
-		add_line(ret, &line);
+	add_line(ret, &line);
 }
 
 /* Of the certificate's addresses the one that is From's, otherwise the first. */
@@ -285,13 +299,14 @@ add_certificate(struct buf *ret, const struct cert_facts *cert)
 {
 	AUTO_BUF struct buf line = { 0 };
 
+	if (!is_sayable(cert->serial) || !is_sayable(cert->issuer))
+		return;
 	buf_init(&line, PROPERTY_BYTES);
 	buf_add_text(&line, "body.smime-serial=");
 	add_value(&line, cert->serial);
 	buf_add_text(&line, "\n\tbody.smime-issuer=");
 	add_value(&line, cert->issuer);
-	if (*cert->serial && *cert->issuer)
-		add_line(ret, &line);
+	add_line(ret, &line);
 }
 
 /* As IMAP counts parts (RFC 3501 6.4.5): of a multipart/signed the second one, otherwise the body itself. */
@@ -569,7 +584,7 @@ results_claims(const struct field *field, const char *authserv_id)
 	buf_init(&ours, strlen(authserv_id) + LIMIT_ADDRESS_BYTES);
 	buf_init(&id, field->value.len);
 	buf_init(&theirs, field->value.len + LIMIT_ADDRESS_BYTES);
-	if (!normalise(authserv_id, &ours) || ours.len == 0)
+	if (!normalise(authserv_id, &ours) || ours.len == 0 || strpbrk(authserv_id, "\"\\"))
 		return true; /* whose it is cannot be told */
 	if (!read_id(field->value, &id) || memchr(id.at, '\0', id.len) || strstr(buf_text(&id), "=?"))
 		return may_be_read_as(field->value, buf_slice(&ours));

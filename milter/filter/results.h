@@ -22,8 +22,9 @@ enum { RESULTS_BYTES = 2000 };
 
 /*
  * The value, without the blank behind the colon; folded with LF and a tab as the MTA wants it. At most RESULTS_BYTES
- * where `ret` was empty: a property that does not fit, or that ASCII cannot say, is left out whole. The gravest result
- * of findings and facts stands; its findings' words follow as reason="". An empty id is written as "unknown".
+ * where `ret` was empty: a property that does not fit, or that a quoted-string cannot say without escapes, is left out
+ * whole. The gravest result of findings and facts stands; its findings' words follow as reason="". An empty id is
+ * written as "unknown".
  */
 void results_render(const char *authserv_id, const struct policy_input *input, const struct findings *findings, struct buf *ret);
 

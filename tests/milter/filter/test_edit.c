@@ -11,35 +11,56 @@
 
 #include "milter/filter/edit.h"
 
-/* The plan as text: "-Name/2" deleted, "~Name/1=value" changed, "+Name=value" added. */
+#define ID "mx.kota.example"
+
+/* The plan as text: "-Name/2" deleted, "~Name/1=value" changed, "+Name=value" added, "^Name=value" put above all. */
 static char *
-plan_text(const char *fields, bool sealing, const char *sender)
+text_of(const struct edit_plan *plan)
+{
+	AUTO_BUF struct buf text = { 0 };
+
+	buf_init(&text, 65536);
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct edit *edit = &plan->edits[i];
+
+		buf_printf(&text, "%s%c%s", i ? " " : "", "-~+^"[edit->kind], edit->name);
+		if (edit->kind == EDIT_DELETE || edit->kind == EDIT_CHANGE)
+			buf_printf(&text, "/%u", edit->ordinal);
+		if (edit->value)
+			buf_printf(&text, "=%s", edit->value);
+	}
+	return xstrdup(buf_text(&text));
+}
+
+static char *
+plan_text(const char *fields, bool sealing, const char *sender, const char *authserv_id)
 {
 	struct sealed *sealed = sealing ? xcalloc(1, sizeof(*sealed)) : NULL;
 	AUTO(edit_plan_free) struct edit_plan *plan = NULL;
 	AUTO_HEAD struct head head = { 0 };
-	AUTO_BUF struct buf text = { 0 };
-	char *block = xstrdup(fields); /* exactly sized: a read beyond it is seen */
+	char *text, *block = xstrdup(fields); /* exactly sized: a read beyond it is seen */
 
 	if (sealing) {
 		sealed->form = SEAL_CLEAR;
 		sealed->content_type = xstrdup("multipart/signed");
 	}
 	head_scan((struct slice){ (unsigned char *)block, strlen(block) }, &head);
-	plan = edit_plan_new(&head, &sealed, sender);
+	plan = edit_plan_outgoing(&head, authserv_id, &sealed, sender);
 	assert_null(sealed);
-	buf_init(&text, 4096);
-	for (size_t i = 0; i < plan->n; i++) {
-		const struct edit *edit = &plan->edits[i];
-
-		buf_printf(&text, "%s%c%s", i ? " " : "", "-~+"[edit->kind], edit->name);
-		if (edit->kind != EDIT_ADD)
-			buf_printf(&text, "/%u", edit->ordinal);
-		if (edit->value)
-			buf_printf(&text, "=%s", edit->value);
-	}
+	text = text_of(plan);
 	free(block);
-	return xstrdup(buf_text(&text));
+	return text;
+}
+
+static char *
+inbound_text(const char *fields, const char *authserv_id, const char *results)
+{
+	AUTO(edit_plan_free) struct edit_plan *plan = NULL;
+	AUTO_HEAD struct head head = { 0 };
+
+	head_scan(slice_of(fields), &head);
+	plan = edit_plan_inbound(&head, authserv_id, results);
+	return text_of(plan);
 }
 
 static void
@@ -77,12 +98,89 @@ plans(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
-		char *found = plan_text(rows[i].fields, rows[i].sealing, rows[i].sender);
+		char *found = plan_text(rows[i].fields, rows[i].sealing, rows[i].sender, NULL);
 
 		if (strcmp(found, rows[i].want) != 0)
 			fail_msg("%s:\n  wanted %s\n  found  %s", rows[i].name, rows[i].want, found);
 		free(found);
 	}
+}
+
+static void
+plans_with_our_id(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *fields;
+		bool sealing;
+		const char *want;
+	} rows[] = {
+		{ "forged results go, others stay",
+		  "Authentication-Results: lain.example; dkim=pass\r\nauthentication-results: MX.kota.example; smime=pass\r\n"
+		  "Authentication-Results: mx.kota.example.; smime=pass\r\nFrom: a@b\r\n\r\n", false,
+		  "-Authentication-Results/3 -authentication-results/2" },
+		{ "one octet, and they stay", "Authentication-Results: my.kota.example; smime=pass\r\nFrom: a@b\r\n\r\n", false, "" },
+		{ "another field's name, and it stays", "Authentication-Result: mx.kota.example; smime=pass\r\nFrom: a@b\r\n\r\n", false, "" },
+		{ "a sealed message's go, too", "Authentication-Results: mx.kota.example; smime=pass\r\nContent-Type: text/plain\r\n\r\n", true,
+		  "-Authentication-Results/1 ~Content-Type/1=multipart/signed +MIME-Version=1.0" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		char *found = plan_text(rows[i].fields, rows[i].sealing, NULL, ID);
+
+		if (strcmp(found, rows[i].want) != 0)
+			fail_msg("%s:\n  wanted %s\n  found  %s", rows[i].name, rows[i].want, found);
+		free(found);
+	}
+}
+
+static void
+inbound_plans(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *fields;
+		const char *results;
+		const char *want;
+	} rows[] = {
+		{ "ours is put above all", "From: a@b\r\n\r\n", "r", "^Authentication-Results=r" },
+		{ "nothing to say", "From: a@b\r\n\r\n", NULL, "" },
+		{ "forged ones go first, each name's highest before its lower",
+		  "Authentication-Results: mx.kota.example; smime=pass\r\nX-Segel-A: 1\r\nAuthentication-Results: lain.example; spf=pass\r\n"
+		  "From: a@b\r\nX-SEGEL-a: 2\r\nAUTHENTICATION-RESULTS:\r\n (x) \"mx.kota.example\"; smime=pass\r\n\r\n", "r",
+		  "-AUTHENTICATION-RESULTS/3 -X-SEGEL-a/2 -X-Segel-A/1 -Authentication-Results/1 ^Authentication-Results=r" },
+		{ "what describes the body stays", "MIME-Version: 1.0\r\nContent-Type: text/plain\r\nSender: a@b\r\n\r\n", "r",
+		  "^Authentication-Results=r" },
+		{ "other methods' results under our id are forged, too", "Authentication-Results: mx.kota.example; dkim=pass\r\n\r\n", NULL,
+		  "-Authentication-Results/1" },
+		{ "fields that only begin alike stay", "Authentication-Results-X: mx.kota.example\r\nARC-Authentication-Results: i=1; mx.kota.example\r\n\r\n",
+		  NULL, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		char *found = inbound_text(rows[i].fields, ID, rows[i].results);
+
+		if (strcmp(found, rows[i].want) != 0)
+			fail_msg("%s:\n  wanted %s\n  found  %s", rows[i].name, rows[i].want, found);
+		free(found);
+	}
+}
+
+/* A field that is inserted or added is none of those that were there. */
+static void
+edit_of_ignores_the_new_field(void **state)
+{
+	static const char fields[] = "Authentication-Results: lain.example; spf=pass\r\n\r\n";
+	AUTO(edit_plan_free) struct edit_plan *plan = NULL;
+	AUTO_HEAD struct head head = { 0 };
+
+	(void)state;
+	head_scan(slice_of(fields), &head);
+	plan = edit_plan_inbound(&head, ID, "r");
+	assert_int_equal(plan->n, 1);
+	assert_null(edit_of(plan, &head, 0));
 }
 
 static void
@@ -106,6 +204,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plans),
+		cmocka_unit_test(plans_with_our_id),
+		cmocka_unit_test(inbound_plans),
+		cmocka_unit_test(edit_of_ignores_the_new_field),
 		cmocka_unit_test(edit_of_finds_the_field),
 	};
 
