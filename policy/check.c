@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "policy/check_signature.h"
+#include "policy/identity.h"
 #include "policy/network.h"
 
 enum tls_version
@@ -199,11 +200,21 @@ check_login(const struct policy_input *input, struct findings *findings)
 		finding_add(findings, REASON_LOGIN_MISSING, "auth_type=%s", transport->auth_type);
 }
 
+/* Nobody has read it, so that nothing else is said about it. */
+static void
+check_poison(const struct policy_input *input, struct findings *findings)
+{
+	if (input->poison)
+		finding_add(findings, REASON_POISON, "it was in hand when a process died");
+}
+
 static void
 check_limits(const struct policy_input *input, struct findings *findings)
 {
 	const struct message_facts *message = input->message;
 
+	if (input->poison)
+		return;
 	if (*message->limit)
 		finding_add(findings, REASON_PARSE_LIMIT, "limit=%s", message->limit);
 	else if (message->size > (size_t)input->config->limits.message_size)
@@ -325,6 +336,58 @@ wants_seal(const struct policy_input *input)
 		return input->transport->without_smtp
 		    && local_sender(input->config, input->envelope->sender, input->message->from.address) != NULL;
 	return input->class == CLASS_SUBMISSION;
+}
+
+/* Could anybody but its owner have made it? Only a seal that is good in every respect says no. */
+enum seal_worth { SEAL_NOT_KNOWN, SEAL_WORTHLESS, SEAL_VALID };
+
+static enum seal_worth
+worth_of_signer(const struct policy_input *input)
+{
+	const struct registry_signer *signer = &input->registry->signer;
+	struct identity_facts identity;
+
+	if (signer->answer == REGISTRY_UNAVAILABLE)
+		return SEAL_NOT_KNOWN;
+	if (signer->answer != REGISTRY_FOUND || signer->cert.bound == BOUND_UNKNOWN)
+		return SEAL_WORTHLESS;
+	identity_judge(input, &identity);
+	return identity.state == IDENTITY_MATCH ? SEAL_VALID : SEAL_WORTHLESS;
+}
+
+static enum seal_worth
+worth_of_seal(const struct policy_input *input)
+{
+	const struct signature_facts *signature = input->signature;
+
+	if (!signature || signature->state == SIGNATURE_UNKNOWN)
+		return SEAL_NOT_KNOWN;
+	if (signature->state != SIGNATURE_GOOD || signature->coverage != COVERAGE_WHOLE || signature->weak || signature->unfit
+	    || signature->protection == PROTECTION_MISMATCH || signature->chain.state != CHAIN_GOOD
+	    || signature->chain.revocation == REVOCATION_REVOKED)
+		return SEAL_WORTHLESS;
+	if (signature->chain.revocation == REVOCATION_UNKNOWN)
+		return SEAL_NOT_KNOWN;
+	return worth_of_signer(input);
+}
+
+/*
+ * Our own domain's mail is handed in by its users, and does not come from other servers, unless it was sealed
+ * here before: a mailing list's copy, say. What could not be found out is deferred by another check.
+ */
+static void
+check_spoofed(const struct policy_input *input, struct findings *findings)
+{
+	const struct registry_facts *registry = input->registry;
+
+	if (registry->from_domain != DOMAIN_OWN && registry->envelope_domain != DOMAIN_OWN)
+		return;
+	if (input->poison || *input->message->limit || worth_of_seal(input) != SEAL_WORTHLESS)
+		return;
+	if (registry->from_domain == DOMAIN_OWN)
+		finding_add(findings, REASON_DOMAIN_SPOOFED, "from=%s client=%s", input->message->from.address, input->transport->client);
+	else
+		finding_add(findings, REASON_DOMAIN_SPOOFED, "envelope=%s client=%s", input->envelope->sender, input->transport->client);
 }
 
 /* Official mail that came without SMTP: only who is listed has it sealed, and only with a system's certificate. */
@@ -462,18 +525,20 @@ check_sender(const struct policy_input *input, struct findings *findings)
 #define ALL (SUBMISSION | OFFICIAL | OTHER | LOCAL | EGRESS)
 
 #define ANY (STAGE_MESSAGE | STAGE_CONTENT)
-#define THE_OTHERS (OFFICIAL | OTHER | EGRESS)
+#define FROM_OUTSIDE (OFFICIAL | OTHER)
 
 /* Name, stages, classes, classes where signature facts are given, what runs, what it may raise. */
 const struct check checks[] = {
 	{ "tls", STAGE_MAIL | STAGE_MESSAGE, SUBMISSION | OFFICIAL | OTHER, 0, check_tls, { REASON_TLS_MISSING, REASON_TLS_WEAK } },
 	{ "domain", STAGE_MAIL | STAGE_MESSAGE, OFFICIAL, 0, check_domain, { REASON_REG_UNAVAILABLE } },
 	{ "login", STAGE_MAIL | STAGE_MESSAGE, SUBMISSION, 0, check_login, { REASON_LOGIN_MISSING } },
-	{ "limits", ANY, SUBMISSION | LOCAL, THE_OTHERS, check_limits, { REASON_PARSE_LIMIT } },
-	{ "mime", ANY, SUBMISSION | LOCAL, THE_OTHERS, check_mime,
-	  { REASON_MIME_AMBIGUOUS, REASON_SIG_UNSUPPORTED, REASON_INTERNAL } },
-	{ "material", ANY, SUBMISSION | LOCAL, THE_OTHERS, check_material, { REASON_KEY_MATERIAL, REASON_INTERNAL } },
-	{ "from", ANY, SUBMISSION | LOCAL, THE_OTHERS, check_from, { REASON_FROM_AMBIGUOUS } },
+	{ "poison", STAGE_MESSAGE, ALL, 0, check_poison, { REASON_POISON } },
+	{ "limits", ANY, ALL, 0, check_limits, { REASON_PARSE_LIMIT } },
+	{ "mime", ANY, ALL, 0, check_mime, { REASON_MIME_AMBIGUOUS, REASON_SIG_UNSUPPORTED, REASON_INTERNAL } },
+	{ "material", ANY, ALL, 0, check_material, { REASON_KEY_MATERIAL, REASON_INTERNAL } },
+	{ "from", ANY, ALL, 0, check_from, { REASON_FROM_AMBIGUOUS } },
+	{ "spoofed", STAGE_MESSAGE, OFFICIAL, 0, check_spoofed, { REASON_DOMAIN_SPOOFED } },
+	{ "looked", STAGE_MESSAGE, SUBMISSION | FROM_OUTSIDE | LOCAL, 0, check_looked, { REASON_INTERNAL } },
 	{ "ownership", STAGE_MESSAGE, SUBMISSION, 0, check_ownership,
 	  { REASON_LOGIN_MISMATCH, REASON_REG_UNAVAILABLE, REASON_INTERNAL } },
 	{ "local", STAGE_MESSAGE, LOCAL, 0, check_local, { REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE } },
@@ -484,6 +549,7 @@ const struct check checks[] = {
 	  { REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE, REASON_CERT_EXPIRED, REASON_CERT_NOT_YET, REASON_INTERNAL } },
 	{ "sender", STAGE_MESSAGE, SUBMISSION | LOCAL, 0, check_sender,
 	  { REASON_REG_ADDRESS_MISMATCH, REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE } },
+	{ "replay", STAGE_MESSAGE, 0, SUBMISSION | FROM_OUTSIDE, check_replay, { REASON_REPLAY, REASON_STORE_UNAVAILABLE } },
 	{ "missing", ANY, 0, OFFICIAL | OTHER | LOCAL, check_missing, { REASON_SIG_MISSING } },
 	{ "signature", ANY, 0, ALL, check_signature,
 	  { REASON_SIG_PARTIAL, REASON_SIG_INVALID, REASON_SIG_MALFORMED, REASON_SIG_UNSUPPORTED, REASON_ENC_UNREADABLE, REASON_INTERNAL } },

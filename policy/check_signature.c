@@ -49,6 +49,45 @@ or_nothing(const char *why)
 	return *why ? why : "no reason given";
 }
 
+static bool
+from_outside(enum class class)
+{
+	return class == CLASS_INBOUND_OFFICIAL || class == CLASS_INBOUND_OTHER;
+}
+
+void
+check_looked(const struct policy_input *input, struct findings *findings)
+{
+	const struct message_facts *message = input->message;
+
+	if (input->signature || input->poison || *message->limit)
+		return;
+	if (from_outside(input->class) || message->outer == LAYER_SIGNED)
+		finding_add(findings, REASON_INTERNAL, "signature not looked at");
+}
+
+/*
+ * One signature on two messages: sent again by somebody else, since its maker signs what it sends. Where the signature
+ * covers the header fields (RFC 9788), those are compared with the outer ones, and there is nothing to replay.
+ */
+void
+check_replay(const struct policy_input *input, struct findings *findings)
+{
+	switch (input->replay) {
+	case REPLAY_NOT_ASKED:
+	case REPLAY_NEW:
+		return;
+	case REPLAY_UNAVAILABLE:
+		finding_add(findings, REASON_STORE_UNAVAILABLE, "%s", or_nothing(input->replay_why ? input->replay_why : ""));
+		return;
+	case REPLAY_SEEN:
+		if (!input->signature || input->signature->protection != PROTECTION_MATCH)
+			finding_add(findings, REASON_REPLAY, "%s", or_nothing(input->replay_why ? input->replay_why : ""));
+		return;
+	}
+	finding_add(findings, REASON_INTERNAL, "replay=%d", (int)input->replay);
+}
+
 /* An ordinary message without a signed part. What is encrypted may hold a signature. */
 void
 check_missing(const struct policy_input *input, struct findings *findings)

@@ -28,9 +28,19 @@ policy_decide(enum class class, const struct findings *findings, const struct ac
 	return verdict;
 }
 
+/* All but one: that a forwarded message or an attachment is signed says nothing about this one. */
+static bool
+forbids_seal(const struct findings *findings)
+{
+	for (size_t i = 0; i < findings->n; i++)
+		if (findings->at[i].reason != REASON_SIG_PARTIAL)
+			return true;
+	return findings->overflow;
+}
+
 bool
 policy_may_seal(enum class class, const struct findings *findings, const struct verdict *verdict)
 {
-	return (class == CLASS_SUBMISSION || class == CLASS_LOCAL) && findings->n == 0 && !findings->overflow
-	    && verdict->action == ACTION_ACCEPT;
+	return (class == CLASS_SUBMISSION || class == CLASS_LOCAL) && !forbids_seal(findings)
+	    && (verdict->action == ACTION_ACCEPT || verdict->action == ACTION_TAG);
 }

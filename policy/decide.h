@@ -20,7 +20,7 @@ struct verdict policy_decide(enum class class, const struct findings *findings, 
 
 /*
  * May this message be sealed? Only in a class that seals, when the action lets it pass, and when
- * not one finding stands: settings can let a message through in spite of a finding, never make us
+ * not one finding stands but SIG_PARTIAL, which is about a part: settings can let a message through in spite of a finding, never make us
  * sign it.
  */
 bool policy_may_seal(enum class class, const struct findings *findings, const struct verdict *verdict);

@@ -28,6 +28,16 @@ struct scene {
 	struct registry_facts registry;
 };
 
+/* Of the message that its author signed. */
+static const struct signature_facts good_signature = {
+	.state = SIGNATURE_GOOD, .coverage = COVERAGE_WHOLE, .has_signer = true, .protection = PROTECTION_NONE,
+	.signer = { .not_before = NOW - 100, .not_after = NOW + 1000, .key = KEY_P256, .key_bits = 256, .may_sign = true },
+	.chain = { .state = CHAIN_GOOD, .anchor = ANCHOR_OFFICIAL, .revocation = REVOCATION_GOOD },
+};
+static const struct registry_signer current_signer = {
+	.answer = REGISTRY_FOUND, .known = true, .cert = { .id = 1, .state = CERT_STATE_ACTIVE, .bound = BOUND_ADDRESS },
+};
+
 static struct scene
 spotless(void)
 {
@@ -52,8 +62,15 @@ spotless(void)
 			.cert = { .not_before = NOW, .not_after = NOW, .key = KEY_RSA, .key_bits = 2048, .may_sign = true,
 			    .n_addresses = 1, .addresses = { "budi@KOTA.go.id" } },
 			.sender_known = -1,
+			.signer = current_signer,
 		},
 	};
+}
+
+static const struct signature_facts *
+signature_of(const struct scene *scene)
+{
+	return scene->message.outer == LAYER_SIGNED ? &good_signature : NULL;
 }
 
 static void
@@ -61,7 +78,8 @@ look(const struct scene *scene, enum stage stage, struct findings *ret)
 {
 	const struct policy_input input = {
 		.class = CLASS_SUBMISSION, .config = &scene->config, .transport = &scene->transport,
-		.envelope = &scene->envelope, .message = &scene->message, .registry = &scene->registry, .now = NOW,
+		.envelope = &scene->envelope, .message = &scene->message, .registry = &scene->registry, .signature = signature_of(scene),
+		.now = NOW,
 	};
 
 	check_all(&input, stage, ret);
@@ -227,12 +245,13 @@ checks_raise_what_they_declare(void **state)
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
 		struct scene scene = spotless();
-		const struct policy_input input = {
+		struct policy_input input = {
 			.class = CLASS_SUBMISSION, .config = &scene.config, .transport = &scene.transport,
 			.envelope = &scene.envelope, .message = &scene.message, .registry = &scene.registry, .now = NOW,
 		};
 
 		rows[i].change(&scene);
+		input.signature = signature_of(&scene);
 		for (const struct check *check = checks; check->name; check++) {
 			struct findings findings = { .n = 0 };
 			bool declared = false;

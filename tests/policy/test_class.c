@@ -226,6 +226,16 @@ struct scene {
 	struct registry_facts registry;
 };
 
+/* Of the message that its author signed. */
+static const struct signature_facts good_signature = {
+	.state = SIGNATURE_GOOD, .coverage = COVERAGE_WHOLE, .has_signer = true, .protection = PROTECTION_NONE,
+	.signer = { .not_before = NOW - 100, .not_after = NOW + 1000, .key = KEY_P256, .key_bits = 256, .may_sign = true },
+	.chain = { .state = CHAIN_GOOD, .anchor = ANCHOR_OFFICIAL, .revocation = REVOCATION_GOOD },
+};
+static const struct registry_signer current_signer = {
+	.answer = REGISTRY_FOUND, .known = true, .cert = { .id = 1, .state = CERT_STATE_ACTIVE, .bound = BOUND_ADDRESS },
+};
+
 static struct scene
 spotless(void)
 {
@@ -240,7 +250,7 @@ spotless(void)
 		.registry = {
 			.envelope_domain = DOMAIN_OWN, .from_domain = DOMAIN_OWN,
 			.seal = { .answer = REGISTRY_FOUND, .known = true, .cert.kind = CERT_KIND_SYSTEM },
-			.cert_read = true, .sender_known = -1,
+			.cert_read = true, .sender_known = -1, .signer = current_signer,
 			.cert = { .not_before = NOW, .not_after = NOW, .key = KEY_P256, .key_bits = 256, .may_sign = true,
 			    .n_addresses = 1, .addresses = { "aplikasi@kota.go.id" } },
 		},
@@ -313,7 +323,7 @@ local_rows(void **state)
 	table_defaults(&table);
 	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
 		struct scene scene = spotless();
-		const struct policy_input input = {
+		struct policy_input input = {
 			.class = CLASS_LOCAL, .config = &scene.config, .transport = &scene.transport,
 			.envelope = &scene.envelope, .message = &scene.message, .registry = &scene.registry, .now = NOW,
 		};
@@ -321,6 +331,7 @@ local_rows(void **state)
 		struct verdict verdict;
 
 		rows[i].change(&scene);
+		input.signature = scene.message.outer == LAYER_SIGNED ? &good_signature : NULL;
 		check_all(&input, STAGE_MAIL, &findings);
 		assert_int_equal(findings.n, 0); /* such mail is judged at its end only */
 		check_all(&input, STAGE_MESSAGE, &findings);

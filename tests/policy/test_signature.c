@@ -258,9 +258,9 @@ unsigned_is_missing_where_it_came_from_others(void **state)
 	}
 }
 
-/* Of no signature facts at all nothing is found, and nothing in the classes where content is not judged without them. */
+/* Without signature facts the rest is judged all the same. */
 static void
-without_facts_nothing_is_judged(void **state)
+without_facts_the_rest_is_judged(void **state)
 {
 	(void)state;
 	for (int class = CLASS_SUBMISSION; class < N_CLASSES; class++) {
@@ -271,7 +271,8 @@ without_facts_nothing_is_judged(void **state)
 		input.signature = NULL;
 		scene.message.mime = MIME_AMBIGUOUS;
 		check_all(&input, STAGE_CONTENT, &findings);
-		assert_int_equal(findings.n, class == CLASS_SUBMISSION || class == CLASS_LOCAL);
+		assert_int_equal(findings.n, 1);
+		assert_int_equal(findings.at[0].reason, REASON_MIME_AMBIGUOUS);
 	}
 }
 
@@ -554,7 +555,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_change_one_finding_in_every_class),
 		cmocka_unit_test(unsigned_is_missing_where_it_came_from_others),
-		cmocka_unit_test(without_facts_nothing_is_judged),
+		cmocka_unit_test(without_facts_the_rest_is_judged),
 		cmocka_unit_test(zero_is_never_good),
 		cmocka_unit_test(checks_raise_what_they_declare),
 		cmocka_unit_test(all_findings_fit),

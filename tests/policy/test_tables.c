@@ -235,6 +235,31 @@ only_a_spotless_submission_is_sealed(void **state)
 	assert_false(policy_may_seal(CLASS_SUBMISSION, &findings, &verdict));
 }
 
+/* That something within it is signed, a forwarded message say, does not stand against our seal; another tag does. */
+static void
+a_signed_part_does_not_forbid_the_seal(void **state)
+{
+	struct findings findings = { .n = 0 };
+	struct action_table table;
+	struct verdict verdict;
+
+	(void)state;
+	table_defaults(&table);
+	finding_add(&findings, REASON_SIG_PARTIAL, "x");
+	verdict = policy_decide(CLASS_SUBMISSION, &findings, &table);
+	assert_int_equal(verdict.action, ACTION_TAG);
+	assert_true(policy_may_seal(CLASS_SUBMISSION, &findings, &verdict));
+	table.cells[REASON_SIG_PARTIAL][CLASS_SUBMISSION].action = ACTION_REJECT;
+	verdict = policy_decide(CLASS_SUBMISSION, &findings, &table);
+	assert_false(policy_may_seal(CLASS_SUBMISSION, &findings, &verdict));
+	table.cells[REASON_SIG_PARTIAL][CLASS_SUBMISSION].action = ACTION_TAG;
+	table.cells[REASON_SIG_UNFIT][CLASS_SUBMISSION].action = ACTION_TAG;
+	finding_add(&findings, REASON_SIG_UNFIT, "x");
+	verdict = policy_decide(CLASS_SUBMISSION, &findings, &table);
+	assert_int_equal(verdict.action, ACTION_TAG);
+	assert_false(policy_may_seal(CLASS_SUBMISSION, &findings, &verdict));
+}
+
 static void
 evidence_is_printable_and_bounded(void **state)
 {
@@ -312,6 +337,7 @@ main(void)
 		cmocka_unit_test(strictest_action_wins),
 		cmocka_unit_test(too_many_findings_defer),
 		cmocka_unit_test(only_a_spotless_submission_is_sealed),
+		cmocka_unit_test(a_signed_part_does_not_forbid_the_seal),
 		cmocka_unit_test(evidence_is_printable_and_bounded),
 		cmocka_unit_test(action_table_as_committed),
 		cmocka_unit_test(sample_settings_as_committed),
