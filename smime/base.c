@@ -17,6 +17,12 @@ present(void *block)
 	abort();
 }
 
+void
+xmust(bool done)
+{
+	(void)present(done ? (void *)(uintptr_t)&present : NULL);
+}
+
 void *
 xcalloc(size_t count, size_t size)
 {

@@ -45,6 +45,9 @@ char *xstrdup(const char *text) MUST_USE __attribute__((malloc, returns_nonnull)
 char *xstrndup(const char *text, size_t len) MUST_USE __attribute__((malloc, returns_nonnull));
 char *xasprintf(const char *fmt, ...) MUST_USE PRINTF_LIKE(1, 2) __attribute__((returns_nonnull));
 
+/* Where a library says no only for want of memory: ends the process as the four above do. */
+void xmust(bool done);
+
 /* Overwrites memory that held a secret; the compiler cannot drop it. */
 void wipe(void *secret, size_t len);
 

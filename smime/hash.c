@@ -8,20 +8,13 @@ struct hash {
 	EVP_MD_CTX *ctx;
 };
 
-static void
-must(int ok)
-{
-	if (!ok)
-		abort();
-}
-
 struct hash *
 hash_new(void)
 {
 	struct hash *hash = xcalloc(1, sizeof(*hash));
 
 	hash->ctx = EVP_MD_CTX_new();
-	must(hash->ctx && EVP_DigestInit_ex(hash->ctx, EVP_sha256(), NULL));
+	xmust(hash->ctx && EVP_DigestInit_ex(hash->ctx, EVP_sha256(), NULL) == 1);
 	return hash;
 }
 
@@ -29,13 +22,13 @@ void
 hash_add(struct hash *hash, struct slice bytes)
 {
 	if (bytes.len)
-		must(EVP_DigestUpdate(hash->ctx, bytes.at, bytes.len));
+		xmust(EVP_DigestUpdate(hash->ctx, bytes.at, bytes.len) == 1);
 }
 
 void
 hash_end(struct hash **hash, unsigned char ret[HASH_BYTES])
 {
-	must(EVP_DigestFinal_ex((*hash)->ctx, ret, NULL));
+	xmust(EVP_DigestFinal_ex((*hash)->ctx, ret, NULL) == 1);
 	hash_free(TAKE(*hash));
 }
 
