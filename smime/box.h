@@ -42,6 +42,10 @@ struct unwrapper {
 	void *ctx;
 };
 
+struct key;
+/* One around a key in this process (key.h). Borrows it. */
+struct unwrapper box_unwrapper(struct key *key);
+
 struct box_writer;
 
 /*
