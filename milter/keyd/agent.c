@@ -70,11 +70,11 @@ current_store(struct agent *agent)
 }
 
 bool
-agent_may_sign(struct agent *agent, uid_t uid)
+agent_knows(struct agent *agent, uid_t uid)
 {
 	AUTO(store_unref) struct store *store = current_store(agent);
 
-	return store_may_sign(store, uid);
+	return store_may_sign(store, uid) || store_may_unwrap(store, uid);
 }
 
 /* `ret_dropped` lines were not written since the last one that was. */
@@ -114,15 +114,15 @@ agent_log(struct agent *agent, enum log_level level, const struct peer *peer, co
 	log_line(level, "uid=%lu pid=%ld: %s%s", (unsigned long)peer->uid, (long)peer->pid, text, more);
 }
 
-/* A SIGN or HAVE request on its way through the steps. */
+/* A SIGN, UNWRAP or HAVE request on its way through the steps. */
 struct work {
 	struct agent *agent;
 	const struct peer *peer;
 	const struct wire_request *request;
 	const struct store *store;
 	const struct store_key *key;
-	unsigned char sig[SIGNATURE_BYTES];
-	size_t sig_len;
+	unsigned char made[SIGNATURE_BYTES]; /* the signature or the content key; wiped */
+	size_t made_len;
 };
 
 static enum wire_status
@@ -133,12 +133,30 @@ refuse(struct err *err, enum wire_status status, const char *text)
 }
 
 static enum wire_status
-check_peer(struct work *work, struct err *err)
+deny(const struct work *work, const char *list, struct err *err)
 {
-	if (store_may_sign(work->store, work->peer->uid))
-		return WIRE_STATUS_OK;
-	err_set(err, ERR_CONFIG, "uid %lu is not in keyd.signers", (unsigned long)work->peer->uid);
+	err_set(err, ERR_CONFIG, "uid %lu is not in %s", (unsigned long)work->peer->uid, list);
 	return WIRE_STATUS_DENIED;
+}
+
+static enum wire_status
+check_signer(struct work *work, struct err *err)
+{
+	return store_may_sign(work->store, work->peer->uid) ? WIRE_STATUS_OK : deny(work, "keyd.signers", err);
+}
+
+static enum wire_status
+check_unwrapper(struct work *work, struct err *err)
+{
+	return store_may_unwrap(work->store, work->peer->uid) ? WIRE_STATUS_OK : deny(work, "keyd.unwrappers", err);
+}
+
+static enum wire_status
+check_either(struct work *work, struct err *err)
+{
+	if (store_may_sign(work->store, work->peer->uid) || store_may_unwrap(work->store, work->peer->uid))
+		return WIRE_STATUS_OK;
+	return deny(work, "keyd.signers or keyd.unwrappers", err);
 }
 
 /* The promise is a record that names a login and its address: without them there is nothing to record. */
@@ -150,18 +168,57 @@ check_names(struct work *work, struct err *err)
 	return WIRE_STATUS_OK;
 }
 
+/* As for a signature: which message it is, and why it is opened, is what the record is for. */
 static enum wire_status
-find_key(struct work *work, struct err *err)
+check_item(struct work *work, struct err *err)
 {
+	if (work->request->item.len == 0 || work->request->reason.len == 0)
+		return refuse(err, WIRE_STATUS_BAD_REQUEST, "the request names no item or no reason");
+	return WIRE_STATUS_OK;
+}
+
+static enum wire_status
+no_key(const struct work *work, enum key_purpose purpose, struct err *err)
+{
+	unsigned long uid = (unsigned long)work->peer->uid;
 	char hex[2 * WIRE_SPKI_BYTES + 1];
 
-	work->key = store_find(work->store, work->request->spki.at);
-	if (work->key && store_key_serves(work->key, work->peer->uid))
-		return WIRE_STATUS_OK;
 	intent_hex(work->request->spki, hex);
-	err_set(err, ERR_CONFIG, work->key ? "the key with SPKI hash %s is not for uid %lu; see signers of its entry in keyd.keys"
-					   : "no key with SPKI hash %s for uid %lu", hex, (unsigned long)work->peer->uid);
+	if (!work->key)
+		err_set(err, ERR_CONFIG, "no key with SPKI hash %s for uid %lu", hex, uid);
+	else if (work->key->purpose != purpose)
+		err_set(err, ERR_CONFIG, "the key with SPKI hash %s is of purpose %s, which is all it does; see its entry in keyd.keys",
+		    hex, work->key->purpose == KEY_PURPOSE_DECRYPT ? "decrypt" : "seal");
+	else
+		err_set(err, ERR_CONFIG, "the key with SPKI hash %s is not for uid %lu; see signers of its entry in keyd.keys", hex, uid);
 	return WIRE_STATUS_UNKNOWN_KEY;
+}
+
+static enum wire_status
+find_key(struct work *work, enum key_purpose purpose, struct err *err)
+{
+	work->key = store_find(work->store, work->request->spki.at);
+	if (work->key && store_key_serves(work->store, work->key, purpose, work->peer->uid))
+		return WIRE_STATUS_OK;
+	return no_key(work, purpose, err);
+}
+
+static enum wire_status
+find_seal_key(struct work *work, struct err *err)
+{
+	return find_key(work, KEY_PURPOSE_SEAL, err);
+}
+
+static enum wire_status
+find_decrypt_key(struct work *work, struct err *err)
+{
+	return find_key(work, KEY_PURPOSE_DECRYPT, err);
+}
+
+static enum wire_status
+find_either_key(struct work *work, struct err *err)
+{
+	return find_decrypt_key(work, err) == WIRE_STATUS_OK ? WIRE_STATUS_OK : find_seal_key(work, err);
 }
 
 /* A digest shorter than the curve weakens it; a longer one is cut by ECDSA. */
@@ -207,7 +264,8 @@ check_limit(struct work *work, struct err *err)
 
 	if (limiter_take(work->agent->limiter, work->request->spki.at, limit, channel_now()))
 		return WIRE_STATUS_OK;
-	err_set(err, ERR_TEMP, "this key has made %u signatures within a minute", limit);
+	err_set(err, ERR_TEMP, work->request->op == WIRE_OP_UNWRAP ? "this key has been asked to unwrap %u content keys within a minute"
+								   : "this key has made %u signatures within a minute", limit);
 	return WIRE_STATUS_LIMIT;
 }
 
@@ -217,11 +275,11 @@ record(struct work *work, struct err *err)
 	if (intent_record(work->agent->audit, work->request, work->peer, err) == 0) {
 		/* A clock that was set right again; a failed disk never gets here. */
 		if (atomic_exchange(&work->agent->audit_down, false))
-			log_line(LOG_LEVEL_INFO, "intents are recorded again, signing");
+			log_line(LOG_LEVEL_INFO, "intents are recorded again, signing and unwrapping");
 		return WIRE_STATUS_OK;
 	}
 	if (!atomic_exchange(&work->agent->audit_down, true))
-		log_line(LOG_LEVEL_ERROR, "nothing is signed from now on: %s", err->text);
+		log_line(LOG_LEVEL_ERROR, "nothing is signed from now on, and nothing unwrapped: %s", err->text);
 	return WIRE_STATUS_AUDIT_UNAVAILABLE;
 }
 
@@ -230,16 +288,29 @@ make_signature(struct work *work, struct err *err)
 {
 	const struct wire_request *request = work->request;
 
-	work->sig_len = sizeof(work->sig);
-	if (key_sign(work->key->key, request->alg, request->digest, work->sig, &work->sig_len, err) == 0)
+	work->made_len = sizeof(work->made);
+	if (key_sign(work->key->key, request->alg, request->digest, work->made, &work->made_len, err) == 0)
 		return WIRE_STATUS_OK;
 	return WIRE_STATUS_INTERNAL;
 }
 
+/* key_unwrap() has one text for every bad block; here it gets one status. */
+static enum wire_status
+unwrap_key(struct work *work, struct err *err)
+{
+	work->made_len = KEY_CONTENT_BYTES;
+	if (key_unwrap(work->key->key, work->request->wrapped, work->made, err) == 0)
+		return WIRE_STATUS_OK;
+	return err->kind == ERR_CONFIG ? WIRE_STATUS_BAD_BLOCK : WIRE_STATUS_INTERNAL;
+}
+
 static enum wire_status (*const sign_steps[])(struct work *, struct err *) = {
-	check_peer, check_names, find_key, check_digest, check_limit, record, make_signature, NULL,
+	check_signer, check_names, find_seal_key, check_digest, check_limit, record, make_signature, NULL,
 };
-static enum wire_status (*const have_steps[])(struct work *, struct err *) = { check_peer, find_key, NULL };
+static enum wire_status (*const unwrap_steps[])(struct work *, struct err *) = {
+	check_unwrapper, check_item, find_decrypt_key, check_limit, record, unwrap_key, NULL,
+};
+static enum wire_status (*const have_steps[])(struct work *, struct err *) = { check_either, find_either_key, NULL };
 
 static enum wire_status
 run(enum wire_status (*const *steps)(struct work *, struct err *), struct work *work, struct err *err)
@@ -274,16 +345,19 @@ add_answer(const struct wire_request *request, enum wire_status status, struct s
 	wire_answer_render(&answer, ret);
 }
 
+/* SIGN and UNWRAP: something is made with a key. */
 static void
-answer_sign(struct agent *agent, const struct peer *peer, const struct wire_request *request, struct buf *ret)
+answer_made(struct agent *agent, const struct peer *peer, enum wire_status (*const *steps)(struct work *, struct err *),
+    const struct wire_request *request, struct buf *ret)
 {
 	AUTO(store_unref) struct store *store = current_store(agent);
 	struct work work = { .agent = agent, .peer = peer, .request = request, .store = store };
 	struct err err = { .kind = ERR_NONE };
-	enum wire_status status = run(sign_steps, &work, &err);
+	enum wire_status status = run(steps, &work, &err);
 
 	if (status == WIRE_STATUS_OK) {
-		add_answer(request, status, (struct slice){ work.sig, work.sig_len }, ret);
+		add_answer(request, status, (struct slice){ work.made, work.made_len }, ret);
+		wipe(work.made, sizeof(work.made));
 		return;
 	}
 	log_refusal(agent, peer, status, err.text);
@@ -332,7 +406,10 @@ agent_answer(struct agent *agent, const struct peer *peer, struct slice frame, s
 		answer_ping(agent, &request, ret);
 		return true;
 	case WIRE_OP_SIGN:
-		answer_sign(agent, peer, &request, ret);
+		answer_made(agent, peer, sign_steps, &request, ret);
+		return true;
+	case WIRE_OP_UNWRAP:
+		answer_made(agent, peer, unwrap_steps, &request, ret);
 		return true;
 	case WIRE_OP_HAVE:
 		answer_have(agent, peer, &request, ret);

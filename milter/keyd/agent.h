@@ -1,13 +1,16 @@
 /*
- * agent: one request to one answer. Who asks, with which key, how often, on record, signed.
+ * agent: one request to one answer. Who asks, with which key, how often, on record, signed or unwrapped.
  * Knows no sockets. Thread-safe.
  *
- * A request is answered in this order: is the caller a signer; is the key here; do digest and
- * algorithm fit the key; is the limit kept; is the intent on disk; sign. Once writing an intent has
- * failed, nothing is signed until the agent is started anew; while the clock is behind the last
- * record, nothing is signed until it is right again.
+ * A request is answered in this order: is the caller a signer (an unwrapper); is the key here, and for that; do digest
+ * and algorithm fit the key; is the limit kept; is the intent on disk; sign (unwrap). Once writing an intent has
+ * failed, nothing is done until the agent is started anew; while the clock is behind the last
+ * record, nothing is done until it is right again.
  *
- * Whether a key is here is told to signers only, and not recorded: nothing is made with the key.
+ * A key has one purpose: what seals never unwraps, what decrypts never signs. A block that cannot be unwrapped
+ * has one answer, whatever is wrong with it.
+ *
+ * Whether a key is here is told only to those who may use keys of its purpose, and not recorded: nothing is made with it.
  */
 #ifndef KEYD_AGENT_H
 #define KEYD_AGENT_H
@@ -26,7 +29,8 @@ AUTO_DEFINE(struct agent, agent_free);
 
 /* From now on this snapshot; requests at work keep theirs. Takes over the count. */
 void agent_replace_store(struct agent *agent, struct store **store);
-bool agent_may_sign(struct agent *agent, uid_t uid);
+/* May this user sign or unwrap? */
+bool agent_knows(struct agent *agent, uid_t uid);
 
 /* Appends the answer's bytes. False: the connection is no use any more (bytes that are no request). */
 bool agent_answer(struct agent *agent, const struct peer *peer, struct slice frame, struct buf *ret);

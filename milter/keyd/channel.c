@@ -91,6 +91,7 @@ read_rest(int fd, unsigned char first, int64_t until, struct buf *ret, bool *mal
 	if (read_all(fd, frame, len, until, err) == -1)
 		return CHANNEL_FAILED;
 	buf_add(ret, frame, len);
+	wipe(frame, len); /* it may hold a content key */
 	return CHANNEL_FRAME;
 }
 

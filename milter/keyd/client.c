@@ -182,7 +182,7 @@ exchange_fresh(struct keyd_client *client, struct call *call, struct err *err)
  * Over an idle connection if there is one, else over a fresh one. An idle connection may have been
  * closed by the agent (restart, idle timeout) just as we wrote: then, and only if no byte of an
  * answer came, once more over a fresh one. Asking twice is harmless: at worst the agent records a
- * second intent and makes a signature that nobody receives.
+ * second intent and makes a signature, or unwraps a key, that nobody receives.
  */
 static int
 ask(struct keyd_client *client, struct call *call, struct err *err)
@@ -197,31 +197,39 @@ ask(struct keyd_client *client, struct call *call, struct err *err)
 	return 0;
 }
 
-/* What an answer that is no signature means to the caller. */
+/* What an answer that is not what was asked for means to the caller. */
 static const struct {
 	enum err_kind kind;
 	const char *what;
+	const char *unwrap; /* what it means for that; NULL = the same */
 } refusals[] = {
-	[WIRE_STATUS_UNKNOWN] = { ERR_BUG, "gave no status" },
-	[WIRE_STATUS_OK] = { ERR_NONE, "" },
-	[WIRE_STATUS_UNKNOWN_KEY] = { ERR_CONFIG, "does not hold this key; see keyd.keys and its log" },
-	[WIRE_STATUS_DENIED] = { ERR_CONFIG, "does not sign for this user; see keyd.signers" },
-	[WIRE_STATUS_LIMIT] = { ERR_TEMP, "has reached this key's limit; see keyd.keys" },
-	[WIRE_STATUS_AUDIT_UNAVAILABLE] = { ERR_TEMP, "cannot write its audit log and does not sign; see its log" },
-	[WIRE_STATUS_BAD_REQUEST] = { ERR_BUG, "does not understand the request; are both programs of the same release?" },
-	[WIRE_STATUS_INTERNAL] = { ERR_TEMP, "failed" },
+	[WIRE_STATUS_UNKNOWN] = { ERR_BUG, "gave no status", NULL },
+	[WIRE_STATUS_OK] = { ERR_NONE, "", NULL },
+	[WIRE_STATUS_UNKNOWN_KEY] = { ERR_CONFIG, "does not hold this key; see keyd.keys and its log",
+	                              "does not hold this key for unwrapping; see keyd.keys and its log" },
+	[WIRE_STATUS_DENIED] = { ERR_CONFIG, "does not sign for this user; see keyd.signers",
+	                         "does not unwrap for this user; see keyd.unwrappers" },
+	[WIRE_STATUS_LIMIT] = { ERR_TEMP, "has reached this key's limit; see keyd.keys", NULL },
+	[WIRE_STATUS_AUDIT_UNAVAILABLE] = { ERR_TEMP, "cannot write its audit log and does not sign; see its log",
+	                                    "cannot write its audit log and does not unwrap; see its log" },
+	[WIRE_STATUS_BAD_REQUEST] = { ERR_BUG, "does not understand the request; are both programs of the same release?", NULL },
+	[WIRE_STATUS_INTERNAL] = { ERR_TEMP, "failed", NULL },
+	[WIRE_STATUS_BAD_BLOCK] = { ERR_CONFIG, "refused", NULL },
 };
 
 static int
 check_status(const struct keyd_client *client, const struct wire_answer *answer, struct err *err)
 {
 	AUTO(xfree) char *text = NULL;
+	const char *what = refusals[answer->status].what;
 
 	if (answer->status == WIRE_STATUS_OK)
 		return 0;
+	if (answer->op == WIRE_OP_UNWRAP && refusals[answer->status].unwrap)
+		what = refusals[answer->status].unwrap;
 	text = slice_dup(answer->payload);
-	return err_set(err, refusals[answer->status].kind, "key agent at '%s' %s (%s: %s)", client->socket,
-	    refusals[answer->status].what, wire_status_name(answer->status), text);
+	return err_set(err, refusals[answer->status].kind, "key agent at '%s' %s (%s: %s)", client->socket, what,
+	    wire_status_name(answer->status), text);
 }
 
 /* Any answer at all, a refusal included. */
@@ -287,6 +295,39 @@ keyd_sign(struct keyd_client *client, const struct sign_context *context, const 
 	result = call_agent(client, &request, &call, err);
 	if (result == 0)
 		result = take_signature(&call.answer, sig, sig_len, err);
+	buf_done(&call.frame);
+	return result;
+}
+
+static int
+take_content_key(const struct wire_answer *answer, unsigned char key[KEY_CONTENT_BYTES], struct err *err)
+{
+	if (answer->payload.len != KEY_CONTENT_BYTES)
+		return err_set(err, ERR_BUG, "key agent sent a content key of %zu bytes, wanted %d", answer->payload.len, KEY_CONTENT_BYTES);
+	memcpy(key, answer->payload.at, KEY_CONTENT_BYTES);
+	return 0;
+}
+
+int
+keyd_unwrap(struct keyd_client *client, const char *item, const char *reason, const unsigned char spki[32], struct slice wrapped,
+    unsigned char key[32], struct err *err)
+{
+	struct wire_request request = {
+		.op = WIRE_OP_UNWRAP,
+		.spki = { spki, WIRE_SPKI_BYTES },
+		.item = slice_of(item),
+		.reason = slice_of(reason),
+		.wrapped = wrapped,
+	};
+	struct call call = { .number = 0 };
+	int result;
+
+	buf_init(&call.frame, WIRE_FRAME_BYTES);
+	result = call_agent(client, &request, &call, err);
+	if (result == 0)
+		result = take_content_key(&call.answer, key, err);
+	if (call.frame.len)
+		wipe(call.frame.at, call.frame.len);
 	buf_done(&call.frame);
 	return result;
 }

@@ -1,7 +1,7 @@
 /*
- * client: how the filter asks segel-keyd for a signature.
+ * client: how the filter asks segel-keyd for a signature, and segel-reviewd for a content key.
  * Keeps a small pool of connections; a broken one is replaced once per call. Every answer that
- * is not a signature is an error whose text says what the agent said; the caller defers.
+ * is not what was asked for is an error whose text says what the agent said; the caller defers.
  * Thread-safe. The protocol is in wire.h.
  */
 #ifndef KEYD_CLIENT_H
@@ -40,7 +40,10 @@ int keyd_unwrap(struct keyd_client *client, const char *item, const char *reason
 /* Is the agent there and does it answer? For `segel-milter -n`. */
 int keyd_ping(struct keyd_client *client, struct err *err) MUST_USE;
 
-/* Does the agent hold the key with this SPKI hash? No signature, no record. -1: could not ask, or it does not sign for us. */
+/*
+ * Does the agent hold the key with this SPKI hash, for this user? Nothing is made with it and nothing recorded. -1: could not ask, or it
+ * neither signs nor unwraps for us.
+ */
 int keyd_has(struct keyd_client *client, const unsigned char spki[32], bool *ret, struct err *err) MUST_USE;
 
 /* The signer that smime_seal takes. Borrows both. */

@@ -12,32 +12,80 @@ intent_hex(struct slice bytes, char *ret)
 	ret[2 * bytes.len] = '\0';
 }
 
-int
-intent_record(struct audit *audit, const struct wire_request *request, const struct peer *peer, struct err *err)
+/* Who asks, by the kernel, and with which key: the end of either record. */
+struct asker {
+	char key[2 * WIRE_SPKI_BYTES + 1], uid[24], pid[24];
+};
+
+static int
+fill_asker(const struct wire_request *request, const struct peer *peer, struct asker *ret, struct err *err)
+{
+	if (request->spki.len != WIRE_SPKI_BYTES)
+		return err_set(err, ERR_BUG, "intent for a key of %zu bytes", request->spki.len);
+	intent_hex(request->spki, ret->key);
+	snprintf(ret->uid, sizeof(ret->uid), "%lu", (unsigned long)peer->uid);
+	snprintf(ret->pid, sizeof(ret->pid), "%ld", (long)peer->pid);
+	return 0;
+}
+
+static int
+record_sign(struct audit *audit, const struct wire_request *request, const struct asker *asker, struct err *err)
 {
 	AUTO(xfree) char *login = slice_dup(request->login);
 	AUTO(xfree) char *from = slice_dup(request->from);
 	AUTO(xfree) char *queue_id = slice_dup(request->queue_id);
 	AUTO(xfree) char *session = slice_dup(request->session);
-	char key[2 * WIRE_SPKI_BYTES + 1], digest[2 * DIGEST_MOST + 1], uid[24], pid[24];
+	char digest[2 * DIGEST_MOST + 1];
 	const struct audit_pair pairs[] = {
 		{ "login", login },
 		{ "from", from },
 		{ "qid", queue_id },
 		{ "session", session },
-		{ "key", key },
+		{ "key", asker->key },
 		{ "alg", digest_name(request->alg) },
 		{ "digest", digest },
-		{ "uid", uid },
-		{ "pid", pid },
+		{ "uid", asker->uid },
+		{ "pid", asker->pid },
 	};
 
-	if (request->spki.len != WIRE_SPKI_BYTES || request->digest.len > DIGEST_MOST)
-		return err_set(err, ERR_BUG, "intent for a key of %zu and a digest of %zu bytes", request->spki.len,
-		    request->digest.len);
-	intent_hex(request->spki, key);
+	if (request->digest.len > DIGEST_MOST)
+		return err_set(err, ERR_BUG, "intent for a digest of %zu bytes", request->digest.len);
 	intent_hex(request->digest, digest);
-	snprintf(uid, sizeof(uid), "%lu", (unsigned long)peer->uid);
-	snprintf(pid, sizeof(pid), "%ld", (long)peer->pid);
 	return audit_append(audit, "seal-intent", pairs, N_ELEMENTS(pairs), NULL, err);
+}
+
+static int
+record_unwrap(struct audit *audit, const struct wire_request *request, const struct asker *asker, struct err *err)
+{
+	AUTO(xfree) char *item = slice_dup(request->item);
+	AUTO(xfree) char *reason = slice_dup(request->reason);
+	const struct audit_pair pairs[] = {
+		{ "item", item },
+		{ "reason", reason },
+		{ "key", asker->key },
+		{ "uid", asker->uid },
+		{ "pid", asker->pid },
+	};
+
+	return audit_append(audit, "unwrap-intent", pairs, N_ELEMENTS(pairs), NULL, err);
+}
+
+int
+intent_record(struct audit *audit, const struct wire_request *request, const struct peer *peer, struct err *err)
+{
+	struct asker asker;
+
+	if (fill_asker(request, peer, &asker, err) == -1)
+		return -1;
+	switch (request->op) {
+	case WIRE_OP_SIGN:
+		return record_sign(audit, request, &asker, err);
+	case WIRE_OP_UNWRAP:
+		return record_unwrap(audit, request, &asker, err);
+	case WIRE_OP_NONE:
+	case WIRE_OP_PING:
+	case WIRE_OP_HAVE:
+		break;
+	}
+	return err_set(err, ERR_BUG, "intent of operation '%s', which has none", wire_op_name(request->op));
 }

@@ -1,7 +1,7 @@
 /*
- * intent: the record that is on disk before a signature exists. Event "seal-intent" with
- * login from qid session key alg digest uid pid. The texts come from the caller, who is a
- * listed signer; uid and pid from the kernel.
+ * intent: the record that is on disk before a signature exists, or before a content key is unwrapped. Event
+ * "seal-intent" with login from qid session key alg digest uid pid; event "unwrap-intent" with item reason
+ * key uid pid. The texts come from the caller, who is a listed signer or unwrapper; uid and pid from the kernel.
  */
 #ifndef KEYD_INTENT_H
 #define KEYD_INTENT_H
@@ -16,6 +16,7 @@ struct peer {
 	pid_t pid;
 };
 
+/* Of a SIGN or UNWRAP request. */
 int intent_record(struct audit *audit, const struct wire_request *request, const struct peer *peer,
     struct err *err) MUST_USE;
 

@@ -1,4 +1,4 @@
-/* segel-keyd: the key agent. Holds the sealing keys, records each intent, signs. */
+/* segel-keyd: the key agent. Holds the keys that seal and those that decrypt, records each intent, signs, unwraps. */
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -35,8 +35,8 @@ static const char usage_text[] =
 	"  -f          stay in the foreground and log to standard error\n"
 	"  -V          print the version and those of its libraries\n"
 	"\n"
-	"Signals: HUP reloads keys, limits and signers (a faulty file keeps the old; socket, user, folders\n"
-	"and max_connections need a restart), TERM and INT finish the requests in hand, then exit.\n"
+	"Signals: HUP reloads keys, limits, signers and unwrappers (a faulty file keeps the old; socket, user,\n"
+	"folders and max_connections need a restart), TERM and INT finish the requests in hand, then exit.\n"
 	"Exit status: 0 good, 1 not started or check failed, 2 wrong usage.\n";
 
 enum {
@@ -116,8 +116,8 @@ settings_of(const struct config *config, struct keyd_settings *ret, struct keyd_
 
 	*keys = xcalloc(n, sizeof(**keys));
 	for (size_t i = 0; i < n; i++)
-		(*keys)[i] = (struct keyd_key_settings){ rows[i].file, rows[i].passphrase_file, (unsigned)rows[i].limit,
-			(const char *const *)rows[i].signers.at, rows[i].signers.n };
+		(*keys)[i] = (struct keyd_key_settings){ rows[i].file, rows[i].passphrase_file, (enum key_purpose)rows[i].purpose,
+			(unsigned)rows[i].limit, (const char *const *)rows[i].signers.at, rows[i].signers.n };
 	*ret = (struct keyd_settings){
 		.socket = config->keyd.socket,
 		.socket_group = config->keyd.socket_group,
@@ -125,6 +125,8 @@ settings_of(const struct config *config, struct keyd_settings *ret, struct keyd_
 		.audit_dir = config->keyd.audit_dir,
 		.signers = (const char *const *)config->keyd.signers.at,
 		.n_signers = config->keyd.signers.n,
+		.unwrappers = (const char *const *)config->keyd.unwrappers.at,
+		.n_unwrappers = config->keyd.unwrappers.n,
 		.max_connections = (unsigned)config->keyd.max_connections,
 		.keys = *keys,
 		.n_keys = n,
@@ -363,7 +365,7 @@ is_healthy(void *ctx)
 {
 	const struct daemon *daemon = ctx;
 
-	(void)agent_may_sign(daemon->agent, (uid_t)-1);
+	(void)agent_knows(daemon->agent, (uid_t)-1);
 	return true;
 }
 

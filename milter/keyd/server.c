@@ -68,8 +68,8 @@ serve_one(const struct connection *connection)
 	AUTO_BUF struct buf frame = { 0 };
 	AUTO_BUF struct buf answer = { 0 };
 	struct err err = { .kind = ERR_NONE };
-	bool malformed, keep;
-	int idle = agent_may_sign(agent, connection->peer.uid) ? options->idle_ms : options->frame_ms;
+	bool malformed, keep, sent;
+	int idle = agent_knows(agent, connection->peer.uid) ? options->idle_ms : options->frame_ms;
 	enum channel_end end;
 
 	buf_init(&frame, WIRE_FRAME_BYTES);
@@ -82,7 +82,9 @@ serve_one(const struct connection *connection)
 		return false;
 	}
 	keep = agent_answer(agent, &connection->peer, buf_slice(&frame), &answer);
-	return send_answer(connection, &answer) && keep;
+	sent = send_answer(connection, &answer);
+	wipe(answer.at, answer.len); /* it may hold a content key */
+	return sent && keep;
 }
 
 static bool

@@ -9,7 +9,7 @@
 
 struct server_options {
 	unsigned max_connections;
-	int idle_ms;  /* a signer's connection may be silent this long */
+	int idle_ms;  /* a signer's or unwrapper's connection may be silent this long */
 	int frame_ms; /* one request or answer may take this long; and a stranger may be silent */
 };
 

@@ -5,13 +5,14 @@
 #ifndef KEYD_SETTINGS_H
 #define KEYD_SETTINGS_H
 
-#include "smime/base.h"
+#include "policy/config.h"
 
 struct keyd_key_settings {
 	const char *file;
 	const char *passphrase_file; /* "credential:NAME": $CREDENTIALS_DIRECTORY/NAME */
-	unsigned limit;              /* signatures a minute, at least 1 */
-	const char *const *signers;  /* who may use it, all of them among those below; none = the first of those */
+	enum key_purpose purpose;
+	unsigned limit;              /* signatures or unwrapped keys a minute, at least 1 */
+	const char *const *signers;  /* who may use it, all of them among those below; none = the first of those. Of seal keys only */
 	size_t n_signers;
 };
 
@@ -22,6 +23,8 @@ struct keyd_settings {
 	const char *audit_dir;
 	const char *const *signers; /* users by name or number */
 	size_t n_signers;
+	const char *const *unwrappers; /* users by name or number; they may use every key of purpose decrypt */
+	size_t n_unwrappers;
 	unsigned max_connections;
 	const struct keyd_key_settings *keys;
 	size_t n_keys;

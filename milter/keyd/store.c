@@ -8,12 +8,16 @@
 
 static const char credential_mark[] = "credential:";
 
+struct users {
+	uid_t *at; /* owned */
+	size_t n;
+};
+
 struct store {
 	atomic_uint refs;
 	struct store_key *keys; /* owned */
 	size_t n_keys;
-	uid_t *signers;         /* owned */
-	size_t n_signers;
+	struct users signers, unwrappers;
 };
 
 /* systemd hands secrets over in a folder of its own; the name may not lead out of it. */
@@ -36,23 +40,73 @@ passphrase_path(const char *setting, char **ret, struct err *err)
 	return 0;
 }
 
-/* An office's key is not for whoever seals for programs: where nobody is named, it is for the first signer only. */
-static int
-load_users(const struct store *store, const struct keyd_key_settings *settings, struct store_key *key, struct err *err)
+static bool
+is_among(const struct users *users, uid_t uid)
 {
-	const size_t n = settings->n_signers ? settings->n_signers : 1;
+	for (size_t i = 0; i < users->n; i++) {
+		if (users->at[i] == uid)
+			return true;
+	}
+	return false;
+}
+
+static int
+load_users(const char *const *names, size_t n, struct users *ret, struct err *err)
+{
 	gid_t unused;
 
-	key->users = xcalloc(n, sizeof(*key->users));
-	key->n_users = n;
-	key->users[0] = store->signers[0];
-	for (size_t i = 0; i < settings->n_signers; i++) {
-		if (priv_user(settings->signers[i], &key->users[i], &unused, err) == -1)
-			return err_wrap(err, "signers");
-		if (!store_may_sign(store, key->users[i]))
-			return err_set(err, ERR_CONFIG, "signers: '%s' is not among keyd.signers", settings->signers[i]);
+	ret->at = xcalloc(n, sizeof(*ret->at));
+	for (size_t i = 0; i < n; i++) {
+		if (priv_user(names[i], &ret->at[i], &unused, err) == -1)
+			return -1;
+		ret->n++;
 	}
 	return 0;
+}
+
+/* An office's key is not for whoever seals for programs: where nobody is named, it is for the first signer only. */
+static int
+signers_of(const struct store *store, const struct keyd_key_settings *settings, struct users *ret, struct err *err)
+{
+	if (load_users(settings->signers, settings->n_signers, ret, err) == -1)
+		return err_wrap(err, "signers");
+	for (size_t i = 0; i < ret->n; i++)
+		if (!store_may_sign(store, ret->at[i]))
+			return err_set(err, ERR_CONFIG, "signers: '%s' is not among keyd.signers", settings->signers[i]);
+	if (ret->n == 0) {
+		free(ret->at);
+		ret->at = xcalloc(1, sizeof(*ret->at));
+		ret->at[ret->n++] = store->signers.at[0];
+	}
+	return 0;
+}
+
+/* Unwrapping is RSAES-OAEP; what an EC key does instead (derive) is not there. */
+static int
+check_decrypt(const struct keyd_key_settings *settings, const struct key *key, struct err *err)
+{
+	if (key_kind_of(key) != KEY_RSA)
+		return err_set(err, ERR_CONFIG, "key '%s' is of kind %s; a key of purpose decrypt is RSA (`segelctl quarantine key` makes "
+		    "one)", settings->file, key_kind_name(key_kind_of(key)));
+	if (settings->n_signers)
+		return err_set(err, ERR_CONFIG, "signers: key '%s' is of purpose decrypt, which never signs; remove them: "
+		    "keyd.unwrappers may use it", settings->file);
+	return 0;
+}
+
+static int
+users_of(const struct store *store, const struct keyd_key_settings *settings, const struct key *key, struct users *ret,
+    struct err *err)
+{
+	switch (settings->purpose) {
+	case KEY_PURPOSE_SEAL:
+		return signers_of(store, settings, ret, err);
+	case KEY_PURPOSE_DECRYPT:
+		return check_decrypt(settings, key, err); /* every unwrapper */
+	case KEY_PURPOSE_UNKNOWN:
+		break;
+	}
+	return err_set(err, ERR_BUG, "key '%s' has no purpose", settings->file);
 }
 
 static int
@@ -60,6 +114,9 @@ add_key(struct store *store, const struct keyd_key_settings *settings, struct er
 {
 	AUTO(xfree) char *passphrase = NULL;
 	AUTO(key_free) struct key *key = NULL;
+	struct store_key *added;
+	struct users users = { .n = 0 };
+	int result;
 
 	if (!settings->passphrase_file)
 		return err_set(err, ERR_CONFIG, "key '%s' has no passphrase_file; the agent loads encrypted keys only",
@@ -69,16 +126,29 @@ add_key(struct store *store, const struct keyd_key_settings *settings, struct er
 	if (key_load(settings->file, passphrase, false, &key, err) == -1)
 		return -1;
 	if (store_find(store, key_spki(key)))
-		return err_set(err, ERR_CONFIG, "key '%s' is listed twice (perhaps under another file name)", settings->file);
-	store->keys[store->n_keys] = (struct store_key){ .key = TAKE(key), .limit = settings->limit };
-	return load_users(store, settings, &store->keys[store->n_keys++], err);
+		return err_set(err, ERR_CONFIG, "key '%s' is listed twice (perhaps under another file name); a key has one entry and "
+		    "one purpose: seal or decrypt", settings->file);
+	result = users_of(store, settings, key, &users, err);
+	added = &store->keys[store->n_keys++];
+	*added = (struct store_key){ TAKE(key), settings->purpose, settings->limit, users.at, users.n };
+	return result;
+}
+
+static size_t
+count_keys(const struct keyd_settings *settings, enum key_purpose purpose)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < settings->n_keys; i++)
+		n += settings->keys[i].purpose == purpose;
+	return n;
 }
 
 static int
 load_keys(struct store *store, const struct keyd_settings *settings, struct err *err)
 {
 	if (settings->n_keys == 0)
-		return err_set(err, ERR_CONFIG, "keyd.keys is empty: there is nothing to sign with");
+		return err_set(err, ERR_CONFIG, "keyd.keys is empty: there is nothing to sign or unwrap with");
 	store->keys = xcalloc(settings->n_keys, sizeof(*store->keys));
 	for (size_t i = 0; i < settings->n_keys; i++) {
 		if (add_key(store, &settings->keys[i], err) == -1)
@@ -90,16 +160,24 @@ load_keys(struct store *store, const struct keyd_settings *settings, struct err 
 static int
 load_signers(struct store *store, const struct keyd_settings *settings, struct err *err)
 {
-	gid_t unused;
-
+	if (count_keys(settings, KEY_PURPOSE_SEAL) == 0)
+		return 0;
 	if (settings->n_signers == 0)
 		return err_set(err, ERR_CONFIG, "keyd.signers is empty: nobody may ask for a signature");
-	store->signers = xcalloc(settings->n_signers, sizeof(*store->signers));
-	for (size_t i = 0; i < settings->n_signers; i++) {
-		if (priv_user(settings->signers[i], &store->signers[i], &unused, err) == -1)
-			return err_wrap(err, "keyd.signers");
-		store->n_signers++;
-	}
+	if (load_users(settings->signers, settings->n_signers, &store->signers, err) == -1)
+		return err_wrap(err, "keyd.signers");
+	return 0;
+}
+
+static int
+load_unwrappers(struct store *store, const struct keyd_settings *settings, struct err *err)
+{
+	if (count_keys(settings, KEY_PURPOSE_DECRYPT) == 0)
+		return 0;
+	if (settings->n_unwrappers == 0)
+		return err_set(err, ERR_CONFIG, "keyd.unwrappers is empty: nobody may use the keys of purpose decrypt");
+	if (load_users(settings->unwrappers, settings->n_unwrappers, &store->unwrappers, err) == -1)
+		return err_wrap(err, "keyd.unwrappers");
 	return 0;
 }
 
@@ -109,7 +187,8 @@ store_load(const struct keyd_settings *settings, struct store **ret, struct err 
 	AUTO(store_unref) struct store *store = xcalloc(1, sizeof(*store));
 
 	atomic_init(&store->refs, 1);
-	if (load_signers(store, settings, err) == -1 || load_keys(store, settings, err) == -1)
+	if (load_signers(store, settings, err) == -1 || load_unwrappers(store, settings, err) == -1
+	    || load_keys(store, settings, err) == -1)
 		return -1;
 	*ret = TAKE(store);
 	return 0;
@@ -132,7 +211,8 @@ store_unref(struct store *store)
 		free(store->keys[i].users);
 	}
 	free(store->keys);
-	free(store->signers);
+	free(store->signers.at);
+	free(store->unwrappers.at);
 	free(store);
 }
 
@@ -147,11 +227,17 @@ store_find(const struct store *store, const unsigned char spki[32])
 }
 
 bool
-store_key_serves(const struct store_key *key, uid_t uid)
+store_key_serves(const struct store *store, const struct store_key *key, enum key_purpose purpose, uid_t uid)
 {
-	for (size_t i = 0; i < key->n_users; i++) {
-		if (key->users[i] == uid)
-			return true;
+	if (key->purpose != purpose)
+		return false;
+	switch (purpose) {
+	case KEY_PURPOSE_SEAL:
+		return store_may_sign(store, uid) && is_among(&(const struct users){ key->users, key->n_users }, uid);
+	case KEY_PURPOSE_DECRYPT:
+		return store_may_unwrap(store, uid);
+	case KEY_PURPOSE_UNKNOWN:
+		break;
 	}
 	return false;
 }
@@ -165,9 +251,11 @@ store_n_keys(const struct store *store)
 bool
 store_may_sign(const struct store *store, uid_t uid)
 {
-	for (size_t i = 0; i < store->n_signers; i++) {
-		if (store->signers[i] == uid)
-			return true;
-	}
-	return false;
+	return is_among(&store->signers, uid);
+}
+
+bool
+store_may_unwrap(const struct store *store, uid_t uid)
+{
+	return is_among(&store->unwrappers, uid);
 }

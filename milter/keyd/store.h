@@ -16,12 +16,17 @@ struct store;
 
 struct store_key {
 	struct key *key; /* owned by the store */
+	enum key_purpose purpose;
 	unsigned limit;
-	uid_t *users; /* owned; who may use it */
+	uid_t *users; /* owned; who may seal with it. One to decrypt with is for every unwrapper */
 	size_t n_users;
 };
 
-/* ERR_CONFIG: no key at all, no signer, a key twice, a user that does not exist, or what key_load says. */
+/*
+ * ERR_CONFIG: no key at all, a key to seal with and no signer, one to decrypt with and no unwrapper, a key twice, one of a
+ * kind that cannot do what it is for, a user that does not exist, or what key_load says. Users of a purpose that no key
+ * has are not looked up.
+ */
 int store_load(const struct keyd_settings *settings, struct store **ret, struct err *err) MUST_USE;
 struct store *store_ref(struct store *store);
 void store_unref(struct store *store);
@@ -29,8 +34,10 @@ AUTO_DEFINE(struct store, store_unref);
 
 /* Borrowed; NULL = no such key. */
 const struct store_key *store_find(const struct store *store, const unsigned char spki[32]);
-bool store_key_serves(const struct store_key *key, uid_t uid);
+/* Is it of this purpose, and for this user? */
+bool store_key_serves(const struct store *store, const struct store_key *key, enum key_purpose purpose, uid_t uid);
 size_t store_n_keys(const struct store *store);
 bool store_may_sign(const struct store *store, uid_t uid);
+bool store_may_unwrap(const struct store *store, uid_t uid);
 
 #endif

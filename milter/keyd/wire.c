@@ -2,19 +2,29 @@
 
 #include <string.h>
 
-/* The fields of a SIGN request, in order; a HAVE request has the first one. */
-static const struct {
+struct field {
 	const char *name;
-	size_t offset; /* of a struct slice */
+	size_t offset; /* of a struct slice in struct wire_request */
 	size_t least, most;
 	bool text;
-} sign_fields[] = {
+};
+
+/* The fields of a SIGN request, in order; a HAVE request has the first one. */
+static const struct field sign_fields[] = {
 	{ "spki", offsetof(struct wire_request, spki), WIRE_SPKI_BYTES, WIRE_SPKI_BYTES, false },
 	{ "digest", offsetof(struct wire_request, digest), 1, 64, false },
 	{ "login", offsetof(struct wire_request, login), 0, WIRE_TEXT_BYTES, true },
 	{ "from", offsetof(struct wire_request, from), 0, WIRE_TEXT_BYTES, true },
 	{ "qid", offsetof(struct wire_request, queue_id), 0, WIRE_TEXT_BYTES, true },
 	{ "session", offsetof(struct wire_request, session), 0, WIRE_TEXT_BYTES, true },
+};
+
+/* Of an UNWRAP request. How long the block must be is the key's to say, as one failure among others. */
+static const struct field unwrap_fields[] = {
+	{ "spki", offsetof(struct wire_request, spki), WIRE_SPKI_BYTES, WIRE_SPKI_BYTES, false },
+	{ "item", offsetof(struct wire_request, item), 0, WIRE_TEXT_BYTES, true },
+	{ "reason", offsetof(struct wire_request, reason), 0, WIRE_TEXT_BYTES, true },
+	{ "wrapped", offsetof(struct wire_request, wrapped), 0, WIRE_WRAPPED_BYTES, false },
 };
 
 const char *
@@ -27,6 +37,8 @@ wire_op_name(enum wire_op op)
 		return "ping";
 	case WIRE_OP_SIGN:
 		return "sign";
+	case WIRE_OP_UNWRAP:
+		return "unwrap";
 	case WIRE_OP_HAVE:
 		return "have";
 	}
@@ -53,6 +65,8 @@ wire_status_name(enum wire_status status)
 		return "bad-request";
 	case WIRE_STATUS_INTERNAL:
 		return "internal";
+	case WIRE_STATUS_BAD_BLOCK:
+		return "bad-block";
 	}
 	return "unknown";
 }
@@ -82,54 +96,62 @@ add_head(struct buf *ret, enum wire_op op, uint32_t number)
 	add_number(ret, number, 4);
 }
 
-static size_t
-count_fields(enum wire_op op)
+static const struct field *
+fields_of(enum wire_op op, size_t *n)
 {
 	switch (op) {
 	case WIRE_OP_SIGN:
-		return N_ELEMENTS(sign_fields);
+		*n = N_ELEMENTS(sign_fields);
+		return sign_fields;
 	case WIRE_OP_HAVE:
-		return 1;
+		*n = 1;
+		return sign_fields;
+	case WIRE_OP_UNWRAP:
+		*n = N_ELEMENTS(unwrap_fields);
+		return unwrap_fields;
 	case WIRE_OP_NONE:
 	case WIRE_OP_PING:
 		break;
 	}
-	return 0;
+	*n = 0;
+	return NULL;
 }
 
-/* Field i of `request`. */
 static const struct slice *
-sign_field(const struct wire_request *request, size_t i)
+field_in(const struct wire_request *request, const struct field *field)
 {
-	return (const struct slice *)(const void *)((const char *)request + sign_fields[i].offset);
+	return (const struct slice *)(const void *)((const char *)request + field->offset);
 }
 
 static struct slice *
-sign_field_of(struct wire_request *request, size_t i)
+field_of(struct wire_request *request, const struct field *field)
 {
-	return (struct slice *)(void *)((char *)request + sign_fields[i].offset);
+	return (struct slice *)(void *)((char *)request + field->offset);
 }
 
 static int
-check_field(size_t i, struct slice field, enum err_kind kind, struct err *err)
+check_field(const struct field *field, struct slice value, enum err_kind kind, struct err *err)
 {
-	if (field.len < sign_fields[i].least || field.len > sign_fields[i].most)
-		return err_set(err, kind, "field '%s' has %zu bytes, allowed are %zu to %zu", sign_fields[i].name, field.len,
-		    sign_fields[i].least, sign_fields[i].most);
-	if (sign_fields[i].text && field.len && memchr(field.at, '\0', field.len))
-		return err_set(err, kind, "field '%s' holds a NUL byte", sign_fields[i].name);
+	if (value.len < field->least || value.len > field->most)
+		return err_set(err, kind, "field '%s' has %zu bytes, allowed are %zu to %zu", field->name, value.len, field->least,
+		    field->most);
+	if (field->text && value.len && memchr(value.at, '\0', value.len))
+		return err_set(err, kind, "field '%s' holds a NUL byte", field->name);
 	return 0;
 }
 
 static int
 add_fields(struct buf *frame, const struct wire_request *request, struct err *err)
 {
+	size_t n;
+	const struct field *fields = fields_of(request->op, &n);
+
 	if (request->op == WIRE_OP_SIGN)
 		add_number(frame, (uint32_t)request->alg, 1);
-	for (size_t i = 0; i < count_fields(request->op); i++) {
-		if (check_field(i, *sign_field(request, i), ERR_CONFIG, err) == -1)
+	for (size_t i = 0; i < n; i++) {
+		if (check_field(&fields[i], *field_in(request, &fields[i]), ERR_CONFIG, err) == -1)
 			return -1;
-		add_field(frame, *sign_field(request, i));
+		add_field(frame, *field_in(request, &fields[i]));
 	}
 	return 0;
 }
@@ -167,6 +189,7 @@ wire_answer_render(const struct wire_answer *answer, struct buf *ret)
 	add_number(&frame, (uint32_t)answer->status, 1);
 	add_field(&frame, payload);
 	add_frame(ret, &frame);
+	wipe(frame.at, frame.len); /* it may be a content key */
 }
 
 static bool
@@ -212,7 +235,7 @@ wire_frame_len(const unsigned char head[WIRE_LENGTH_BYTES], size_t *ret, struct 
 static bool
 op_from(uint32_t byte, enum wire_op *ret)
 {
-	static const enum wire_op ops[] = { WIRE_OP_PING, WIRE_OP_SIGN, WIRE_OP_HAVE };
+	static const enum wire_op ops[] = { WIRE_OP_PING, WIRE_OP_SIGN, WIRE_OP_UNWRAP, WIRE_OP_HAVE };
 
 	for (size_t i = 0; i < N_ELEMENTS(ops); i++) {
 		if (byte == (uint32_t)ops[i]) {
@@ -275,14 +298,17 @@ cut_alg(struct slice *rest, enum digest *ret, struct err *err)
 static int
 cut_fields(struct slice *rest, struct wire_request *ret, struct err *err)
 {
+	size_t n;
+	const struct field *fields = fields_of(ret->op, &n);
+
 	if (ret->op == WIRE_OP_SIGN && cut_alg(rest, &ret->alg, err) == -1)
 		return -1;
-	for (size_t i = 0; i < count_fields(ret->op); i++) {
-		struct slice *field = sign_field_of(ret, i);
+	for (size_t i = 0; i < n; i++) {
+		struct slice *value = field_of(ret, &fields[i]);
 
-		if (!cut_field(rest, field))
-			return err_set(err, ERR_TEMP, "frame ends within field '%s'", sign_fields[i].name);
-		if (check_field(i, *field, ERR_TEMP, err) == -1)
+		if (!cut_field(rest, value))
+			return err_set(err, ERR_TEMP, "frame ends within field '%s'", fields[i].name);
+		if (check_field(&fields[i], *value, ERR_TEMP, err) == -1)
 			return -1;
 	}
 	return 0;
@@ -309,7 +335,7 @@ wire_answer_parse(struct slice frame, struct wire_answer *ret, struct err *err)
 		return -1;
 	if (!cut_number(&frame, 1, &status))
 		return err_set(err, ERR_TEMP, "answer ends before its status");
-	if (status < WIRE_STATUS_OK || status > WIRE_STATUS_INTERNAL)
+	if (status < WIRE_STATUS_OK || status > WIRE_STATUS_BAD_BLOCK)
 		return err_set(err, ERR_TEMP, "unknown status %lu", (unsigned long)status);
 	if (!cut_field(&frame, &ret->payload))
 		return err_set(err, ERR_TEMP, "answer ends within its payload");

@@ -27,13 +27,15 @@ enum {
 	WIRE_FRAME_BYTES = 8 * 1024,
 	WIRE_TEXT_BYTES = 1024, /* one text of a request */
 	WIRE_SPKI_BYTES = 32,
+	WIRE_WRAPPED_BYTES = 512, /* RSA-4096 */
 };
 
-/* The numbers are the protocol's. 3 and 4 are kept for unwrap and derive. */
+/* The numbers are the protocol's. 4 is kept for derive. */
 enum wire_op {
 	WIRE_OP_NONE = 0,
 	WIRE_OP_PING = 1, /* no fields; the answer's payload is a text */
 	WIRE_OP_SIGN = 2, /* the answer's payload is the signature */
+	WIRE_OP_UNWRAP = 3, /* the answer's payload is the content key */
 	WIRE_OP_HAVE = 5, /* is this key here? field spki; ok or unknown-key, without a record */
 };
 
@@ -42,16 +44,17 @@ enum wire_status {
 	WIRE_STATUS_OK = 1,
 	WIRE_STATUS_UNKNOWN_KEY = 2,
 	WIRE_STATUS_DENIED = 3,            /* this uid may not */
-	WIRE_STATUS_LIMIT = 4,             /* too many signatures with this key in a minute */
-	WIRE_STATUS_AUDIT_UNAVAILABLE = 5, /* what cannot be recorded is not signed */
+	WIRE_STATUS_LIMIT = 4,             /* too many signatures, or unwrapped keys, with this key in a minute */
+	WIRE_STATUS_AUDIT_UNAVAILABLE = 5, /* what cannot be recorded is not done */
 	WIRE_STATUS_BAD_REQUEST = 6,
 	WIRE_STATUS_INTERNAL = 7,
+	WIRE_STATUS_BAD_BLOCK = 8,         /* it cannot be unwrapped, whatever is wrong with it */
 };
 
 struct wire_request {
 	enum wire_op op;
 	uint32_t number;
-	/* WIRE_OP_SIGN and WIRE_OP_HAVE */
+	/* WIRE_OP_SIGN, WIRE_OP_UNWRAP and WIRE_OP_HAVE */
 	struct slice spki; /* WIRE_SPKI_BYTES */
 	/* WIRE_OP_SIGN */
 	enum digest alg;
@@ -60,13 +63,17 @@ struct wire_request {
 	struct slice from;
 	struct slice queue_id;
 	struct slice session;
+	/* WIRE_OP_UNWRAP */
+	struct slice item;
+	struct slice reason;
+	struct slice wrapped; /* at most WIRE_WRAPPED_BYTES */
 };
 
 struct wire_answer {
 	enum wire_op op;
 	uint32_t number;
 	enum wire_status status;
-	struct slice payload; /* the signature, or a text; empty text is possible */
+	struct slice payload; /* the signature, the content key, or a text; empty text is possible */
 };
 
 /* Appends length and frame. A text over its cap, or holding NUL, is ERR_CONFIG and names the field. */
@@ -84,7 +91,7 @@ int wire_answer_parse(struct slice frame, struct wire_answer *ret, struct err *e
 /* The frame's length from its first WIRE_LENGTH_BYTES bytes; over WIRE_FRAME_BYTES or 0: ERR_TEMP. */
 int wire_frame_len(const unsigned char head[WIRE_LENGTH_BYTES], size_t *ret, struct err *err) MUST_USE;
 
-const char *wire_op_name(enum wire_op op);             /* "ping", "sign", "have" */
+const char *wire_op_name(enum wire_op op);             /* "ping", "sign", "unwrap", "have" */
 const char *wire_status_name(enum wire_status status); /* "ok", "unknown-key", ... */
 
 #endif

@@ -190,7 +190,8 @@ start_keyd(struct scene *scene)
 
 	snprintf(uid, sizeof(uid), "%u", (unsigned)getuid());
 	for (size_t i = 0; i < scene->n_offices; i++)
-		keys[i] = (struct keyd_key_settings){ xasprintf("%s/k%zu.key", scene->folder, i), pass, 1000000, NULL, 0 };
+		keys[i] = (struct keyd_key_settings){ .file = xasprintf("%s/k%zu.key", scene->folder, i), .passphrase_file = pass,
+			.purpose = KEY_PURPOSE_SEAL, .limit = 1000000 };
 	scene->keyd = xcalloc(1, sizeof(*scene->keyd));
 	must(store_load(&settings, &store, &err) == 0, "keys", &err);
 	must(audit_open(dir, "keyd", &scene->keyd->audit, &err) == 0, "audit", &err);
@@ -267,6 +268,11 @@ scene_new(size_t n_offices)
 	make_folder(scene, "chain");
 	make_folder(scene, "audit-keyd");
 	make_folder(scene, "audit");
+	make_folder(scene, "state");
+	make_folder(scene, "trust");
+	make_folder(scene, "trust/anchors");
+	make_folder(scene, "trust/crl");
+	make_folder(scene, "trust/ocsp");
 	for (size_t i = 0; i < n_offices; i++)
 		make_key(scene, i);
 	make_registry(scene);
@@ -276,6 +282,10 @@ scene_new(size_t n_offices)
 	scene->filter.box = snapshot_box_new();
 	dir = xasprintf("%s/audit", scene->folder);
 	must(audit_open(dir, "milter", &scene->filter.audit, &err) == 0, "audit", &err);
+	free(dir);
+	dir = xasprintf("%s/state", scene->folder);
+	must(replay_open(dir, 1000, &scene->filter.replay, &err) == 0, "replay", &err);
+	must(poison_open(dir, time(NULL), &scene->filter.poison, &err) == 0, "poison", &err);
 	free(dir);
 	scene_reload(scene);
 	return scene;
@@ -288,6 +298,8 @@ scene_free(struct scene *scene)
 
 	snapshot_box_free(scene->filter.box);
 	audit_close(scene->filter.audit);
+	replay_close(scene->filter.replay);
+	poison_close(scene->filter.poison);
 	scene_stop_keyd(scene);
 	run(command);
 	free(command);

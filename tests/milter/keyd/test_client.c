@@ -34,7 +34,11 @@ enum act {
 	ACT_SILENCE,      /* nothing at all */
 	ACT_CLOSE,        /* closed without an answer */
 	ACT_SIGN_CLOSE,   /* a good answer, then closed */
-	ACT_SIGN_AND_MORE /* a good answer, and bytes nobody asked for */
+	ACT_SIGN_AND_MORE, /* a good answer, and bytes nobody asked for */
+	ACT_KEY,           /* a content key */
+	ACT_KEY_SHORT,     /* one of 31 bytes */
+	ACT_KEY_LONG,      /* one of 33 bytes */
+	ACT_BAD_BLOCK      /* status bad-block */
 };
 
 struct agent {
@@ -58,6 +62,12 @@ add_answer(const struct wire_request *request, enum act act, struct buf *ret)
 		answer.payload.len = sizeof(sig);
 	if (act == ACT_EMPTY)
 		answer.payload.len = 0;
+	if (act == ACT_KEY || act == ACT_KEY_SHORT || act == ACT_KEY_LONG)
+		answer.payload.len = act == ACT_KEY ? 32 : act == ACT_KEY_SHORT ? 31 : 33;
+	if (act == ACT_BAD_BLOCK) {
+		answer.status = WIRE_STATUS_BAD_BLOCK;
+		answer.payload = slice_of("cannot be unwrapped");
+	}
 	if (act == ACT_NUMBER)
 		answer.number++;
 	if (act == ACT_OP)
@@ -279,6 +289,79 @@ test_presence(void **state)
 	}
 }
 
+static const struct {
+	const char *name;
+	enum act act;
+	enum err_kind want; /* ERR_NONE = the key */
+	const char *want_text;
+} unwraps[] = {
+	{ "a key", ACT_KEY, ERR_NONE, NULL },
+	{ "a byte short", ACT_KEY_SHORT, ERR_BUG, "content key of 31 bytes" },
+	{ "a byte long", ACT_KEY_LONG, ERR_BUG, "content key of 33 bytes" },
+	{ "empty", ACT_EMPTY, ERR_BUG, "content key of 0 bytes" },
+	{ "bad block", ACT_BAD_BLOCK, ERR_CONFIG, "refused (bad-block: cannot be unwrapped)" },
+	{ "unknown key", ACT_UNKNOWN, ERR_CONFIG, "does not hold this key for unwrapping" },
+	{ "denied", ACT_DENY, ERR_CONFIG, "see keyd.unwrappers" },
+	{ "limit", ACT_REFUSE, ERR_TEMP, "limit: ten a minute" },
+	{ "a pong", ACT_OP, ERR_TEMP, "answer 1 (ping) to question 1 (unwrap)" },
+	{ "another number", ACT_NUMBER, ERR_TEMP, "answer 2 (unwrap) to question 1 (unwrap)" },
+	{ "noise", ACT_NOISE, ERR_TEMP, "does not answer" },
+	{ "half an answer", ACT_HALF, ERR_TEMP, "closed within a frame" },
+	{ "silence", ACT_SILENCE, ERR_TEMP, "timeout" },
+};
+
+static void
+test_unwrap(void **state)
+{
+	static const unsigned char spki[32], block[256];
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(unwraps); i++) {
+		struct agent agent;
+		AUTO(keyd_client_free) struct keyd_client *client = NULL;
+		AUTO(xfree) unsigned char *key = xcalloc(32, 1); /* exactly: ASan sees one byte too many */
+		struct err err = { .kind = ERR_NONE };
+		int result;
+
+		agent_start(&agent, &unwraps[i].act, 1);
+		client = keyd_client_new(agent.socket, 1500);
+		result = keyd_unwrap(client, "item-1", "view: asked by the owner", spki, (struct slice){ block, sizeof(block) }, key, &err);
+		if ((result == 0) != (unwraps[i].want == ERR_NONE) || err.kind != unwraps[i].want
+		    || (unwraps[i].want_text && !strstr(err.text, unwraps[i].want_text)))
+			fail_msg("%s: %d '%s'", unwraps[i].name, err.kind, err.text);
+		assert_string_equal((const char *)key, result == 0 ? "signature" : ""); /* untouched by an error */
+		keyd_client_free(TAKE(client));
+		agent_stop(&agent);
+	}
+}
+
+/* What cannot be said in a frame is not sent. */
+static void
+test_unwrap_too_long(void **state)
+{
+	static const enum act acts[] = { ACT_KEY };
+	static const unsigned char spki[32], block[513];
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	AUTO(xfree) char *reason = xcalloc(WIRE_TEXT_BYTES + 2, 1);
+	unsigned char key[32];
+	struct agent agent;
+	struct err err;
+
+	(void)state;
+	agent_start(&agent, acts, 1);
+	client = keyd_client_new(agent.socket, 1500);
+	memset(reason, 'x', WIRE_TEXT_BYTES);
+	assert_int_equal(keyd_unwrap(client, "i", reason, spki, (struct slice){ block, 512 }, key, &err), 0);
+	assert_int_equal(keyd_unwrap(client, "i", "r", spki, (struct slice){ block, 513 }, key, &err), -1);
+	assert_non_null(strstr(err.text, "'wrapped'"));
+	reason[WIRE_TEXT_BYTES] = 'x';
+	assert_int_equal(keyd_unwrap(client, "i", reason, spki, (struct slice){ block, 512 }, key, &err), -1);
+	assert_non_null(strstr(err.text, "'reason'"));
+	keyd_client_free(TAKE(client));
+	agent_stop(&agent);
+	assert_int_equal(atomic_load(&agent.n_requests), 1);
+}
+
 static void
 test_nobody_there(void **state)
 {
@@ -356,6 +439,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_agents),
 		cmocka_unit_test(test_presence),
+		cmocka_unit_test(test_unwrap),
+		cmocka_unit_test(test_unwrap_too_long),
 		cmocka_unit_test(test_nobody_there),
 		cmocka_unit_test(test_full_backlog),
 		cmocka_unit_test(test_signer),

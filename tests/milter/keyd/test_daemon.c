@@ -34,6 +34,7 @@ enum {
 	AGENT_UID = 64101,   /* none of these numbers has an entry */
 	SIGNER_UID = 64102,
 	STRANGER_UID = 64103,
+	UNWRAPPER_UID = 64104,
 	SOCKET_GID = 64100,
 	THREADS = 8,
 	EACH = 200,
@@ -50,11 +51,16 @@ static const struct kind {
 	{ "p384", "p384.p12", DIGEST_SHA384 },
 };
 
+/* Of purpose decrypt. */
+#define N_VAULTS 2
+static const char *const vaults[N_VAULTS] = { "vault", "vault4096" };
+
 struct world {
 	char dir[64]; /* keys/, run/, audit/, settings, log */
 	char socket[96];
 	char audit[96];
 	unsigned char spki[N_ELEMENTS(kinds)][32];
+	unsigned char vault[N_VAULTS][32];
 	pid_t pid; /* of the agent; 0 = not running */
 };
 
@@ -91,7 +97,9 @@ make_keys(struct world *world)
 	    "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes-256-cbc -pass file:pass -out p256.pem; "
 	    "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -aes-256-cbc -pass file:pass -out p384.pem; "
 	    "openssl pkey -in p256.pem -passin file:pass -out plain.pem; "
-	    "for k in rsa p256 p384; do "
+	    "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -aes-256-cbc -pass file:pass -out vault.pem; "
+	    "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:4096 -aes-256-cbc -pass file:pass -out vault4096.pem; "
+	    "for k in rsa p256 p384 vault vault4096; do "
 	    "  openssl req -x509 -new -key $k.pem -passin file:pass -subj /CN=$k -days 2 -out $k.crt; "
 	    "  openssl x509 -in $k.crt -noout -pubkey >$k.pub; "
 	    "done; "
@@ -100,6 +108,8 @@ make_keys(struct world *world)
 	    "mkdir own; cp rsa.pem p256.pem pass own/; chown -R 64101 own");
 	for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
 		read_spki(world, kinds[i].name, world->spki[i]);
+	for (size_t i = 0; i < N_VAULTS; i++)
+		read_spki(world, vaults[i], world->vault[i]);
 }
 
 static void
@@ -172,6 +182,8 @@ teardown(void **state)
 	"{ file = \"@/keys/" file "\"; passphrase_file = \"" pass "\"; limit = " #limit "; signers = [ " signers " ]; }"
 #define KEY_ENTRY(file, pass, limit) KEY_ENTRY_FOR(file, pass, limit, "\"0\", \"64102\"")
 #define PASS "@/keys/pass"
+#define VAULT(file, limit) "{ file = \"@/keys/" file "\"; passphrase_file = \"" PASS "\"; limit = " #limit "; purpose = \"decrypt\"; }"
+#define UNWRAPPERS "\tunwrappers = [ \"64104\" ];\n"
 #define ALL_KEYS KEY_ENTRY("rsa.pem", PASS, 100000) ", " KEY_ENTRY("p256.pem", PASS, 100000) ", " \
 	KEY_ENTRY("p384.p12", PASS, 100000)
 
@@ -401,6 +413,7 @@ test_signatures(void **state)
 struct found {
 	size_t n;
 	size_t n_intents;
+	size_t n_unwraps;
 	size_t n_bad;
 	char pairs[2048]; /* of the last intent */
 	char syncs[32];   /* of the stop record */
@@ -417,9 +430,10 @@ count_intents(void *ctx, const struct audit_record *record)
 		if (strcmp(record->pairs[i].key, "syncs") == 0)
 			snprintf(found->syncs, sizeof(found->syncs), "%s", record->pairs[i].value);
 	}
-	if (strcmp(record->event, "seal-intent") != 0)
+	found->n_intents += strcmp(record->event, "seal-intent") == 0;
+	found->n_unwraps += strcmp(record->event, "unwrap-intent") == 0;
+	if (!strstr(record->event, "-intent"))
 		return true;
-	found->n_intents++;
 	found->pairs[0] = '\0';
 	for (size_t i = 0; i < record->n_pairs; i++) {
 		size_t len = strlen(found->pairs);
@@ -627,6 +641,315 @@ test_signers_are_told_which_keys_are_here(void **state)
 	stop(world);
 }
 
+/* --- unwrapping --- */
+
+/* openssl wraps `content` for this key. */
+static size_t
+wrap(struct world *world, const char *vault, const char *options, const void *content, size_t len, unsigned char block[512])
+{
+	AUTO(xfree) char *file = xasprintf("%s/keys/block", world->dir);
+	AUTO(xfree) char *script = xasprintf("openssl pkeyutl -encrypt -pubin -inkey %s.pub -in content -out block %s", vault, options);
+	FILE *in;
+	size_t n;
+
+	write_file(world, "content", content, len);
+	shell(world, script);
+	in = fopen(file, "re");
+	assert_non_null(in);
+	n = fread(block, 1, 512, in);
+	fclose(in);
+	return n;
+}
+
+#define OAEP "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256"
+static const char content[] = "thirty-two bytes: AES-256's key.";
+
+/* Everything about one request for a content key; asked by a child as that user. */
+struct opening {
+	uid_t uid;
+	const unsigned char *spki;
+	struct slice block;
+	const char *item, *reason;
+};
+
+/* 0 and the key, or -1 and the text. */
+static int
+unwrap_as(const struct world *world, const struct opening *opening, unsigned char key[32], struct err *err)
+{
+	int pipes[2], status = 0;
+	struct { int result; struct err err; unsigned char key[32]; } answer = { .result = -1 };
+	pid_t child;
+
+	assert_int_equal(pipe(pipes), 0);
+	child = fork();
+	if (child == 0) {
+		struct keyd_client *client = keyd_client_new(world->socket, 5000);
+
+		if (setgroups(0, NULL) == -1 || setresgid(SOCKET_GID, SOCKET_GID, SOCKET_GID) == -1
+		    || setresuid(opening->uid, opening->uid, opening->uid) == -1)
+			_exit(100);
+		answer.result = keyd_unwrap(client, opening->item, opening->reason, opening->spki, opening->block, answer.key, &answer.err);
+		_exit(write(pipes[1], &answer, sizeof(answer)) != (ssize_t)sizeof(answer));
+	}
+	close(pipes[1]);
+	assert_int_equal(read(pipes[0], &answer, sizeof(answer)), sizeof(answer));
+	close(pipes[0]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	memcpy(key, answer.key, 32);
+	*err = answer.err;
+	return answer.result;
+}
+
+static void
+test_unwraps(void **state)
+{
+	struct world *world = *state;
+	unsigned char block[512], key[32];
+	char hex[65], want[256];
+	struct found found;
+	struct err err;
+
+	start(world, VAULT("vault.pem", 100) ", " VAULT("vault4096.pem", 100) ", " ALL_KEYS, UNWRAPPERS);
+	for (size_t i = 0; i < N_VAULTS; i++) {
+		size_t len = wrap(world, vaults[i], OAEP, content, 32, block);
+		const struct opening opening = { UNWRAPPER_UID, world->vault[i], { block, len }, "item-7", "view: asked by its owner" };
+
+		assert_int_equal(audited(world).n_unwraps, i);
+		if (unwrap_as(world, &opening, key, &err) == -1)
+			fail_msg("%s: %s", vaults[i], err.text);
+		assert_memory_equal(key, content, 32);
+		found = audited(world);
+		assert_int_equal(found.n_unwraps, i + 1);
+		sha256_hex(world->vault[i], hex);
+		snprintf(want, sizeof(want), "item=item-7;reason=view: asked by its owner;key=%s;uid=64104;pid=", hex);
+		assert_memory_equal(found.pairs, want, strlen(want));
+	}
+	assert_int_equal(audited(world).n_intents, 0);
+	assert_int_equal(audited(world).n_bad, 0);
+	stop(world);
+}
+
+/* Who may, and with which keys: whoever unwraps does not sign, and the other way round. */
+static void
+test_only_unwrappers_unwrap(void **state)
+{
+	struct world *world = *state;
+	unsigned char vault_block[512], seal_block[512], key[32];
+	const uid_t others[] = { 0, SIGNER_UID, STRANGER_UID, AGENT_UID };
+	struct opening opening;
+	struct err err;
+
+	start(world, VAULT("vault.pem", 100) ", " ALL_KEYS, UNWRAPPERS);
+	(void)wrap(world, "vault", OAEP, content, 32, vault_block);
+	(void)wrap(world, "rsa", OAEP, content, 32, seal_block);
+	opening = (struct opening){ UNWRAPPER_UID, world->vault[0], { vault_block, 384 }, "i", "r" };
+	assert_int_equal(unwrap_as(world, &opening, key, &err), 0);
+	for (size_t i = 0; i < N_ELEMENTS(others); i++) {
+		opening.uid = others[i];
+		assert_int_equal(unwrap_as(world, &opening, key, &err), -1);
+		if (!strstr(err.text, "(denied: uid ") || !strstr(err.text, "keyd.unwrappers"))
+			fail_msg("uid %d: %s", (int)others[i], err.text);
+	}
+	/* A key that seals unwraps nothing, not for an unwrapper either, whatever was wrapped for it. */
+	opening = (struct opening){ UNWRAPPER_UID, world->spki[0], { seal_block, 256 }, "i", "r" };
+	assert_int_equal(unwrap_as(world, &opening, key, &err), -1);
+	assert_non_null(strstr(err.text, "(unknown-key: "));
+	assert_non_null(strstr(err.text, "is of purpose seal"));
+	opening.uid = SIGNER_UID;
+	assert_int_equal(unwrap_as(world, &opening, key, &err), -1);
+	assert_non_null(strstr(err.text, "(denied: "));
+	/* An unwrapper does not sign. */
+	assert_int_equal(ask_as(world, UNWRAPPER_UID, SOCKET_GID), COULD_PING | WAS_DENIED);
+	/* And nobody is told of a key that is not for him. */
+	assert_int_equal(asked_for(world, UNWRAPPER_UID, SOCKET_GID, world->vault[0]), 0);
+	assert_int_equal(asked_for(world, UNWRAPPER_UID, SOCKET_GID, world->vault[1]), 1);
+	assert_int_equal(asked_for(world, UNWRAPPER_UID, SOCKET_GID, world->spki[0]), 1);
+	assert_int_equal(asked_for(world, SIGNER_UID, SOCKET_GID, world->vault[0]), 1);
+	assert_int_equal(audited(world).n_unwraps, 1);
+	assert_int_equal(audited(world).n_intents, 0);
+	stop(world);
+}
+
+/* A key that decrypts never signs, for a signer or for anybody. */
+static void
+test_a_vault_never_signs(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	struct err err;
+
+	/* uid 0, who asks here, is both. */
+	start(world, VAULT("vault.pem", 100) ", " ALL_KEYS, "\tunwrappers = [ \"64104\", \"0\" ];\n");
+	client = keyd_client_new(world->socket, 5000);
+	assert_int_equal(sign(client, world->spki[0], DIGEST_SHA256, &err), 0);
+	assert_int_equal(sign(client, world->vault[0], DIGEST_SHA256, &err), -1);
+	assert_non_null(strstr(err.text, "(unknown-key: "));
+	assert_non_null(strstr(err.text, "is of purpose decrypt"));
+	assert_int_equal(audited(world).n_intents, 1);
+	stop(world);
+}
+
+/* Whatever is wrong with a block, the answer is the same, byte for byte; each was on record before. */
+static void
+test_bad_blocks_look_alike(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *vault;
+		const char *options;
+		size_t content_len, cut; /* bytes of the block that are sent; 0 = all */
+		int flip;                /* this byte; -1 = none */
+	} rows[] = {
+		{ "31 bytes", "vault", OAEP, 31, 0, -1 },
+		{ "33 bytes", "vault", OAEP, 33, 0, -1 },
+		{ "empty", "vault", OAEP, 0, 0, -1 },
+		{ "PKCS#1 v1.5", "vault", "-pkeyopt rsa_padding_mode:pkcs1", 32, 0, -1 },
+		{ "no padding", "vault", "-pkeyopt rsa_padding_mode:none", 384, 0, -1 },
+		{ "OAEP with SHA-1", "vault", "-pkeyopt rsa_padding_mode:oaep", 32, 0, -1 },
+		{ "OAEP with MGF1-SHA-1", "vault", "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha1", 32, 0, -1 },
+		{ "OAEP with a label", "vault", OAEP " -pkeyopt rsa_oaep_label:6161", 32, 0, -1 },
+		{ "for another key", "vault4096", OAEP, 32, 384, -1 },
+		{ "for a longer key", "vault4096", OAEP, 32, 0, -1 },
+		{ "first byte flipped", "vault", OAEP, 32, 0, 0 },
+		{ "last byte flipped", "vault", OAEP, 32, 0, 383 },
+		{ "a byte short", "vault", OAEP, 32, 383, -1 },
+		{ "of one byte", "vault", OAEP, 32, 1, -1 },
+	};
+	static const unsigned char zeros[384];
+	struct world *world = *state;
+	unsigned char block[512], key[32];
+	char first[sizeof(((struct err *)0)->text)] = "";
+	struct opening opening;
+	struct err err;
+
+	start(world, VAULT("vault.pem", 100), UNWRAPPERS);
+	opening = (struct opening){ UNWRAPPER_UID, world->vault[0], { block, 0 }, "i", "r" };
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		const void *bytes = rows[i].content_len == 384 ? (const void *)zeros : "thirty-two bytes: AES-256's key.+";
+		size_t len = wrap(world, rows[i].vault, rows[i].options, bytes, rows[i].content_len, block);
+
+		opening.block.len = rows[i].cut ? rows[i].cut : len;
+		if (rows[i].flip >= 0)
+			block[rows[i].flip] ^= 1;
+		if (unwrap_as(world, &opening, key, &err) != -1 || err.kind != ERR_CONFIG)
+			fail_msg("%s: %d '%s'", rows[i].name, err.kind, err.text);
+		if (*first == '\0')
+			snprintf(first, sizeof(first), "%s", err.text);
+		if (strcmp(first, err.text) != 0)
+			fail_msg("%s: '%s', another one '%s'", rows[i].name, err.text, first);
+		assert_int_equal(audited(world).n_unwraps, i + 1);
+	}
+	opening.block.len = 0;
+	assert_int_equal(unwrap_as(world, &opening, key, &err), -1);
+	assert_string_equal(err.text, first);
+	assert_non_null(strstr(first, "(bad-block: the content key cannot be unwrapped"));
+	/* And the good one after all of them. */
+	opening.block.len = wrap(world, "vault", OAEP, content, 32, block);
+	assert_int_equal(unwrap_as(world, &opening, key, &err), 0);
+	stop(world);
+}
+
+static void
+test_unwrapping_wants_names_and_has_a_limit(void **state)
+{
+	struct world *world = *state;
+	unsigned char block[512], key[32];
+	struct opening opening;
+	struct err err;
+
+	start(world, VAULT("vault.pem", 3) ", " VAULT("vault4096.pem", 3), UNWRAPPERS);
+	opening = (struct opening){ UNWRAPPER_UID, world->vault[0], { block, wrap(world, "vault", OAEP, content, 32, block) }, "", "r" };
+	assert_int_equal(unwrap_as(world, &opening, key, &err), -1);
+	assert_non_null(strstr(err.text, "(bad-request: the request names no item or no reason)"));
+	opening.item = "i";
+	opening.reason = "";
+	assert_int_equal(unwrap_as(world, &opening, key, &err), -1);
+	assert_non_null(strstr(err.text, "(bad-request: "));
+	opening.reason = "r";
+	assert_int_equal(audited(world).n_unwraps, 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(unwrap_as(world, &opening, key, &err), 0);
+	block[7] ^= 1; /* one that fails counts as well: guessing is what the limit is for */
+	assert_int_equal(unwrap_as(world, &opening, key, &err), -1);
+	assert_non_null(strstr(err.text, "(bad-block: "));
+	block[7] ^= 1;
+	assert_int_equal(unwrap_as(world, &opening, key, &err), -1);
+	assert_int_equal(err.kind, ERR_TEMP);
+	assert_non_null(strstr(err.text, "(limit: "));
+	assert_int_equal(audited(world).n_unwraps, 3);
+	opening.spki = world->vault[1];
+	opening.block.len = wrap(world, "vault4096", OAEP, content, 32, block);
+	assert_int_equal(unwrap_as(world, &opening, key, &err), 0); /* each key has its own */
+	stop(world);
+}
+
+/* Only keys that decrypt: signers are not looked up. Only keys that seal: unwrappers are not. */
+static void
+test_each_purpose_wants_its_users(void **state)
+{
+	struct world *world = *state;
+
+	start(world, VAULT("vault.pem", 3), UNWRAPPERS);
+	assert_int_equal(ask_as(world, SIGNER_UID, SOCKET_GID), COULD_PING | WAS_DENIED);
+	stop(world);
+	start(world, ALL_KEYS, "\tunwrappers = [ \"no-such-user\" ];\n");
+	assert_int_equal(ask_as(world, SIGNER_UID, SOCKET_GID), COULD_PING | COULD_SIGN);
+	stop(world);
+	write_settings(world, VAULT("vault.pem", 3), "\tunwrappers = [ \"no-such-user\" ];\n");
+	spawn(world, "-n", &plainly);
+	assert_int_equal(WEXITSTATUS(ended(world)), 1);
+	assert_logged(world, "keyd.unwrappers: ");
+	write_settings(world, VAULT("vault.pem", 3), "\tunwrappers = [ ];\n");
+	spawn(world, "-n", &plainly);
+	assert_int_equal(WEXITSTATUS(ended(world)), 1);
+	assert_logged(world, "nobody may use the keys of purpose decrypt");
+}
+
+/* As strace tells: the record is written and synced before the answer leaves. */
+static void
+test_the_record_is_on_disk_before_the_key_is_out(void **state)
+{
+	struct world *world = *state;
+	AUTO(xfree) char *trace = xasprintf("%s/run/trace", world->dir);
+	AUTO(xfree) char *pid = NULL;
+	AUTO(xfree) char *order = NULL;
+	AUTO(keyd_client_free) struct keyd_client *client = keyd_client_new(world->socket, 5000);
+	unsigned char block[512], key[32];
+	struct opening opening;
+	struct err err;
+	pid_t tracer;
+	int status;
+
+	start(world, VAULT("vault.pem", 100), UNWRAPPERS);
+	opening = (struct opening){ UNWRAPPER_UID, world->vault[0], { block, wrap(world, "vault", OAEP, content, 32, block) }, "item-9", "r" };
+	pid = xasprintf("%d", (int)world->pid);
+	tracer = fork();
+	if (tracer == 0) {
+		execlp("strace", "strace", "-qq", "-f", "-s", "4096", "-e", "trace=write,pwrite64,writev,fsync,fdatasync,sendto", "-o", trace, "-p", pid,
+		    (char *)NULL);
+		_exit(127);
+	}
+	/* Until it watches: a ping's answer is in its file. */
+	for (int i = 0; i < 500; i++) {
+		struct stat st;
+
+		assert_int_equal(keyd_ping(client, &err), 0);
+		if (stat(trace, &st) == 0 && st.st_size > 0)
+			break;
+		assert_int_equal(waitpid(tracer, &status, WNOHANG), 0);
+		pause_ms(10);
+	}
+	assert_int_equal(unwrap_as(world, &opening, key, &err), 0);
+	kill(tracer, SIGINT);
+	assert_int_equal(waitpid(tracer, &status, 0), tracer);
+	/* record, sync, answer: an answer to unwrap is 4 + 1 + 1 + 4 + 1 + 2 + 32 bytes. */
+	order = xasprintf("awk '/unwrap-intent/ { o = o \"r\" } /f(data)?sync\\(/ { o = o \"s\" } /sendto\\(.* = 45$/ { o = o \"a\" } "
+	    "END { exit o !~ /rs+a$/ }' ../run/trace");
+	shell(world, order);
+	stop(world);
+}
+
 struct bad_start {
 	const char *name;
 	const char *keys;
@@ -647,6 +970,14 @@ static const struct bad_start bad_starts[] = {
 	{ "no file", KEY_ENTRY("none.pem", PASS, 10), NULL, NULL, { "none.pem", "No such file" } },
 	{ "key not encrypted", KEY_ENTRY("plain.pem", PASS, 10), NULL, NULL, { "plain.pem" } },
 	{ "a key twice", KEY_ENTRY("rsa.pem", PASS, 10) ", " KEY_ENTRY("rsa.pem", PASS, 10), NULL, NULL, { "twice" } },
+	{ "a key for both", KEY_ENTRY("rsa.pem", PASS, 10) ", " VAULT("rsa.pem", 10), NULL, NULL, { "entry 2", "one purpose" } },
+	{ "a key for both, in two files", VAULT("rsa.pem", 10) ", " KEY_ENTRY("own/rsa.pem", PASS, 10), "chown root own/rsa.pem",
+	  "chown 64101 own/rsa.pem", { "entry 2", "one purpose" } },
+	{ "an EC key that decrypts", VAULT("p256.pem", 10), NULL, NULL, { "keyd.keys, entry 1", "a key of purpose decrypt is RSA" } },
+	{ "a key that decrypts, for a signer", "{ file = \"@/keys/vault.pem\"; passphrase_file = \"" PASS "\"; purpose = \"decrypt\"; "
+	  "signers = [ \"0\" ]; }", NULL, NULL, { "never signs" } },
+	{ "a purpose that is none", "{ file = \"@/keys/vault.pem\"; passphrase_file = \"" PASS "\"; purpose = \"both\"; }", NULL, NULL,
+	  { "purpose", "seal" } },
 	{ "no such credential", KEY_ENTRY("rsa.pem", "credential:pass", 10), NULL, NULL, { "credential", "systemd" } },
 	{ "limit 0", KEY_ENTRY("rsa.pem", PASS, 0), NULL, NULL, { "limit" } },
 	{ "socket folder open to others", ALL_KEYS, "chmod o+x ../run", NULL, { "folder of its own", "/run" } },
@@ -665,7 +996,7 @@ check_bad_start(struct world *world, const struct bad_start *row)
 
 	if (row->before)
 		shell(world, row->before);
-	write_settings(world, row->keys, "");
+	write_settings(world, row->keys, UNWRAPPERS);
 	spawn(world, "-f", &plainly);
 	status = ended(world);
 	text = log_text(world);
@@ -759,7 +1090,8 @@ static const struct garbage {
 	{ "length a byte over the cap", "\0\0\x20\x01", 4 },
 	{ "huge length", "\xff\xff\xff\xff", 4 },
 	{ "version 2", "\0\0\0\6\2\1\0\0\0\1", 10 },
-	{ "unknown operation", "\0\0\0\6\1\3\0\0\0\1", 10 },
+	{ "unknown operation", "\0\0\0\6\1\4\0\0\0\1", 10 },
+	{ "unwrap without fields", "\0\0\0\6\1\3\0\0\0\1", 10 },
 	{ "ping with a tail", "\0\0\0\7\1\1\0\0\0\1x", 11 },
 	{ "sign without fields", "\0\0\0\6\1\2\0\0\0\1", 10 },
 	{ "one byte", "\0\0\0\1\1", 5 },
@@ -1206,6 +1538,13 @@ main(void)
 		WORLD_TEST(test_only_signers_sign),
 		WORLD_TEST(test_a_key_is_for_its_own_signers),
 		WORLD_TEST(test_signers_are_told_which_keys_are_here),
+		WORLD_TEST(test_unwraps),
+		WORLD_TEST(test_only_unwrappers_unwrap),
+		WORLD_TEST(test_a_vault_never_signs),
+		WORLD_TEST(test_bad_blocks_look_alike),
+		WORLD_TEST(test_unwrapping_wants_names_and_has_a_limit),
+		WORLD_TEST(test_each_purpose_wants_its_users),
+		WORLD_TEST(test_the_record_is_on_disk_before_the_key_is_out),
 		WORLD_TEST(test_bad_starts),
 		WORLD_TEST(test_check_only),
 		WORLD_TEST(test_credential),

@@ -123,6 +123,80 @@ test_have_wants_its_field(void **state)
 	assert_int_equal(wire_request_render(&request, &out, &err), 0);
 }
 
+static const unsigned char wrapped[WIRE_WRAPPED_BYTES + 1] = "a block";
+
+static struct wire_request
+unwrap_sample(void)
+{
+	return (struct wire_request){
+		.op = WIRE_OP_UNWRAP,
+		.number = 0x01020304,
+		.spki = { spki, 32 },
+		.item = slice_of("i1"),
+		.reason = slice_of("why"),
+		.wrapped = { wrapped, 256 },
+	};
+}
+
+/* The same bytes as written down in wire.h; every cut and every byte more is refused. */
+static void
+test_unwrap_has_four_fields(void **state)
+{
+	static const unsigned char head[] = { 1, 3, 1, 2, 3, 4, 0, 32 }, texts[] = { 0, 2, 'i', '1', 0, 3, 'w', 'h', 'y', 1, 0 };
+	struct wire_request request = unwrap_sample(), got;
+	size_t len;
+	AUTO(xfree) unsigned char *frame = rendered(&request, &len);
+	AUTO(xfree) unsigned char *longer = xcalloc(len + 1, 1);
+
+	(void)state;
+	assert_int_equal(len, sizeof(head) + 32 + sizeof(texts) + 256);
+	assert_memory_equal(frame, head, sizeof(head));
+	assert_memory_equal(frame + sizeof(head), spki, 32);
+	assert_memory_equal(frame + sizeof(head) + 32, texts, sizeof(texts));
+	memcpy(longer, frame, len);
+	for (size_t cut = 0; cut <= len + 1; cut++)
+		assert_int_equal(parsed(longer, cut, &got), cut == len ? 0 : -1);
+	assert_int_equal(wire_request_parse((struct slice){ frame, len }, &got, NULL), 0);
+	assert_int_equal(got.op, WIRE_OP_UNWRAP);
+	assert_int_equal(got.number, 0x01020304);
+	assert_true(slice_equal(got.spki, request.spki));
+	assert_true(slice_equal(got.item, request.item));
+	assert_true(slice_equal(got.reason, request.reason));
+	assert_true(slice_equal(got.wrapped, request.wrapped));
+	assert_int_equal(got.digest.len, 0);
+	assert_int_equal(got.alg, DIGEST_UNKNOWN);
+	frame[sizeof(head) + 32 + 2] = '\0';
+	assert_int_equal(parsed(frame, len, &got), -1); /* NUL in item */
+	frame[sizeof(head) + 32 + 2] = 'i';
+	frame[sizeof(head) + 32 + 7] = '\0';
+	assert_int_equal(parsed(frame, len, &got), -1); /* NUL in reason */
+	frame[sizeof(head) + 32 + 7] = 'h';
+	frame[sizeof(head) + 32 + sizeof(texts)] = '\0';
+	assert_int_equal(parsed(frame, len, &got), 0); /* but not in the block */
+}
+
+/* How long a block must be is the key's to say; here there is only a cap. */
+static void
+test_blocks_have_a_cap(void **state)
+{
+	struct wire_request request = unwrap_sample();
+	AUTO_BUF struct buf out = { 0 };
+	struct err err;
+
+	(void)state;
+	buf_init(&out, 64 * 1024);
+	for (size_t len = 0; len <= WIRE_WRAPPED_BYTES; len += 256) {
+		request.wrapped.len = len;
+		assert_int_equal(wire_request_render(&request, &out, &err), 0);
+	}
+	request.wrapped.len = WIRE_WRAPPED_BYTES + 1;
+	assert_int_equal(wire_request_render(&request, &out, &err), -1);
+	assert_non_null(strstr(err.text, "'wrapped'"));
+	request = unwrap_sample();
+	request.spki.len = 31;
+	assert_int_equal(wire_request_render(&request, &out, &err), -1);
+}
+
 static void
 test_cut_and_longer_are_refused(void **state)
 {
@@ -151,7 +225,7 @@ static const struct {
 	{ "no operation", 1, 0, false },
 	{ "ping with fields", 1, 1, false },
 	{ "sign", 1, 2, true },
-	{ "unwrap, not yet", 1, 3, false },
+	{ "unwrap with the fields of sign", 1, 3, false },
 	{ "derive, not yet", 1, 4, false },
 	{ "have with the fields of sign", 1, 5, false },
 	{ "operation 6", 1, 6, false },
@@ -234,8 +308,8 @@ static void
 test_answers(void **state)
 {
 	(void)state;
-	for (int status = WIRE_STATUS_OK; status <= WIRE_STATUS_INTERNAL; status++) {
-		struct wire_answer answer = { WIRE_OP_SIGN, 7, (enum wire_status)status, slice_of("text") }, got;
+	for (int status = WIRE_STATUS_OK; status <= WIRE_STATUS_BAD_BLOCK; status++) {
+		struct wire_answer answer = { status % 2 ? WIRE_OP_SIGN : WIRE_OP_UNWRAP, 7, (enum wire_status)status, slice_of("text") }, got;
 		AUTO_BUF struct buf out = { 0 };
 		struct err err;
 
@@ -254,7 +328,7 @@ test_answers(void **state)
 		}
 		out.at[WIRE_LENGTH_BYTES + 6] = 0;
 		assert_int_equal(wire_answer_parse((struct slice){ out.at + 4, out.len - 4 }, &got, &err), -1);
-		out.at[WIRE_LENGTH_BYTES + 6] = WIRE_STATUS_INTERNAL + 1;
+		out.at[WIRE_LENGTH_BYTES + 6] = WIRE_STATUS_BAD_BLOCK + 1;
 		assert_int_equal(wire_answer_parse((struct slice){ out.at + 4, out.len - 4 }, &got, &err), -1);
 	}
 }
@@ -263,36 +337,48 @@ static void
 test_names(void **state)
 {
 	(void)state;
-	for (int i = WIRE_STATUS_UNKNOWN; i <= WIRE_STATUS_INTERNAL; i++) {
+	for (int i = WIRE_STATUS_UNKNOWN; i <= WIRE_STATUS_BAD_BLOCK; i++) {
 		for (int j = WIRE_STATUS_UNKNOWN; j < i; j++)
 			assert_string_not_equal(wire_status_name((enum wire_status)i), wire_status_name((enum wire_status)j));
 	}
 	assert_string_not_equal(wire_op_name(WIRE_OP_PING), wire_op_name(WIRE_OP_SIGN));
 	assert_string_not_equal(wire_op_name(WIRE_OP_HAVE), wire_op_name(WIRE_OP_SIGN));
 	assert_string_not_equal(wire_op_name(WIRE_OP_HAVE), wire_op_name(WIRE_OP_PING));
+	assert_string_equal(wire_op_name(WIRE_OP_UNWRAP), "unwrap");
 }
 
 /* A valid frame with a few bytes changed, so that noise gets past the first check. The seed is fixed. */
 static void
-test_noise(void **state)
+make_noise(const unsigned char *frame, size_t len)
 {
-	struct wire_request request = sample(), got;
-	struct wire_answer answer;
-	size_t len;
-	AUTO(xfree) unsigned char *frame = rendered(&request, &len);
 	unsigned short seed[3] = { 1, 2, 3 };
+	struct wire_request got;
+	struct wire_answer answer;
 	struct err err;
 
-	(void)state;
 	for (int round = 0; round < 200000; round++) {
 		size_t cut = (size_t)nrand48(seed) % (len + 1);
-		AUTO(xfree) unsigned char *block = xcalloc(cut, 1);
+		AUTO(xfree) unsigned char *noise = xcalloc(cut, 1);
 
-		memcpy(block, frame, cut);
+		memcpy(noise, frame, cut);
 		for (int i = 0; i < 3 && cut; i++)
-			block[(size_t)nrand48(seed) % cut] = (unsigned char)nrand48(seed);
-		(void)!wire_request_parse((struct slice){ block, cut }, &got, &err);
-		(void)!wire_answer_parse((struct slice){ block, cut }, &answer, &err);
+			noise[(size_t)nrand48(seed) % cut] = (unsigned char)nrand48(seed);
+		(void)!wire_request_parse((struct slice){ noise, cut }, &got, &err);
+		(void)!wire_answer_parse((struct slice){ noise, cut }, &answer, &err);
+	}
+}
+
+static void
+test_noise(void **state)
+{
+	struct wire_request requests[] = { sample(), unwrap_sample() };
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(requests); i++) {
+		size_t len;
+		AUTO(xfree) unsigned char *frame = rendered(&requests[i], &len);
+
+		make_noise(frame, len);
 	}
 }
 
@@ -303,6 +389,8 @@ main(void)
 		cmocka_unit_test(test_request_comes_back),
 		cmocka_unit_test(test_have_is_one_field),
 		cmocka_unit_test(test_have_wants_its_field),
+		cmocka_unit_test(test_unwrap_has_four_fields),
+		cmocka_unit_test(test_blocks_have_a_cap),
 		cmocka_unit_test(test_cut_and_longer_are_refused),
 		cmocka_unit_test(test_single_bytes),
 		cmocka_unit_test(test_texts_have_a_cap),
