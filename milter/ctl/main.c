@@ -20,6 +20,7 @@ static const struct ctl_noun nouns[] = {
 	{ "config", "the settings file", ctl_config_commands },
 	{ "policy", "what is done about which finding", ctl_policy_commands },
 	{ "explain", "what would happen to a message, or did, and why", ctl_explain_commands },
+	{ "quarantine", "held mail", ctl_quarantine_commands },
 	{ "verify", "what a signature is worth, offline", ctl_verify_commands },
 	{ "seal", "the sealing transform alone, with a key of your own", ctl_seal_commands },
 	{ "tls", "the encrypted channel between mail servers", ctl_tls_commands },

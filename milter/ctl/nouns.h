@@ -10,6 +10,7 @@ extern const struct ctl_command ctl_config_commands[];
 extern const struct ctl_command ctl_explain_commands[];
 extern const struct ctl_command ctl_local_commands[];
 extern const struct ctl_command ctl_policy_commands[];
+extern const struct ctl_command ctl_quarantine_commands[];
 extern const struct ctl_command ctl_seal_commands[];
 extern const struct ctl_command ctl_stats_commands[];
 extern const struct ctl_command ctl_tls_commands[];
