@@ -13,6 +13,7 @@
 #include "milter/ctl/nouns.h"
 #include "milter/filter/gather.h"
 #include "milter/filter/role.h"
+#include "milter/filter/trust_watch.h"
 #include "policy/check.h"
 #include "policy/explain.h"
 
@@ -21,6 +22,9 @@ struct question {
 	enum class class;
 	struct config *config;
 	struct registry *registry;
+	struct trust_watch *watch;
+	const struct trust_held *trust; /* NULL: it could not be had, and trust_err says why */
+	struct err trust_err;
 	struct transport_facts transport;
 	struct envelope_facts envelope;
 	struct gathered gathered;
@@ -72,6 +76,46 @@ print_connection(struct ctl *ctl, const struct question *question)
 	fprintf(ctl->out, "%s\n", ctl_option(ctl, "login") ? "" : " (assumed; see --login --auth-type --tls --sender --client)");
 }
 
+/* What was found out about the signature; nothing about mail that has none. */
+static void
+print_signature(struct ctl *ctl, const struct question *question)
+{
+	const struct gathered *gathered = &question->gathered;
+	const struct signature_facts *signature = &gathered->signature;
+	const struct chain_facts *chain = &signature->chain;
+
+	if (!gathered->verified || (signature->state == SIGNATURE_NONE && signature->coverage == COVERAGE_NONE))
+		return;
+	fprintf(ctl->out, "signed:   %s, coverage %s ", signature_state_name(signature->state), coverage_name(signature->coverage));
+	ctl_print(ctl, signature->why);
+	fputc('\n', ctl->out);
+	if (!signature->has_signer)
+		return;
+	fputs("signer:   ", ctl->out);
+	ctl_print(ctl, signature->signer.subject);
+	fprintf(ctl->out, "\nchain:    %s ", chain_state_name(chain->state));
+	ctl_print(ctl, chain->why);
+	fprintf(ctl->out, "\nrevoked:  %s ", revocation_state_name(chain->revocation));
+	ctl_print(ctl, chain->revocation_why);
+	fputs("\nregistry: ", ctl->out);
+	ctl_print(ctl, gathered->registry.signer.why);
+	fputc('\n', ctl->out);
+}
+
+static struct gather_from
+sources(const struct question *question, time_t now)
+{
+	return (struct gather_from){
+		.role = question->role->role,
+		.registry = question->registry,
+		.trust = question->trust ? question->trust->trust : NULL,
+		.trust_why = question->trust_err.text,
+		.transport = &question->transport,
+		.envelope = &question->envelope,
+		.now = now,
+	};
+}
+
 static void
 print_facts(struct ctl *ctl, const struct question *question)
 {
@@ -84,6 +128,7 @@ print_facts(struct ctl *ctl, const struct question *question)
 	ctl_print(ctl, message->from.address);
 	fprintf(ctl->out, "\nmime:     %s %s\nlayer:    %s\nbody:     %s\nkeys:     %s\n", mime_state_name(message->mime),
 	    message->mime_why, layer_name(message->outer), body_form_name(message->form), material_name(message->material));
+	print_signature(ctl, question);
 	if (message->outer == LAYER_NONE && *seal->why) {
 		fprintf(ctl->out, "registry: ");
 		ctl_print(ctl, seal->why);
@@ -101,16 +146,11 @@ struct judgement {
 static void
 judge(const struct question *question, time_t now, struct judgement *ret)
 {
-	const struct policy_input input = {
-		.class = question->class,
-		.config = question->config,
-		.transport = &question->transport,
-		.envelope = &question->envelope,
-		.message = &question->gathered.message,
-		.registry = &question->gathered.registry,
-		.now = now,
-	};
+	const struct gather_from from = sources(question, now);
+	struct policy_input input = gather_input(&from, &question->gathered, true);
 
+	input.class = question->class;
+	input.config = question->config;
 	check_all(&input, STAGE_MESSAGE, &ret->findings);
 	ret->verdict = policy_decide(question->class, &ret->findings, &question->config->table);
 	ret->seals = wants_seal(&input) && question->gathered.registry.seal.answer == REGISTRY_FOUND
@@ -192,19 +232,9 @@ open_question(struct ctl *ctl, struct question *ret)
 		return CTL_UNAVAILABLE;
 	if (registry_open(registry, (int)ret->config->registry.timeout, &ret->registry, &err) == -1)
 		return ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
+	ret->watch = trust_watch_new(ret->config);
+	ret->trust = trust_watch_ref(ret->watch, ctl->now, &ret->trust_err);
 	return CTL_OK;
-}
-
-static struct gather_from
-sources(const struct question *question, time_t now)
-{
-	return (struct gather_from){
-		.role = question->role->role,
-		.registry = question->registry,
-		.transport = &question->transport,
-		.envelope = &question->envelope,
-		.now = now,
-	};
 }
 
 /* Twice: what is assumed of the connection starts from the message's From. */
@@ -253,6 +283,9 @@ explain_file(struct ctl *ctl)
 	result = open_question(ctl, &question);
 	if (result == CTL_OK)
 		result = explain_message(ctl, &question);
+	if (question.watch)
+		trust_watch_unref(question.watch, question.trust);
+	trust_watch_free(question.watch);
 	registry_close(question.registry);
 	config_free(question.config);
 	return result;

@@ -49,15 +49,13 @@ static sfsistat
 on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps, unsigned long unused2, unsigned long unused3,
     unsigned long *want_actions, unsigned long *want_steps, unsigned long *want2, unsigned long *want3)
 {
-	const unsigned long needed = the_filter->role->seals ? NEEDED_ACTIONS : 0;
-
 	(void)unused2;
 	(void)unused3;
 	*want2 = 0;
 	*want3 = 0;
-	if ((actions & needed) != needed) {
+	if ((actions & NEEDED_ACTIONS) != NEEDED_ACTIONS) {
 		log_line(LOG_LEVEL_ERROR, "the MTA does not let a filter change header and body (it offers 0x%lx); "
-		    "nothing can be sealed", actions);
+		    "nothing can be sealed, and no result added", actions);
 		return SMFIS_REJECT;
 	}
 	if ((steps & NEEDED_STEPS) != NEEDED_STEPS) {
@@ -66,7 +64,7 @@ on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps, unsigned 
 		return SMFIS_REJECT;
 	}
 	macros_request(ctx);
-	*want_actions = needed;
+	*want_actions = NEEDED_ACTIONS;
 	*want_steps = NEEDED_STEPS;
 	return SMFIS_CONTINUE;
 }
@@ -98,6 +96,8 @@ carry(SMFICTX *ctx, const struct event *event, struct answer *answer)
 		return SMFIS_CONTINUE;
 	case ANSWER_ACCEPT:
 		return SMFIS_ACCEPT;
+	case ANSWER_DISCARD:
+		return SMFIS_DISCARD;
 	case ANSWER_DEFER:
 	case ANSWER_REJECT:
 		return reply_refuse(ctx, answer);
@@ -112,7 +112,7 @@ on_mail(SMFICTX *ctx, char **arguments)
 	struct answer answer;
 	const struct event event = {
 		.kind = EV_MAIL, .text = arguments[0], .transport = &transport, .resolved = macros_sender(ctx),
-		.now = time(NULL),
+		.parameters = arguments + 1, .mta = macros_mta(ctx), .now = time(NULL),
 	};
 
 	macros_transport(ctx, &transport);
@@ -137,7 +137,7 @@ carry_quietly(SMFICTX *ctx, const struct event *event)
 static sfsistat
 on_rcpt(SMFICTX *ctx, char **arguments)
 {
-	const struct event event = { .kind = EV_RCPT, .text = arguments[0] };
+	const struct event event = { .kind = EV_RCPT, .text = arguments[0], .parameters = arguments + 1 };
 
 	return carry_quietly(ctx, &event);
 }
@@ -204,7 +204,7 @@ mta_register(struct filter *filter, struct err *err)
 	struct smfiDesc description = {
 		.xxfi_name = name,
 		.xxfi_version = SMFI_VERSION,
-		.xxfi_flags = filter->role->seals ? NEEDED_ACTIONS : 0,
+		.xxfi_flags = NEEDED_ACTIONS,
 		.xxfi_connect = on_connect,
 		.xxfi_envfrom = on_mail,
 		.xxfi_envrcpt = on_rcpt,

@@ -9,6 +9,8 @@
 
 #include "milter/audit/audit.h"
 #include "milter/filter/metrics.h"
+#include "milter/filter/poison.h"
+#include "milter/filter/replay.h"
 #include "milter/filter/role.h"
 #include "milter/filter/snapshot.h"
 
@@ -18,6 +20,8 @@ struct filter {
 	const struct role_traits *role;
 	struct snapshot_box *box;
 	struct audit *audit;
+	struct replay *replay;
+	struct poison *poison;
 	bool pretend;           /* --pretend: whatever the settings say */
 	struct metrics metrics;
 	atomic_uint sessions;   /* connections of the MTA */

@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "milter/filter/replay.h"
 #include "smime/address.h"
 #include "smime/head.h"
 #include "smime/inspect.h"
+#include "smime/verify.h"
 
 /* May this login speak for these addresses? The null sender speaks for nobody. Mostly all are one address: asked once. */
 static void
@@ -92,6 +94,44 @@ ask_domains(const struct gather_from *from, const struct message_facts *message,
 		ret->from_domain = registry_domain_of(from->registry, message->from.address, from->now);
 }
 
+/* Without the anchors nothing could be said of a path, and "no path" would be a lie. */
+static int
+verify(const struct gather_from *from, struct slice bytes, struct gathered *ret, struct err *err)
+{
+	const struct verify_request request = { .message = bytes, .facts = &ret->message, .trust = from->trust, .at = from->now };
+
+	if (!from->trust && ret->message.outer == LAYER_SIGNED)
+		return err_set(err, ERR_TEMP, "%s", from->trust_why ? from->trust_why : "the trusted authorities are not there");
+	if (smime_verify(&request, &ret->signature, err) == -1) {
+		ret->signature = (struct signature_facts){ 0 };
+		return -1;
+	}
+	ret->verified = true;
+	return 0;
+}
+
+/* Only of a good signature: anybody can send what was seen before with a bad one. */
+static void
+remember(const struct gather_from *from, struct slice bytes, struct gathered *ret)
+{
+	AUTO_HEAD struct head head = { 0 };
+
+	if (!from->replay || !ret->verified || ret->signature.state != SIGNATURE_GOOD)
+		return;
+	head_scan(bytes, &head);
+	ret->replay = replay_see(from->replay, ret->signature.value_sha256, &head, from->now, ret->replay_why);
+}
+
+static void
+ask_signer(const struct gather_from *from, struct gathered *ret)
+{
+	const struct mailbox_facts *mailbox = &ret->message.from;
+
+	if (ret->verified && ret->signature.has_signer)
+		registry_signer(from->registry, &ret->signature.signer, mailbox->state == MAILBOX_ONE ? mailbox->address : "", from->now,
+		    &ret->registry.signer);
+}
+
 static void
 ask(const struct gather_from *from, struct gathered *ret)
 {
@@ -105,6 +145,7 @@ ask(const struct gather_from *from, struct gathered *ret)
 		ask_login(from->registry, from->transport->login, message, from->envelope, from->now, &ret->registry);
 	if (from->role != ROLE_INBOUND && one_from && message->outer == LAYER_NONE)
 		ask_certificate(from->registry, from->set, message->from.address, from->now, ret);
+	ask_signer(from, ret);
 }
 
 void
@@ -118,13 +159,32 @@ gather_envelope(const struct gather_from *from, struct gathered *ret)
 int
 gather(const struct gather_from *from, struct slice bytes, struct gathered *ret, struct err *err)
 {
+	int result;
+
 	*ret = (struct gathered){ .registry.sender_known = -1 };
 	if (smime_inspect(bytes, &ret->message, err) == -1) {
 		ret->message = (struct message_facts){ 0 };
 		return -1;
 	}
+	result = verify(from, bytes, ret, err);
+	remember(from, bytes, ret);
 	ask(from, ret);
-	return 0;
+	return result;
+}
+
+struct policy_input
+gather_input(const struct gather_from *from, const struct gathered *gathered, bool with_message)
+{
+	return (struct policy_input){
+		.transport = from->transport,
+		.envelope = from->envelope,
+		.message = with_message ? &gathered->message : NULL,
+		.registry = &gathered->registry,
+		.signature = with_message && gathered->verified ? &gathered->signature : NULL,
+		.replay = gathered->replay,
+		.replay_why = gathered->replay_why,
+		.now = from->now,
+	};
 }
 
 void

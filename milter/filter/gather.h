@@ -10,9 +10,16 @@
 #include "smime/buf.h"
 #include "smime/err.h"
 #include "smime/prepared.h"
+#include "smime/trust.h"
+
+struct replay;
 
 struct gathered {
 	struct message_facts message;
+	struct signature_facts signature;
+	bool verified; /* `signature` was asked for and found out */
+	enum replay_answer replay;
+	char replay_why[FACT_WHY_BYTES];
 	struct registry_facts registry;
 	const struct prepared *prepared; /* the certificate of `registry.seal`, opened; where registry.cert_read. Owned. */
 };
@@ -21,6 +28,9 @@ struct gathered {
 struct gather_from {
 	enum role role;             /* which questions are of use */
 	struct registry *registry;
+	const struct trust *trust;  /* NULL: it could not be had, and trust_why says why; only signed mail needs it */
+	const char *trust_why;
+	struct replay *replay;      /* NULL: nobody remembers */
 	struct prepared_set *set;   /* spares opening a certificate that was opened before; may be NULL */
 	const struct transport_facts *transport;
 	const struct envelope_facts *envelope;
@@ -29,10 +39,16 @@ struct gather_from {
 
 /* At MAIL: the envelope sender's domain, where the role wants it. The rest says "not known". */
 void gather_envelope(const struct gather_from *from, struct gathered *ret);
-/* -1: our surroundings failed while reading the message; the facts say "unknown" then. */
+/*
+ * -1: our surroundings failed while reading or verifying the message; what was not found out says so, and
+ * `verified` is false then. A signature that is seen the first time is remembered before this returns.
+ */
 int gather(const struct gather_from *from, struct slice bytes, struct gathered *ret, struct err *err) MUST_USE;
 /* Of a message that is too large to be read whole: only whose domains its envelope and its From name. Never fails. */
 void gather_head(const struct gather_from *from, struct slice bytes, struct gathered *ret);
+/* The input of the checks, from what was gathered; class, config and `now` are the caller's. */
+struct policy_input gather_input(const struct gather_from *from, const struct gathered *gathered, bool with_message);
+
 /*
  * Asks the registry once more about the same message: a hold or a revocation may have come while the
  * key agent was waited for. The new answers replace the old.

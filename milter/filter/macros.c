@@ -99,6 +99,12 @@ macros_sender(SMFICTX *ctx)
 }
 
 const char *
+macros_mta(SMFICTX *ctx)
+{
+	return symbol(ctx, "j");
+}
+
+const char *
 macros_queue_id(SMFICTX *ctx)
 {
 	return symbol(ctx, "i");

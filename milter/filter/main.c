@@ -29,7 +29,8 @@ static const char usage_text[] =
 	"\n"
 	"  -r ROLE     what this process serves:\n"
 	"                submission  authenticated users of our own: seals\n"
-	"                inbound     other servers: demands TLS of official mail\n"
+	"                inbound     other servers: demands TLS of official mail, judges seals,\n"
+	"                            holds what is forged or revoked\n"
 	"                local       mail that comes without SMTP: seals for who is listed\n"
 	"  -c FILE     settings (" CONFIG_FILE ")\n"
 	"  -n          check settings, registry, folders and key agent, then exit: 0 good, 1 not; warns of\n"
@@ -188,6 +189,8 @@ static int
 not_started(struct filter *filter, const struct err *err)
 {
 	audit_close(filter->audit);
+	replay_close(filter->replay);
+	poison_close(filter->poison);
 	free(filter->socket);
 	free(filter->file);
 	free(filter);

@@ -26,25 +26,70 @@ message_free(struct message *message)
 		return;
 	snapshot_unref(message->box, message->snapshot);
 	buf_done(&message->bytes);
+	for (size_t i = 0; i < message->n_recipients; i++) {
+		free(message->recipients[i].address);
+		free(message->recipients[i].parameters);
+	}
+	free(message->recipients);
+	free(message->sender_parameters);
 	free(message);
+}
+
+static struct slice
+without_brackets(const char *path)
+{
+	const size_t len = strlen(path);
+
+	if (len >= 2 && path[0] == '<' && path[len - 1] == '>')
+		return (struct slice){ (const unsigned char *)path + 1, len - 2 };
+	return slice_of(path);
 }
 
 void
 message_set_sender(struct message *message, const char *path)
 {
 	struct envelope_facts *envelope = &message->envelope;
-	size_t len = strlen(path);
+	struct slice address = without_brackets(path);
 
-	if (len >= 2 && path[0] == '<' && path[len - 1] == '>') {
-		path++;
-		len -= 2;
-	}
-	if (len > LIMIT_ADDRESS_BYTES) {
+	if (address.len > LIMIT_ADDRESS_BYTES) {
 		envelope->sender_too_long = true;
-		len = LIMIT_ADDRESS_BYTES;
+		message->sender_cut = true;
+		address.len = LIMIT_ADDRESS_BYTES;
 	}
-	memcpy(envelope->sender, path, len);
-	envelope->sender[len] = '\0';
+	memcpy(envelope->sender, address.at, address.len);
+	envelope->sender[address.len] = '\0';
+}
+
+/* With a blank between. A parameter of ESMTP holds none (RFC 5321 4.1.2). */
+static char *
+joined(char *const *parameters)
+{
+	AUTO_BUF struct buf all = { 0 };
+
+	buf_init(&all, LIMIT_HEADER_BYTES);
+	for (; parameters && *parameters; parameters++)
+		buf_printf(&all, "%s%s", all.len ? " " : "", *parameters);
+	return xstrdup(buf_text(&all));
+}
+
+void
+message_set_parameters(struct message *message, char *const *parameters)
+{
+	free(message->sender_parameters);
+	message->sender_parameters = joined(parameters);
+}
+
+void
+message_add_recipient(struct message *message, const char *path, char *const *parameters)
+{
+	message->envelope.n_recipients++;
+	if (message->n_recipients == LIMIT_RECIPIENTS)
+		return;
+	message->recipients = xrealloc(message->recipients, (message->n_recipients + 1) * sizeof(*message->recipients));
+	message->recipients[message->n_recipients++] = (struct message_recipient){
+		.address = slice_dup(without_brackets(path)),
+		.parameters = joined(parameters),
+	};
 }
 
 void

@@ -10,6 +10,12 @@
 #include "milter/filter/snapshot.h"
 #include "policy/input.h"
 
+/* As the client named it, and the parameters of its RCPT with a blank between. */
+struct message_recipient {
+	char *address; /* without angle brackets */
+	char *parameters;
+};
+
 struct message {
 	const struct snapshot *snapshot; /* referenced; given back by message_free */
 	struct snapshot_box *box;
@@ -17,6 +23,11 @@ struct message {
 	struct timespec began;           /* CLOCK_MONOTONIC */
 	struct transport_facts transport;
 	struct envelope_facts envelope;
+	char *sender_parameters;         /* of MAIL; NULL = none */
+	bool sender_cut;                 /* envelope.sender is not the whole of it */
+	struct message_recipient *recipients; /* owned; the first LIMIT_RECIPIENTS of envelope.n_recipients */
+	size_t n_recipients;
+	char mta[256];                   /* its own name ({j}); "" = not told */
 	struct buf bytes;                /* header block, empty line, body; capped by limits.message_size */
 	bool in_body;                    /* the empty line is written */
 	size_t seen;                     /* bytes offered, also those beyond the cap */
@@ -28,6 +39,9 @@ AUTO_DEFINE(struct message, message_free);
 
 /* MAIL's argument, with or without angle brackets. */
 void message_set_sender(struct message *message, const char *path);
+/* MAIL's and RCPT's arguments behind the path, ended by NULL; NULL = none. */
+void message_set_parameters(struct message *message, char *const *parameters);
+void message_add_recipient(struct message *message, const char *path, char *const *parameters);
 /* What the MTA makes of it ({mail_addr}); NULL = it does not say. */
 void message_set_resolved(struct message *message, const char *address);
 /* One field as the MTA passes it: folds are LF; the value's leading blank is kept when `exact`. */

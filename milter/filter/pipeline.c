@@ -1,7 +1,7 @@
 /*
  * The story of a message.
  *
- *     facts      what the bytes say, what the registry says          gather()
+ *     facts      what the bytes, the signature and the registry say  gather()
  *     class      whose mail it is: ours, an official one's, other    class_of()
  *     findings   each check, what stands against it                  check_all()
  *     verdict    the strictest action                                policy_decide()
@@ -9,8 +9,9 @@
  *                the key agent before it is made                     smime_seal()
  *     confirm    the registry again, which may have changed while
  *                the key agent was waited for                        gather_again()
+ *     hold       the message on disk at segel-reviewd                hold()
  *     record     decision and evidence on disk before any answer     record()
- *     answer     refuse, or accept with a plan of edits              answer()
+ *     answer     refuse, drop what is held, or accept with edits     answer()
  *
  * Whatever goes wrong on the way becomes a finding, so that it is decided and recorded like any other.
  */
@@ -20,7 +21,9 @@
 #include <string.h>
 
 #include "milter/filter/gather.h"
+#include "milter/filter/hold.h"
 #include "milter/filter/record.h"
+#include "milter/filter/results.h"
 #include "policy/check.h"
 
 /* A message on its way through this file. */
@@ -31,7 +34,10 @@ struct passage {
 	const char *queue_id;
 	time_t now;
 	struct timespec began;
+	const struct trust_held *trust; /* NULL: it could not be had, trust_err says why */
+	struct err trust_err;
 	struct gathered gathered;
+	bool poison;                    /* nobody has read it */
 	enum stage stage;
 	enum class class;
 	char login[LIMIT_TOKEN_BYTES + 1]; /* who has it sealed: "local:USER" where it came without SMTP */
@@ -39,6 +45,7 @@ struct passage {
 	struct findings findings;
 	struct verdict verdict;
 	struct sealed *sealed;
+	char item[ITEM_ID_BYTES]; /* of the quarantine; "" = not held */
 };
 
 static void
@@ -61,6 +68,9 @@ sources(const struct passage *passage)
 	return (struct gather_from){
 		.role = passage->filter->role->role,
 		.registry = message->snapshot->registry,
+		.trust = passage->trust ? passage->trust->trust : NULL,
+		.trust_why = passage->trust_err.text,
+		.replay = passage->filter->replay,
 		.set = message->snapshot->prepared,
 		.transport = &message->transport,
 		.envelope = &message->envelope,
@@ -68,9 +78,9 @@ sources(const struct passage *passage)
 	};
 }
 
-/* Of a message that is too large only envelope and From are looked at, and that where they say whose it is. */
+/* Whatever reads the message's bytes runs in here, so that a process that dies of them is known to have. */
 static void
-learn(struct passage *passage)
+read_bytes(struct passage *passage)
 {
 	const struct gather_from from = sources(passage);
 	struct message *message = passage->message;
@@ -92,18 +102,35 @@ learn(struct passage *passage)
 		metrics_lookup(&passage->filter->metrics, passage->gathered.registry.seal.answer);
 }
 
+static void
+learn(struct passage *passage)
+{
+	struct poison *poison = passage->filter->poison;
+	struct gather_from from;
+	unsigned char hash[32];
+
+	passage->trust = trust_watch_ref(passage->message->snapshot->trust, passage->now, &passage->trust_err);
+	poison_hash(buf_slice(&passage->message->bytes), hash);
+	passage->poison = poison_enter(poison, hash);
+	if (!passage->poison) {
+		read_bytes(passage);
+		poison_leave(poison, hash);
+		return;
+	}
+	from = sources(passage);
+	gather_envelope(&from, &passage->gathered);
+}
+
 static struct policy_input
 input_of(const struct passage *passage, enum stage stage)
 {
-	return (struct policy_input){
-		.class = passage->class,
-		.config = passage->config,
-		.transport = &passage->message->transport,
-		.envelope = &passage->message->envelope,
-		.message = stage == STAGE_MESSAGE ? &passage->gathered.message : NULL,
-		.registry = &passage->gathered.registry,
-		.now = passage->now,
-	};
+	const struct gather_from from = sources(passage);
+	struct policy_input input = gather_input(&from, &passage->gathered, stage == STAGE_MESSAGE);
+
+	input.class = passage->class;
+	input.config = passage->config;
+	input.poison = passage->poison;
+	return input;
 }
 
 static void
@@ -190,12 +217,12 @@ confirm(struct passage *passage)
 	from = sources(passage);
 	gather_again(&from, &passage->gathered);
 	check(passage, STAGE_MESSAGE);
-	if (passage->findings.n == 0
+	if (policy_may_seal(passage->class, &passage->findings, &passage->verdict)
 	    && memcmp(sealed_with, passage->gathered.registry.seal.cert.sha256, sizeof(sealed_with)) != 0) {
 		finding_add(&passage->findings, REASON_REG_UNAVAILABLE, "another certificate was bound while this one sealed");
 		decide(passage);
 	}
-	if (passage->findings.n > 0)
+	if (!policy_may_seal(passage->class, &passage->findings, &passage->verdict))
 		seal_free(TAKE(passage->sealed));
 }
 
@@ -209,12 +236,48 @@ may_seal(const struct passage *passage)
 	    && policy_may_seal(passage->class, &passage->findings, &passage->verdict);
 }
 
+static bool
+holds(const struct passage *passage)
+{
+	return passage->verdict.action == ACTION_HOLD || passage->verdict.action == ACTION_REJECT_HOLD;
+}
+
+/* What cannot be held is deferred; what was cut is refused, since it will never be whole. */
+static void
+hold(struct passage *passage)
+{
+	const struct hold_request request = {
+		.message = passage->message,
+		.gathered = &passage->gathered,
+		.findings = &passage->findings,
+		.verdict = &passage->verdict,
+		.class = passage->class,
+		.role = passage->filter->role->name,
+		.queue_id = passage->queue_id,
+		.unparsed = passage->poison,
+		.now = passage->now,
+	};
+	struct err err = { ERR_NONE, "" };
+
+	if (!hold_possible(passage->message)) {
+		passage->verdict.action = ACTION_REJECT;
+		return;
+	}
+	if (hold_message(&request, passage->item, &err) == 0)
+		return;
+	finding_add(&passage->findings, REASON_STORE_UNAVAILABLE, "%s", err.text);
+	passage->verdict = (struct verdict){ ACTION_DEFER, REASON_STORE_UNAVAILABLE, NULL };
+}
+
 static void
 record(struct passage *passage)
 {
 	const struct record entry = {
 		.message = passage->message,
 		.facts = &passage->gathered.message,
+		.signature = passage->gathered.verified ? &passage->gathered.signature : NULL,
+		.registry = &passage->gathered.registry,
+		.item = passage->item,
 		.cert = passage->gathered.registry.seal.answer == REGISTRY_FOUND ? &passage->gathered.registry.seal.cert : NULL,
 		.findings = &passage->findings,
 		.verdict = &passage->verdict,
@@ -257,6 +320,26 @@ refuse(const struct passage *passage, enum answer_kind kind, struct answer *ret)
 	    *evidence ? ")" : "", passage->message->id);
 }
 
+/* The name in our results: the one that a setting gives, or the mail server's own. */
+static const char *
+authserv_id(const struct passage *passage)
+{
+	const char *set = passage->config->inbound.authserv_id;
+
+	return *set ? set : passage->message->mta;
+}
+
+static struct edit_plan *
+plan_results(struct passage *passage, const struct head *head)
+{
+	const struct policy_input input = input_of(passage, STAGE_MESSAGE);
+	AUTO_BUF struct buf results = { 0 };
+
+	buf_init(&results, RESULTS_BYTES);
+	results_render(authserv_id(passage), &input, &passage->findings, &results);
+	return edit_plan_inbound(head, authserv_id(passage), buf_text(&results));
+}
+
 static struct edit_plan *
 plan(struct passage *passage)
 {
@@ -264,7 +347,9 @@ plan(struct passage *passage)
 	const char *sender = passage->gathered.registry.sender;
 
 	head_scan(buf_slice(&passage->message->bytes), &head);
-	return edit_plan_new(&head, &passage->sealed, *sender ? sender : NULL);
+	if (passage->filter->role->role == ROLE_INBOUND)
+		return plan_results(passage, &head);
+	return edit_plan_outgoing(&head, authserv_id(passage), &passage->sealed, *sender ? sender : NULL);
 }
 
 /* The verdict as an answer; `go_on` is the answer that lets the message pass. */
@@ -279,14 +364,22 @@ answer(struct passage *passage, enum answer_kind go_on, struct answer *ret)
 	case ACTION_ACCEPT:
 	case ACTION_TAG:
 		ret->kind = go_on;
-		ret->plan = go_on == ANSWER_ACCEPT && passage->filter->role->seals ? plan(passage) : NULL;
+		ret->plan = go_on == ANSWER_ACCEPT ? plan(passage) : NULL;
 		return;
 	case ACTION_REJECT:
 		refuse(passage, ANSWER_REJECT, ret);
 		return;
-	case ACTION_DEFER:
-	case ACTION_HOLD: /* this role has no quarantine; config_load refuses such a cell */
 	case ACTION_REJECT_HOLD:
+		refuse(passage, *passage->item ? ANSWER_REJECT : ANSWER_DEFER, ret);
+		return;
+	case ACTION_HOLD:
+		if (*passage->item) {
+			ret->kind = ANSWER_DISCARD;
+			return;
+		}
+		refuse(passage, ANSWER_DEFER, ret);
+		return;
+	case ACTION_DEFER:
 		refuse(passage, ANSWER_DEFER, ret);
 		return;
 	}
@@ -342,11 +435,14 @@ pipeline_message(struct filter *filter, struct message *message, const char *que
 		seal(&passage);
 	if (passage.sealed)
 		confirm(&passage);
+	if (holds(&passage) && !pretends(&passage))
+		hold(&passage);
 	record(&passage);
 	count(&passage); /* before the answer takes the sealed form */
 	answer(&passage, ANSWER_ACCEPT, ret);
 	metrics_seconds(&filter->metrics, &passage.began);
 
+	trust_watch_unref(message->snapshot->trust, passage.trust);
 	seal_free(passage.sealed);
 	gathered_done(&passage.gathered);
 }

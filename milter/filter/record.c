@@ -7,13 +7,13 @@
 #include "milter/log.h"
 #include "smime/cert.h"
 
-enum { MAX_PAIRS = 28 };
+enum { MAX_PAIRS = 40 };
 
 /* The pairs of one record; numbers and joined words live in `text`. */
 struct pairs {
 	struct audit_pair at[MAX_PAIRS];
 	size_t n;
-	char size[24], ms[24], recipients[24], reasons[256], cert[65], digest[65];
+	char size[24], ms[24], recipients[24], reasons[256], cert[65], digest[65], signer[65], status_at[32];
 };
 
 static void
@@ -111,6 +111,57 @@ add_client_cert(struct pairs *pairs, const struct transport_facts *transport)
 	add_if(pairs, "ccert-issuer", transport->client_issuer);
 }
 
+/* What the OP said of the signer's certificate. */
+static const char *
+registry_word(const struct registry_signer *signer)
+{
+	switch (signer->answer) {
+	case REGISTRY_UNAVAILABLE:
+		return "unavailable";
+	case REGISTRY_NONE:
+		return "unknown";
+	case REGISTRY_UNUSABLE:
+		return unusable_name(signer->unusable);
+	case REGISTRY_FOUND:
+		return signer->cert.bound == BOUND_UNKNOWN ? "other-address" : "current";
+	}
+	return "unavailable";
+}
+
+/* The statement about revocation that was judged by, as seconds since 1970. */
+static void
+add_chain(struct pairs *pairs, const struct record *record)
+{
+	const struct chain_facts *chain = &record->signature->chain;
+
+	add(pairs, "chain", chain_state_name(chain->state));
+	add(pairs, "revocation", revocation_state_name(chain->revocation));
+	if (chain->status_at) {
+		snprintf(pairs->status_at, sizeof(pairs->status_at), "%lld", (long long)chain->status_at);
+		add(pairs, "status-at", pairs->status_at);
+	}
+}
+
+/* Nothing about a message that is not signed: seal=none says so. */
+static void
+add_signature(struct pairs *pairs, const struct record *record)
+{
+	const struct signature_facts *signature = record->signature;
+
+	if (!signature || (signature->state == SIGNATURE_NONE && signature->coverage == COVERAGE_NONE))
+		return;
+	add(pairs, "signature", signature_state_name(signature->state));
+	add(pairs, "coverage", coverage_name(signature->coverage));
+	if (!signature->has_signer)
+		return;
+	sha256_hex(signature->signer.sha256, pairs->signer);
+	add(pairs, "signer", pairs->signer);
+	add(pairs, "serial", signature->signer.serial);
+	add(pairs, "issuer", signature->signer.issuer);
+	add_chain(pairs, record);
+	add(pairs, "registry", registry_word(&record->registry->signer));
+}
+
 static void
 collect(const struct record *record, struct pairs *ret)
 {
@@ -134,10 +185,12 @@ collect(const struct record *record, struct pairs *ret)
 	add_if(ret, "cipher", transport->cipher);
 	add_if(ret, "auth", transport->auth_type);
 	add_client_cert(ret, transport);
+	add_signature(ret, record);
 	add_certificate(ret, record);
 	add_numbers(ret, record);
 	if (verdict->finding)
 		add_if(ret, "evidence", verdict->finding->evidence);
+	add_if(ret, "item", record->item);
 	add(ret, "id", record->message->id);
 }
 

@@ -13,6 +13,9 @@
 struct record {
 	const struct message *message;
 	const struct message_facts *facts;
+	const struct signature_facts *signature; /* NULL = nobody looked */
+	const struct registry_facts *registry;
+	const char *item;                 /* of the quarantine; "" = not held */
 	const struct registry_cert *cert; /* NULL = none found */
 	const struct findings *findings;
 	const struct verdict *verdict;

@@ -4,11 +4,11 @@
 
 const struct role_traits role_table[] = {
 	{ ROLE_SUBMISSION, "submission", "authenticated users of our own: seals",
-	  offsetof(struct config, submission.role), true, true },
-	{ ROLE_INBOUND, "inbound", "other servers: demands TLS of official mail",
-	  offsetof(struct config, inbound.role), false, true },
+	  offsetof(struct config, submission.role), true, false, true },
+	{ ROLE_INBOUND, "inbound", "other servers: demands TLS of official mail, judges seals, holds what is forged or revoked",
+	  offsetof(struct config, inbound.role), false, true, true },
 	{ ROLE_LOCAL, "local", "mail that comes without SMTP: seals for who is listed",
-	  offsetof(struct config, local.role), true, false },
+	  offsetof(struct config, local.role), true, false, false },
 	{ .name = NULL },
 };
 

@@ -13,6 +13,7 @@ struct role_traits {
 	const char *help;
 	size_t settings;  /* of struct role_settings in struct config */
 	bool seals;       /* asks the key agent and changes mail */
+	bool holds;       /* gives mail to the quarantine */
 	/*
 	 * May refuse at MAIL. Mail that comes without SMTP is refused at its end only: earlier, Postfix would
 	 * keep it in its maildrop and try for ever.

@@ -17,7 +17,7 @@
 #include "milter/log.h"
 #include "milter/priv.h"
 
-enum { WARNINGS_LOGGED = 20, WARNINGS_BYTES = 1024 * 1024 };
+enum { WARNINGS_LOGGED = 20, WARNINGS_BYTES = 1024 * 1024, MEMORY_TIMEOUT_MS = 5000 };
 
 /* The listening socket, made before root is given up: its folder need not be ours. */
 static int
@@ -68,6 +68,26 @@ open_audit(struct filter *filter, const struct role_settings *settings, struct e
 	return 0;
 }
 
+/* What it remembers. A role that cannot remember must not decide. */
+static int
+open_memory(struct filter *filter, const struct role_settings *settings, struct err *err)
+{
+	if (replay_open(settings->state_dir, MEMORY_TIMEOUT_MS, &filter->replay, err) == -1
+	    || poison_open(settings->state_dir, time(NULL), &filter->poison, err) == -1)
+		return err_wrap(err, "%s.state_dir", filter->role->name);
+	return 0;
+}
+
+/* So that the first messages do not all wait for it; a folder that cannot be read is a warning of its own. */
+static void
+load_trust(const struct snapshot *snapshot)
+{
+	struct err err;
+	const struct trust_held *held = trust_watch_ref(snapshot->trust, time(NULL), &err);
+
+	trust_watch_unref(snapshot->trust, held);
+}
+
 int
 service_start(struct filter *filter, bool foreground, int *metrics_fd, struct err *err)
 {
@@ -90,8 +110,11 @@ service_start(struct filter *filter, bool foreground, int *metrics_fd, struct er
 		return config_err(&problems, err);
 	if (open_audit(filter, settings, err) == -1)
 		return -1;
+	if (open_memory(filter, settings, err) == -1)
+		return -1;
 	smfi_settimeout((int)(settings->timeout / 1000));
 	filter->box = snapshot_box_new();
+	load_trust(snapshot);
 	snapshot_put(filter->box, &snapshot);
 	metrics_reload(&filter->metrics, true, time(NULL));
 	return 0;
@@ -166,6 +189,7 @@ reload(struct filter *filter)
 	buf_init(&problems, 64 * 1024);
 	if (snapshot_load(filter->file, filter->role, &snapshot, &problems) == 0) {
 		log_level_set((enum log_level)snapshot->config->log.level);
+		load_trust(snapshot);
 		snapshot_put(filter->box, &snapshot);
 		metrics_reload(&filter->metrics, true, time(NULL));
 		log_line(LOG_LEVEL_INFO, "reloaded %s; messages in hand keep the settings they began with",

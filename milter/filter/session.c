@@ -80,6 +80,8 @@ on_mail(struct session *session, const struct event *event, struct answer *ret)
 	snprintf(message->transport.client, sizeof(message->transport.client), "%s", session->client);
 	message_set_sender(message, event->text);
 	message_set_resolved(message, event->resolved);
+	message_set_parameters(message, event->parameters);
+	snprintf(message->mta, sizeof(message->mta), "%s", event->mta ? event->mta : "");
 	session->message = message;
 	atomic_fetch_add(&session->filter->messages, 1);
 	pipeline_mail(session->filter, message, event->now, ret);
@@ -88,8 +90,7 @@ on_mail(struct session *session, const struct event *event, struct answer *ret)
 static void
 on_rcpt(struct session *session, const struct event *event, struct answer *ret)
 {
-	(void)event;
-	session->message->envelope.n_recipients++;
+	message_add_recipient(session->message, event->text, event->parameters);
 	ret->kind = ANSWER_CONTINUE;
 }
 

@@ -24,6 +24,8 @@ struct event {
 	const void *bytes;  /* body chunk */
 	size_t len;
 	const struct transport_facts *transport; /* MAIL */
+	char *const *parameters;                 /* MAIL, RCPT: what stands behind the path, ended by NULL */
+	const char *mta;                         /* MAIL: the MTA's own name; NULL = not told */
 	const char *resolved;                    /* MAIL: the sender as the MTA resolved it; NULL = not told */
 	const char *queue_id;                    /* EOM */
 	time_t now;                              /* MAIL, EOM */
@@ -34,6 +36,7 @@ enum answer_kind {
 	ANSWER_CONTINUE,
 	ANSWER_ACCEPT, /* end of message: carry out the plan, then accept */
 	ANSWER_REJECT,
+	ANSWER_DISCARD, /* it is held: the client is told that all is well, and the MTA drops it */
 };
 
 struct answer {

@@ -30,6 +30,12 @@ snapshot_load(const char *file, const struct role_traits *role, struct snapshot 
 	snapshot->prepared = prepared_set_new(snapshot->issuers);
 	snapshot->keyd = keyd_client_new(config->keyd.socket, (int)config->keyd.timeout);
 	snapshot->trust = trust_watch_new(config);
+	if (role->holds && *config->quarantine.certificate
+	    && depot_new(config->quarantine.hold_socket, config->quarantine.certificate, (int)config->quarantine.timeout,
+		   &snapshot->depot, &err) == -1) {
+		buf_printf(problems, "quarantine.certificate: %s\n", err.text);
+		result = -1;
+	}
 	if (result == 0)
 		*ret = TAKE(snapshot);
 	return result;
@@ -40,6 +46,7 @@ snapshot_free(struct snapshot *snapshot)
 {
 	if (!snapshot)
 		return;
+	depot_free(snapshot->depot);
 	trust_watch_free(snapshot->trust);
 	keyd_client_free(snapshot->keyd);
 	prepared_set_free(snapshot->prepared);

@@ -9,6 +9,7 @@
 #include "milter/filter/role.h"
 #include "milter/filter/trust_watch.h"
 #include "milter/keyd/client.h"
+#include "milter/quarantine/deposit.h"
 #include "policy/config.h"
 #include "policy/registry/registry.h"
 #include "smime/issuers.h"
@@ -20,6 +21,7 @@ struct snapshot {
 	struct issuers *issuers;
 	struct prepared_set *prepared; /* certificates opened so far, with their issuers */
 	struct keyd_client *keyd;
+	struct depot *depot;           /* NULL: a role that holds nothing, or no quarantine */
 	struct trust_watch *trust;     /* by itself newer than the snapshot; nothing is loaded before it is asked */
 	unsigned count; /* under the box's lock */
 };

@@ -30,7 +30,7 @@ log: {{ target = "stderr"; level = "info"; }};
 registry: {{ file = "{registry}"; timeout = "2s"; }};
 submission: {{
 	socket = "{milter_socket}"; socket_group = "{mta_gid}"; user = "{milter_uid}";
-	audit_dir = "{audit_submission}"; auth_types = [ "PLAIN", "LOGIN" ]; drain = "10s";
+	audit_dir = "{audit_submission}"; state_dir = "{state_submission}"; auth_types = [ "PLAIN", "LOGIN" ]; drain = "10s";
 }};
 {other_roles}
 keyd: {{
@@ -38,6 +38,7 @@ keyd: {{
 	audit_dir = "{audit_keyd}"; timeout = "10s";
 	keys = ({keys});
 }};
+trust: {{ dir = "{trust}"; }};
 seal: {{ form = "{form}"; chain_dir = "{chain}"; }};
 tls: {{ minimum = "TLSv1.2"; {tls} }};
 limits: {{ message_size = "{message_size}"; recipients = 100; }};
@@ -46,7 +47,8 @@ limits: {{ message_size = "{message_size}"; recipients = 100; }};
 
 
 ROLE_CONFIG = """\
-{role}: {{ socket = "{socket}"; socket_group = "{mta_gid}"; user = "{uid}"; audit_dir = "{audit}"; drain = "10s"; {more} }};
+{role}: {{ socket = "{socket}"; socket_group = "{mta_gid}"; user = "{uid}"; audit_dir = "{audit}"; state_dir = "{state}";
+	drain = "10s"; {more} }};
 """
 
 TLSPOL_CONFIG = """\
@@ -146,6 +148,9 @@ class Gateway(World):
         for role in self.roles:
             self.make_folder(role_folder(role), ROLE_UIDS[role], self.mta.gid)
             self.make_folder("audit-" + role, ROLE_UIDS[role], ROLE_UIDS[role])
+            self.make_folder("state-" + role, ROLE_UIDS[role], ROLE_UIDS[role])
+        for name in ("trust", "trust/anchors", "trust/crl", "trust/ocsp"):
+            self.make_folder(name, 0, MILTER_UID)
         if self.tlspol:
             self.make_folder("tlspol", TLSPOL_UID, self.mta.gid)
         self.authority.make()
@@ -206,12 +211,12 @@ class Gateway(World):
                 "signers": ", ".join(f'"{ROLE_UIDS[role]}"' for role in self.roles if role != "inbound"), "tls": "", "policy": "",
                 "registry": self.registry, "milter_socket": self.mta.milter_socket, "mta_gid": self.mta.gid,
                 "milter_uid": MILTER_UID, "keyd_uid": KEYD_UID, "audit_submission": self.path("audit-submission"),
-                "audit_keyd": self.path("audit-keyd"), "keyd_socket": self.keyd_socket, "keys": ", ".join(keys),
+                "state_submission": self.path("state-submission"), "trust": self.path("trust"), "audit_keyd": self.path("audit-keyd"), "keyd_socket": self.keyd_socket, "keys": ", ".join(keys),
                 "chain": self.authority.chain_folder, "form": self.form, "message_size": "35MiB"}
 
     def role_settings(self, role):
         return ROLE_CONFIG.format(role=role, socket=self.mta.sockets[role], mta_gid=self.mta.gid, uid=ROLE_UIDS[role],
-                                  audit=self.path("audit-" + role),
+                                  audit=self.path("audit-" + role), state=self.path("state-" + role),
                                   more=self.more.get(role, "") + (f" senders = ( {self.senders} );" if role == "local" else ""))
 
     def tlspol_settings(self):

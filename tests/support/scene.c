@@ -240,7 +240,7 @@ write_settings(const struct scene *scene, const char *language)
 	const char *f = scene->folder;
 	char *text = xasprintf("language = \"%s\";\nregistry: { file = \"%s/registry.db\"; timeout = \"10s\"; };\n"
 	    "keyd: { socket = \"%s/keyd/keyd.sock\"; };\nseal: { chain_dir = \"%s/chain\"; };\n"
-	    "limits: { message_size = \"64KiB\"; };\n", language, f, f, f);
+	    "trust: { dir = \"%s/trust\"; };\nlimits: { message_size = \"64KiB\"; };\n", language, f, f, f, f);
 
 	write_file(scene, "segel.conf", text);
 	free(text);
