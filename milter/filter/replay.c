@@ -35,7 +35,10 @@ struct replay {
 	int lock_fd; /* locked for as long as it is open */
 	int timeout_ms;
 
-	pthread_mutex_t lock; /* guards all below */
+	pthread_mutex_t lock; /* guards `busy` */
+	pthread_cond_t free;
+	bool busy;            /* a thread has its turn; all below is its own until it gives it back */
+
 	sqlite3 *db;
 	sqlite3_stmt *ask, *keep, *drop;
 	int64_t newest; /* the latest time in any row */
@@ -211,11 +214,16 @@ int
 replay_open(const char *dir, int timeout_ms, struct replay **ret, struct err *err)
 {
 	AUTO(replay_close) struct replay *replay = xcalloc(1, sizeof(*replay));
+	pthread_condattr_t monotonic;
 
 	replay->path = xasprintf("%s/replay.db", dir);
 	replay->lock_fd = -1;
 	replay->timeout_ms = timeout_ms;
 	pthread_mutex_init(&replay->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&replay->free, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	if (open_all(replay, dir, err) == -1)
 		return -1;
 	*ret = TAKE(replay);
@@ -233,28 +241,53 @@ replay_close(struct replay *replay)
 	sqlite3_close(replay->db);
 	if (replay->lock_fd != -1)
 		close(replay->lock_fd); /* last: the next process may come now */
+	pthread_cond_destroy(&replay->free);
 	pthread_mutex_destroy(&replay->lock);
 	free(replay->path);
 	free(replay);
 }
 
-/* ---- asking and keeping; all with the lock ---- */
+/* ---- turns ---- */
+
+static void
+deadline(const struct replay *replay, struct timespec *ret)
+{
+	clock_gettime(CLOCK_MONOTONIC, ret);
+	ret->tv_sec += replay->timeout_ms / 1000;
+	ret->tv_nsec += replay->timeout_ms % 1000 * 1000000L;
+	if (ret->tv_nsec >= 1000000000L) {
+		ret->tv_sec++;
+		ret->tv_nsec -= 1000000000L;
+	}
+}
 
 /* Nobody waits longer for his turn than for the database. */
 static bool
 take_turn(struct replay *replay)
 {
 	struct timespec until;
+	bool mine;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += replay->timeout_ms / 1000;
-	until.tv_nsec += replay->timeout_ms % 1000 * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
-	}
-	return pthread_mutex_clocklock(&replay->lock, CLOCK_MONOTONIC, &until) == 0;
+	deadline(replay, &until);
+	pthread_mutex_lock(&replay->lock);
+	while (replay->busy && pthread_cond_timedwait(&replay->free, &replay->lock, &until) == 0)
+		continue;
+	mine = !replay->busy;
+	replay->busy = true;
+	pthread_mutex_unlock(&replay->lock);
+	return mine;
 }
+
+static void
+give_turn(struct replay *replay)
+{
+	pthread_mutex_lock(&replay->lock);
+	replay->busy = false;
+	pthread_cond_signal(&replay->free);
+	pthread_mutex_unlock(&replay->lock);
+}
+
+/* ---- asking and keeping: whose turn it is ---- */
 
 /* A file that was moved away or replaced keeps nothing for those who come after us. */
 static int
@@ -356,7 +389,7 @@ replay_see(struct replay *replay, const unsigned char value[32], const struct he
 	}
 	if (see(replay, value, fields, now, &answer, &err) == -1)
 		snprintf(why, FACT_WHY_BYTES, "%s", err.text);
-	pthread_mutex_unlock(&replay->lock);
+	give_turn(replay);
 	return answer;
 }
 
@@ -385,6 +418,6 @@ replay_forget(struct replay *replay, time_t before, size_t most, size_t *n, stru
 	if (!take_turn(replay))
 		return err_set(err, ERR_TEMP, "memory of replays '%s': others kept it busy for %d ms", replay->path, replay->timeout_ms);
 	result = drop(replay, before, most, n, err);
-	pthread_mutex_unlock(&replay->lock);
+	give_turn(replay);
 	return result;
 }

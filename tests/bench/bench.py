@@ -8,11 +8,12 @@
     memory     a 35 MB message; 1,000 idle sessions
     hold       from segelctl's exit until it counts, on a session between MAIL and DATA
     registry   a lookup among 1,000,000 certificates
+    replay     a signature looked for and kept among 1,000,000, against a bare SQLite insert
     tlspol     policies of 100,000 domains, asked from another process on the same single core; against a
                socketmap server that looks nothing up
     signers    50,000 messages of 20 identities over 24 connections: each signed with its own key?
 
-Build first: make bench does. ROUNDS, MESSAGES, CERTIFICATES, DOMAINS, SIGNED in the environment change the sizes.
+Build first: make bench does. ROUNDS, MESSAGES, CERTIFICATES, SIGNATURES, DOMAINS, SIGNED in the environment change the sizes.
 The exit status tells only whether everything could be measured, and whether a signer was wrong.
 """
 
@@ -40,6 +41,7 @@ ROUNDS = int(os.environ.get("ROUNDS", 7))
 MESSAGES = int(os.environ.get("MESSAGES", 800))
 CERTIFICATES = int(os.environ.get("CERTIFICATES", 1000000))
 DOMAINS = int(os.environ.get("DOMAINS", 100000))
+SIGNATURES = int(os.environ.get("SIGNATURES", 1000000))
 SIGNED = int(os.environ.get("SIGNED", 50000))
 SESSIONS = 8
 WARGA = f"warga@{OTHER_DOMAIN}"
@@ -234,6 +236,14 @@ def registry():
         f"p50 {found['p50']:.0f}, max {found['max']:.0f}, of {found['lookups']:.0f}")
 
 
+def replay():
+    with tempfile.TemporaryDirectory(prefix="segel-bench-") as folder:
+        found = numbers(ran(program("replay"), folder, SIGNATURES))
+    say(f"signature kept among {SIGNATURES}, against a bare insert", f"{found['p50'] / found['bare50']:.2f}", "",
+        f"p50 {found['p50']:.0f} against {found['bare50']:.0f} us, p99 {found['p99']:.0f} against {found['bare99']:.0f}, one that is known "
+        f"p50 {found['known50']:.0f}, p99 {found['known99']:.0f}")
+
+
 TLSPOL = """\
 log: {{ target = "stderr"; level = "info"; }};
 registry: {{ file = "{folder}/registry/registry.db"; }};
@@ -288,7 +298,7 @@ def signers(world):
         f"{found['aborted']:.0f} aborted, {found['cut']:.0f} connections cut, {found['sealed'] / found['seconds']:.0f}/s")
 
 
-ROWS = {"transform": transform, "verify": verify, "registry": registry, "tlspol": tlspol}
+ROWS = {"transform": transform, "verify": verify, "registry": registry, "replay": replay, "tlspol": tlspol}
 WORLD_ROWS = {"postfix": postfix, "memory": memory, "hold": hold, "signers": signers}
 
 

@@ -346,6 +346,37 @@ locked_by_another_program(void **state)
 	replay_close(replay);
 }
 
+static void *
+wait_for_the_database(void *arg)
+{
+	char why[FACT_WHY_BYTES];
+
+	assert_int_equal(see_why(arg, 7, HEAD, NOW, why), REPLAY_UNAVAILABLE);
+	return NULL;
+}
+
+/* Eight threads that wait for a locked file wait at the same time, not one after the other. */
+static void
+nobody_waits_for_all_the_others(void **state)
+{
+	struct replay *replay = opened();
+	sqlite3 *other = stranger();
+	pthread_t threads[THREADS];
+	struct timespec began, ended;
+
+	(void)state;
+	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	for (size_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, wait_for_the_database, replay), 0);
+	for (size_t i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	clock_gettime(CLOCK_MONOTONIC, &ended);
+	assert_true((ended.tv_sec - began.tv_sec) * 1000 + (ended.tv_nsec - began.tv_nsec) / 1000000 < THREADS * TIMEOUT_MS);
+	sqlite3_close(other);
+	replay_close(replay);
+}
+
 static void
 no_space(void **state)
 {
@@ -480,6 +511,7 @@ main(void)
 		IN_FOLDER(threads_at_once),
 		IN_FOLDER(what_was_answered_survives),
 		IN_FOLDER(locked_by_another_program),
+		IN_FOLDER(nobody_waits_for_all_the_others),
 		IN_FOLDER(no_space),
 		IN_FOLDER(a_damaged_file),
 		IN_FOLDER(damaged_while_it_is_used),
