@@ -68,7 +68,11 @@ AUTO_DEFINE(struct incoming, incoming_free);
 enum store_outcome store_find_same(struct quarantine *store, const unsigned char fingerprint[32], char id[ITEM_ID_BYTES],
     struct err *err) MUST_USE;
 
-/* The row of a kept body, state baru. */
+/*
+ * The row of a kept body, state baru, version 1; of segel-reviewd's own fields only `expires` is taken from the item. STORE_CHANGED: the
+ * same message (fingerprint) was held in the meantime by another delivery; store_find_same() says as what. Where no row came to
+ * be, the body goes too.
+ */
 enum store_outcome store_add(struct quarantine *store, const struct item *item, struct err *err) MUST_USE;
 
 /* One whole item. `ret` is to be given back by item_done. */
@@ -136,10 +140,15 @@ struct item_change {
 	bool propose, withdraw;    /* the acting login becomes the first of two; nobody is any more */
 	bool drop_body;            /* no body any more; the file goes after the commit */
 	const char *token;         /* of a release that begins: single use */
-	const char *release_to[LIMIT_RECIPIENTS + 1]; /* of a release that begins: the recipients it goes to, NULL-terminated */
+	const char *release_to[LIMIT_RECIPIENTS + 1]; /* of a release that begins: the recipients it goes to, NULL-terminated; at least one */
 	const struct findings *findings; /* of a new verification: replace the old; a proposal is withdrawn with them */
 };
 
+/*
+ * With a token the state becomes ITEM_RELEASING by itself; STORE_CHANGED where a recipient of the release got it by an
+ * earlier one, STORE_NOT_FOUND where it is none of the item's. A law of the database that stands against the change
+ * (a body under legal hold, a release of what was refused, ...) is ERR_BUG and STORE_UNAVAILABLE: ask before.
+ */
 enum store_outcome store_act(struct quarantine *store, const struct item_act *act, const struct item_change *change, struct err *err) MUST_USE;
 
 /*
