@@ -187,7 +187,7 @@ result_of(const struct policy_input *input, const struct findings *findings)
 enum {
 	PROPERTY_BYTES = 900, /* one property as it is written: a line may have 998 (RFC 5322 2.1.1) */
 	REASON_BYTES = 240,   /* the words of findings */
-	ID_BYTES = 300,
+	ID_BYTES = LIMIT_ADDRESS_BYTES + 2, /* a domain, or a name in quotes */
 };
 
 /* RFC 2045 5.1. */
@@ -576,6 +576,15 @@ normalise(const char *id, struct buf *ret)
 	return true;
 }
 
+/* One that can be written, and so be read back. */
+static bool
+is_name(const char *authserv_id)
+{
+	char domain[LIMIT_ADDRESS_BYTES + 1];
+
+	return domain_normalise(authserv_id, domain) || (is_sayable(authserv_id) && strlen(authserv_id) <= ID_BYTES - 2);
+}
+
 bool
 results_claims(const struct field *field, const char *authserv_id)
 {
@@ -584,7 +593,7 @@ results_claims(const struct field *field, const char *authserv_id)
 	buf_init(&ours, strlen(authserv_id) + LIMIT_ADDRESS_BYTES);
 	buf_init(&id, field->value.len);
 	buf_init(&theirs, field->value.len + LIMIT_ADDRESS_BYTES);
-	if (!normalise(authserv_id, &ours) || ours.len == 0 || strpbrk(authserv_id, "\"\\"))
+	if (!is_name(authserv_id) || !normalise(authserv_id, &ours) || ours.len == 0)
 		return true; /* whose it is cannot be told */
 	if (!read_id(field->value, &id) || memchr(id.at, '\0', id.len) || strstr(buf_text(&id), "=?"))
 		return may_be_read_as(field->value, buf_slice(&ours));

@@ -508,6 +508,10 @@ spellings_of_other_ids(void **state)
 		{ "", " mx.kota.example; smime=pass", true },
 		{ "..", " mx.kota.example; smime=pass", true },
 		{ "a\"b", " mx.kota.example; smime=pass", true },
+		{ "mx.kota\x01", " lain.example; smime=pass", true },
+		{ "mx.kota\x01.example", " \"mx.kota?.example\"; smime=pass", true },
+		{ "mx.kota?", " \"MX.kota?\"; smime=pass", true },
+		{ "mx.kota?", " \"mx.kota\"; smime=pass", false },
 		{ "\xff", " mx.kota.example; smime=pass", true },
 	};
 
