@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "policy/config_quarantine.h"
 #include "policy/endpoint.h"
 #include "policy/input.h"
 #include "policy/network.h"
@@ -508,6 +509,7 @@ check_across(struct config *config, struct buf *problems)
 	check_local_senders(config, problems);
 	check_tlspol(config, problems);
 	check_trust(config, problems);
+	config_check_quarantine(config, problems);
 }
 
 static void

@@ -3,6 +3,7 @@
 
 #include "milter/ctl/ctl.h"
 #include "milter/ctl/nouns.h"
+#include "policy/config_quarantine.h"
 #include "policy/man.h"
 #include "policy/setting.h"
 
@@ -28,15 +29,32 @@ load(struct ctl *ctl, struct config **ret)
 	return CTL_FALSE;
 }
 
+/* Settings that are good, and may still be meant otherwise. */
+static void
+print_notes(struct ctl *ctl, const struct config *config)
+{
+	AUTO_BUF struct buf notes = { 0 };
+	const char *rest, *line;
+	size_t len;
+
+	buf_init(&notes, SETTINGS_BYTES);
+	config_notes(config, &notes);
+	rest = buf_text(&notes);
+	while ((line = text_line(&rest, &len)))
+		fprintf(ctl->out, "note: %.*s\n", (int)len, line);
+}
+
 static enum ctl_exit
 check(struct ctl *ctl)
 {
 	AUTO(config_free) struct config *config = NULL;
 	enum ctl_exit result = load(ctl, &config);
 
-	if (result == CTL_OK)
-		fprintf(ctl->out, "%s: good\n", settings_file(ctl));
-	return result;
+	if (result != CTL_OK)
+		return result;
+	fprintf(ctl->out, "%s: good\n", settings_file(ctl));
+	print_notes(ctl, config);
+	return CTL_OK;
 }
 
 static json_t *rows_json(const struct row_list *list, const struct setting *setting);

@@ -131,9 +131,9 @@ check_as_user(const struct role_traits *role, const struct config *config, struc
 
 	if (access(audit_dir, W_OK | X_OK) == -1)
 		buf_printf(problems, "%s.audit_dir: '%s': %s\n", role->name, audit_dir, strerror(errno));
-	if (snapshot_load(config->file, role, &snapshot, problems) == -1 || !role->seals)
+	if (snapshot_load(config->file, role, &snapshot, problems) == -1)
 		return;
-	if (keyd_ping(snapshot->keyd, &err) == -1)
+	if (role->seals && keyd_ping(snapshot->keyd, &err) == -1)
 		buf_printf(problems, "keyd.socket: %s\n", err.text);
 	readiness(snapshot, role, time(NULL), warnings);
 }

@@ -1,5 +1,6 @@
 #include "milter/filter/readiness.h"
 
+#include "policy/config_quarantine.h"
 #include "smime/cert.h"
 
 struct review {
@@ -60,6 +61,8 @@ readiness(const struct snapshot *snapshot, const struct role_traits *role, time_
 	struct review review = { .snapshot = snapshot, .role = role, .ret = ret };
 	struct err err;
 
-	if (registry_each_seal(snapshot->registry, now, review_cert, &review, &err) == -1)
+	if (role->holds)
+		config_notes(snapshot->config, ret);
+	if (role->seals && registry_each_seal(snapshot->registry, now, review_cert, &review, &err) == -1)
 		buf_printf(ret, "cannot ask the registry for its sealing certificates: %s\n", err.text);
 }

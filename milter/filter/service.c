@@ -136,7 +136,7 @@ log_readiness(struct filter *filter)
 	while ((line = text_line(&rest, &len)))
 		if (n++ < WARNINGS_LOGGED)
 			log_line(LOG_LEVEL_WARNING, "%.*s", (int)len, line);
-	if (n == 0)
+	if (n == 0 && filter->role->seals)
 		log_line(LOG_LEVEL_INFO, "keys and issuing authorities of all certificates to seal with are there");
 	if (n > WARNINGS_LOGGED)
 		log_line(LOG_LEVEL_WARNING, "and %zu more; `segel-milter -n` shows all", n - WARNINGS_LOGGED);
@@ -163,7 +163,7 @@ start_review(struct filter *filter)
 	pthread_t thread;
 	sigset_t all;
 
-	if (!filter->role->seals)
+	if (!filter->role->seals && !filter->role->holds)
 		return;
 	sigfillset(&all);
 	pthread_attr_init(&attr);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "policy/config.h"
+#include "policy/config_quarantine.h"
 #include "policy/setting.h"
 
 static char *
@@ -129,7 +130,42 @@ problems_are_named(void **state)
 		{ "langauge = \"en\";", ":1: langauge: no such setting; did you mean 'language'?" },
 		{ "\n\nkeyd: { sokcet = \"/x\"; };", ":3: keyd.sokcet: no such setting; did you mean 'keyd.socket'?" },
 		{ "sael: { form = \"clear\"; };", ":1: sael: no such setting; did you mean 'seal'?" },
-		{ "quarantine: { dir = \"/x\"; };", ":1: quarantine: no such setting" },
+		{ "archive: { dir = \"/x\"; };", ":1: archive: no such setting" },
+		{ "quarantine: { folder = \"/x\"; };", ":1: quarantine.folder: no such setting" },
+		{ "keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"unknown\"; } ); };", "purpose: wanted one of \"seal\", \"decrypt\"" },
+		{ "keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"decrypt\"; } ); unwrappers = [ ]; };",
+		  "keyd.unwrappers: is empty, so nobody could use the key '/k'" },
+		{ "keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"decrypt\"; signers = [ \"segel-submission\" ]; } ); };",
+		  "'/k' is of purpose decrypt, which never signs" },
+		{ "keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; }, { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"decrypt\"; } ); };",
+		  "'/k' is listed twice" },
+		{ "keyd: { unwrappers = [ \"a b\" ]; };", "keyd.unwrappers: 'a b': wanted one user" },
+		{ "quarantine: { holders = [ \"\" ]; };", "quarantine.holders: '': wanted one user" },
+		{ "quarantine: { holders = [ \"segel-inbound,mail\" ]; };", "quarantine.holders: 'segel-inbound,mail': wanted one user" },
+		{ "quarantine: { certificate = \"/q.crt\"; holders = [ ]; };", "quarantine.holders: is empty" },
+		{ "quarantine: { certificate = \"q.crt\"; };", "quarantine.certificate: 'q.crt': wanted a path from '/' on" },
+		{ "quarantine: { certificate = \"/k\"; }; keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"decrypt\"; } ); };",
+		  "quarantine.certificate: '/k' is a key of keyd.keys" },
+		{ "quarantine: { dir = \"var/q\"; };", "quarantine.dir: 'var/q': wanted a path" },
+		{ "quarantine: { audit_dir = \"\"; };", "quarantine.audit_dir: '': wanted a path" },
+		{ "quarantine: { hold_socket = \"hold.sock\"; };", "quarantine.hold_socket: 'hold.sock': wanted a path" },
+		{ "quarantine: { hold_socket = \"/run/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"; };",
+		  "is too long for a socket" },
+		{ "quarantine: { review_socket = \"/run/segel/hold/review.sock\"; };", "is in the folder of quarantine.hold_socket" },
+		{ "quarantine: { hold_socket = \"/run/q/a\"; review_socket = \"/run/q/b\"; };", "is in the folder of quarantine.hold_socket" },
+		{ "quarantine: { max_size = \"34MiB\"; };", "quarantine.max_size: is less than limits.message_size" },
+		{ "quarantine: { two_persons = [ \"SIG_INVALD\" ]; };", "quarantine.two_persons: no finding 'SIG_INVALD'" },
+		{ "quarantine: { retention = ( { findings = [ \"POISON\", \"poison\" ]; } ); };", "quarantine.retention: no finding 'poison'" },
+		{ "quarantine: { retention = ( { findings = [ ]; } ); };", "quarantine.retention, row 1: names no finding" },
+		{ "quarantine: { retention = ( { keep = \"1d\"; } ); };", "findings: must be given" },
+		{ "quarantine: { retention = ( { findings = [ \"POISON\" ]; keep = \"1s\"; } ); };", "keep: wanted a duration" },
+		{ "quarantine: { release_to = \"192.0.2.1:25\"; };", "quarantine.release_to: '192.0.2.1:25': others could reach this address" },
+		{ "quarantine: { release_to = \"mail.example:25\"; };", "quarantine.release_to: " },
+		{ "quarantine: { release_to = \"127.0.0.1\"; };", "quarantine.release_to: " },
+		{ "quarantine: { release_to = \"\"; };", "quarantine.release_to: " },
+		{ "quarantine: { digest_from = \"keamanan@kota.example\"; };", "quarantine.digest_to: is empty" },
+		{ "quarantine: { digest_from = \"keamanan\"; digest_to = [ \"a@kota.example\" ]; };", "quarantine.digest_from: 'keamanan' is no address" },
+		{ "quarantine: { digest_to = [ \"a@kota.example\", \"b\" ]; };", "quarantine.digest_to: 'b' is no address" },
 		{ "limits: { message_size = 35; };", "limits.message_size: wanted a size in quotes such as \"35MiB\"" },
 		{ "limits: { message_size = \"35\"; };", "wanted a size in quotes" },
 		{ "limits: { message_size = \"35mb\"; };", "wanted a size in quotes" },
@@ -206,6 +242,105 @@ problems_are_named(void **state)
 		if (config || !strstr(buf_text(&problems), rows[i].want))
 			fail_msg("%s\n  wanted: %s\n  found:  %s", rows[i].text, rows[i].want, buf_text(&problems));
 	}
+}
+
+/* The neighbours of what is refused above. */
+static void
+quarantine_settings_are_taken(void **state)
+{
+	static const char *const rows[] = {
+		"quarantine: { certificate = \"/q.crt\"; };",
+		"quarantine: { certificate = \"/q.crt\"; holders = [ \"segel-inbound\", \"64102\" ]; };",
+		"quarantine: { holders = [ ]; };",
+		"keyd: { unwrappers = [ ]; };",
+		"keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"decrypt\"; } ); };",
+		"keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"decrypt\"; }, { file = \"/l\"; passphrase_file = \"/p\"; "
+		"signers = [ \"segel-submission\" ]; } ); unwrappers = [ \"64104\" ]; };",
+		"quarantine: { hold_socket = \"/run/q1/a\"; review_socket = \"/run/q2/a\"; };",
+		"quarantine: { hold_socket = \"/run/q/a\"; review_socket = \"/run/q/deeper/a\"; };",
+		"quarantine: { max_size = \"35MiB\"; };",
+		"quarantine: { two_persons = [ ]; };",
+		"quarantine: { retention = ( { findings = [ \"POISON\" ]; keep = \"1h\"; }, { findings = [ \"POISON\", \"SIG_INVALID\" ]; } ); };",
+		"quarantine: { release_to = \"/run/released.sock\"; };",
+		"quarantine: { release_to = \"[::1]:10027\"; };",
+		"quarantine: { digest_to = [ \"a@kota.example\" ]; };",
+		"quarantine: { digest_from = \"keamanan@kota.example\"; digest_to = [ \"a@kota.example\" ]; };",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		AUTO(config_free) struct config *config = NULL;
+		AUTO_BUF struct buf problems = { 0 };
+
+		config = load(rows[i], &problems);
+		if (!config)
+			fail_msg("%s\n  found:  %s", rows[i], buf_text(&problems));
+	}
+}
+
+/* What is good and may still be meant otherwise. */
+static void
+notes_are_given(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *want; /* NULL = nothing to note */
+	} rows[] = {
+		{ "", "quarantine.certificate is empty" },
+		{ "quarantine: { certificate = \"/q.crt\"; };", "none of keyd.keys is of purpose decrypt" },
+		{ "quarantine: { certificate = \"/q.crt\"; }; keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; } ); };",
+		  "none of keyd.keys is of purpose decrypt" },
+		{ "quarantine: { certificate = \"/q.crt\"; }; keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"decrypt\"; } ); };",
+		  NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		AUTO(config_free) struct config *config = NULL;
+		AUTO_BUF struct buf problems = { 0 };
+		AUTO_BUF struct buf notes = { 0 };
+
+		config = load(rows[i].text, &problems);
+		assert_non_null(config);
+		buf_init(&notes, 4096);
+		config_notes(config, &notes);
+		if (rows[i].want ? !strstr(buf_text(&notes), rows[i].want) : notes.len != 0)
+			fail_msg("%s: '%s'", rows[i].text, buf_text(&notes));
+	}
+}
+
+/* Where nothing is held any more, there is nothing to say about a quarantine. */
+static void
+nothing_is_noted_where_nothing_is_held(void **state)
+{
+	AUTO(config_free) struct config *config = NULL;
+	AUTO_BUF struct buf problems = { 0 };
+	AUTO_BUF struct buf text = { 0 };
+	AUTO_BUF struct buf notes = { 0 };
+	struct action_table defaults;
+	const char *between = "";
+
+	(void)state;
+	table_defaults(&defaults);
+	buf_init(&text, 65536);
+	buf_add_text(&text, "policy = (");
+	for (int reason = 0; reason < N_REASONS; reason++)
+		for (int class = CLASS_INBOUND_OFFICIAL; class <= CLASS_INBOUND_OTHER; class++) {
+			const struct cell *cell = &defaults.cells[reason][class];
+
+			if (!cell->reachable || (cell->action != ACTION_HOLD && cell->action != ACTION_REJECT_HOLD))
+				continue;
+			buf_printf(&text, "%s{ finding = \"%s\"; class = \"%s\"; action = \"reject\"; }", between, reason_word((enum reason)reason),
+			    class_name((enum class)class));
+			between = ",\n";
+		}
+	buf_add_text(&text, ");");
+	config = load(buf_text(&text), &problems);
+	if (!config)
+		fail_msg("%s", buf_text(&problems));
+	buf_init(&notes, 4096);
+	config_notes(config, &notes);
+	assert_string_equal(buf_text(&notes), "");
 }
 
 static void
@@ -316,6 +451,9 @@ main(void)
 		cmocka_unit_test(no_file_gives_every_default),
 		cmocka_unit_test(values_are_taken),
 		cmocka_unit_test(problems_are_named),
+		cmocka_unit_test(quarantine_settings_are_taken),
+		cmocka_unit_test(notes_are_given),
+		cmocka_unit_test(nothing_is_noted_where_nothing_is_held),
 		cmocka_unit_test(all_problems_at_once),
 		cmocka_unit_test(missing_file_is_a_problem),
 		cmocka_unit_test(dump_reads_back),
