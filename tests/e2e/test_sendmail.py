@@ -14,6 +14,7 @@ import mail
 import sendmail
 import suite
 from gateway import Account
+from mta import HOST
 from sendmail import HOP_DOMAIN, SendmailGateway
 from world import OTHER_DOMAIN, OWN_DOMAIN, letter, parsed
 
@@ -363,6 +364,39 @@ def _(world):
         line = world.wait_filter_log(rf".*msgid=\S*{token}.*", role="inbound").group(0)
         for words in (f"class={word}", "tls=TLSv1.3" if tls else "tls=none", "action=accept"):
             suite.check(f" {words} " in line, f"'{words}' is missing in: {line}")
+
+
+def results_of(message):
+    return [" ".join(str(value).split()) for value in parsed(message).get_all("Authentication-Results", [])]
+
+
+@test("one results field of ours, above Sendmail's own Received; forged ones are gone, however they are written")
+def _(world):
+    forged = (f": {HOST}; smime=pass", f":{HOST.upper()}; smime=pass", f": \"{HOST}.\" 1; smime=pass", f":\r\n\t(x)\r\n\t{HOST};\r\n\tsmime=pass",
+              f": {HOST} smime=pass", f" : {HOST}; smime=pass")
+    for number, written in enumerate(forged):
+        token = f"hasil-{number}"
+        message = f"Authentication-Results{written}\r\n".encode() + letter(STRANGER, SITI, body=mail.TEXT, token=token)
+        taken(world, token, world.send(None, None, message, STRANGER, [SITI], port="server"))
+        [found] = world.wait_delivered(SITI, f"<{token}.1@".encode())
+        suite.equal(results_of(found), [f"{HOST}; smime=none reason=SIG_MISSING"], written)
+        names = [name.lower() for name in parsed(found).keys()]
+        hops = [index for index, name in enumerate(names) if name == "received"]
+        # Postfix delivers what Sendmail took: Sendmail's Received is the lowest.
+        suite.check(hops[-2] < names.index("authentication-results") < hops[-1], names)
+
+
+@test("forty forged fields among forty others: all forged are gone, all others stay in their order")
+def _(world):
+    fields = "".join(f"Authentication-Results: {HOST}; smime=pass (no {number})\r\nX-Segel-Nomor: {number}\r\n"
+                     f"Authentication-Results: mx{number}.luar.example; dkim=pass\r\n" for number in range(40))
+    message = fields.encode() + letter(STRANGER, SITI, body=mail.TEXT, token="hasil-banyak")
+    taken(world, "hasil-banyak", world.send(None, None, message, STRANGER, [SITI], port="server"))
+    [found] = world.wait_delivered(SITI, b"<hasil-banyak.1@")
+    ours, *others = results_of(found)
+    suite.equal(ours, f"{HOST}; smime=none reason=SIG_MISSING", "ours")
+    suite.equal(others, [f"mx{number}.luar.example; dkim=pass" for number in range(40)], "others")
+    suite.check(b"x-segel-" not in found.lower(), found.decode())
 
 
 @test("the inbound role's filter killed: 45x for everybody; back, mail is taken")
