@@ -340,7 +340,7 @@ check "segel-trust-refresh: without its walls the exposure is too high" weaker "
 check "segel-trust-refresh may write what it fetches, and nothing else of trust" writes_no_authority
 check "stopping may take longer than drain" stop_time_exceeds_drain
 check "users and folders are made" make_root
-for user in segel-submission segel-inbound segel-local segel-keyd segel-tlspol segel-trust; do
+for user in segel-submission segel-inbound segel-local segel-keyd segel-tlspol segel-trust segel-reviewd; do
 	check "$user has no shell and no home" no_shell_no_home $user
 done
 check "socket folder in Postfix's chroot" folder_is /var/spool/postfix/segel 2750 segel-submission postfix
@@ -351,8 +351,17 @@ for role in inbound local; do
 	check "$role: socket folder under /run" folder_is /run/segel/$role 2750 segel-$role postfix
 	check "$role: records" folder_is /var/lib/segel/audit-$role 750 segel-$role segel-$role
 done
-check "submission and local reach the key agent" members_are segel-seal "segel-local segel-submission"
-check "the registry's readers" members_are segel-registry "segel-inbound segel-local segel-submission segel-tlspol segel-trust"
+for role in submission inbound local; do
+	check "$role: what it remembers" folder_is /var/lib/segel/state-$role 750 segel-$role segel-$role
+done
+check "held mail" folder_is /var/lib/segel/quarantine 700 segel-reviewd segel-reviewd
+check "the quarantine's records" folder_is /var/lib/segel/audit-reviewd 750 segel-reviewd segel-reviewd
+check "socket folder of those who hold" folder_is /run/segel/hold 2750 segel-reviewd segel-hold
+check "socket folder of those who review" folder_is /run/segel/review 2750 segel-reviewd segel-review
+check "only the filter of role inbound may hold" members_are segel-hold "segel-inbound"
+check "nobody reviews who was not put there" members_are segel-review ""
+check "submission, local and the quarantine reach the key agent" members_are segel-seal "segel-local segel-reviewd segel-submission"
+check "the registry's readers" members_are segel-registry "segel-inbound segel-local segel-reviewd segel-submission segel-tlspol segel-trust"
 check "keys" folder_is /etc/segel/keys 700 segel-keyd segel-keyd
 check "the filter's records" folder_is /var/lib/segel/audit-submission 750 segel-submission segel-submission
 check "the key agent's records" folder_is /var/lib/segel/audit-keyd 750 segel-keyd segel-keyd
