@@ -18,7 +18,7 @@ import time
 import deadline
 from authority import Authority
 from daemon import Daemon
-from place import INBOUND_UID, KEYD_UID, LOCAL_UID, MILTER_UID, TLSPOL_UID
+from place import HOLD_GID, INBOUND_UID, KEYD_UID, LOCAL_UID, MILTER_UID, PEOPLE, REVIEW_GID, REVIEWD_UID, TLSPOL_UID
 from world import OWN_DOMAIN, World
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -35,9 +35,10 @@ submission: {{
 {other_roles}
 keyd: {{
 	socket = "{keyd_socket}"; socket_group = "{milter_uid}"; user = "{keyd_uid}"; signers = [ {signers} ];
-	audit_dir = "{audit_keyd}"; timeout = "10s";
+	audit_dir = "{audit_keyd}"; timeout = "10s"; {unwrappers}
 	keys = ({keys});
 }};
+{quarantine}
 trust: {{ dir = "{trust}"; }};
 seal: {{ form = "{form}"; chain_dir = "{chain}"; }};
 tls: {{ minimum = "TLSv1.2"; {tls} }};
@@ -53,6 +54,14 @@ ROLE_CONFIG = """\
 
 TLSPOL_CONFIG = """\
 tlspol: {{ socket = "{socket}"; socket_group = "{mta_gid}"; user = "{uid}"; }};
+"""
+
+QUARANTINE_CONFIG = """\
+quarantine: {{
+	certificate = "{cert}"; dir = "{folder}"; user = "{uid}"; audit_dir = "{audit}";
+	hold_socket = "{hold}"; hold_group = "{hold_gid}"; holders = [ "{holders}" ];
+	review_socket = "{review}"; review_group = "{review_gid}"; release_to = "127.0.0.1:{release}"; min_free = "1MiB"; {more}
+}};
 """
 
 ROLE_UIDS = {"submission": MILTER_UID, "inbound": INBOUND_UID, "local": LOCAL_UID}
@@ -103,15 +112,19 @@ def build_folder():
 class Gateway(World):
     """Owner of the daemons; stop() ends them whatever happened."""
 
-    def __init__(self, place, accounts, form="clear", roles=("submission",), senders="", tlspol=False):
-        """`senders`: rows of local.senders as the settings have them. `tlspol`: Postfix asks segel-tlspol about next hops."""
+    def __init__(self, place, accounts, form="clear", roles=("submission",), senders="", tlspol=False, quarantine=False):
+        """
+        `senders`: rows of local.senders as the settings have them. `tlspol`: Postfix asks segel-tlspol about next hops.
+        `quarantine`: segel-reviewd runs, and role inbound gives it what is held.
+        """
         self.build = build_folder()
         must_be_built(self.build)
         self.accounts = accounts
         self.form = form
         self.roles = roles
         self.senders = senders
-        self.more = {}  # further settings of a role, as text
+        self.more = {}  # further settings of a role, or of "quarantine", as text
+        self.quarantine_key = None  # prefix of its files, once the world is made
         sockets = {role: os.path.join(place.folder, role_folder(role), "milter.sock") for role in roles}
         if tlspol:
             sockets["tlspol"] = os.path.join(place.folder, "tlspol", "tlspol.sock")
@@ -122,15 +135,17 @@ class Gateway(World):
         self.milters = {role: self.role_daemon(role) for role in roles}
         self.milter = self.milters["submission"]
         self.tlspol = self.daemon("segel-tlspol", TLSPOL_UID, [self.mta.gid, MILTER_UID]) if tlspol else None
+        self.reviewd = self.daemon("segel-reviewd", REVIEWD_UID, [MILTER_UID, HOLD_GID, REVIEW_GID]) if quarantine else None
 
     def role_daemon(self, role):
         """All but submission's also belong to its group, which may read the registry and ask the key agent."""
         log = None if role == "submission" else self.path("log", f"segel-milter-{role}.log")
-        return self.daemon("segel-milter", ROLE_UIDS[role], [self.mta.gid, MILTER_UID], "-r", role, log=log)
+        groups = [self.mta.gid, MILTER_UID] + ([HOLD_GID] if role == "inbound" else [])
+        return self.daemon("segel-milter", ROLE_UIDS[role], groups, "-r", role, log=log)
 
     def daemons(self):
         """In the order in which they end."""
-        return [*self.milters.values(), self.keyd] + ([self.tlspol] if self.tlspol else [])
+        return [daemon for daemon in (*self.milters.values(), self.reviewd, self.keyd, self.tlspol) if daemon]
 
     def daemon(self, program, uid, groups, *options, config=None, log=None):
         """A program under its own user id; in the groups it hands its socket to."""
@@ -155,11 +170,40 @@ class Gateway(World):
             self.make_folder("tlspol", TLSPOL_UID, self.mta.gid)
         self.authority.make()
         self.write_config()
+        if self.reviewd:
+            self.make_quarantine()
+            self.write_config()
         self.make_registry()
         for account in self.accounts:
             self.make_account(account)
         self.write_config()
         return self
+
+    def make_quarantine(self):
+        for name, group in (("quarantine", REVIEWD_UID), ("audit-reviewd", REVIEWD_UID), ("hold", HOLD_GID), ("review", REVIEW_GID)):
+            self.make_folder(name, REVIEWD_UID, group)
+        folder = self.path("quarantine-key")
+        os.makedirs(folder)
+        os.chown(folder, KEYD_UID, KEYD_UID)  # whose the key becomes; the certificate is for all
+        self.must("quarantine", "key", "--out", folder)
+        self.quarantine_key = os.path.join(folder, "quarantine")
+
+    def appoint(self, login, role, person=None):
+        """A reviewer: a UNIX login, its role, and the person behind it (one of its own, if none is named)."""
+        if not person:
+            person = f"Orang {login.capitalize()}"
+            self.must("person", "add", person)
+        self.must("reviewer", "add", login, "--person", person, "--role", role, "--appointment", f"SK-{login}/2026")
+
+    def quarantine(self, login, *args, json=False, groups=(REVIEW_GID,)):
+        """segelctl quarantine, as somebody of PEOPLE (or a user id) types it. Answer.raw: what was printed, as bytes."""
+        uid = PEOPLE.get(login, login)
+        words = ["quarantine", *args] + (["--json"] if json else [])
+        done = self.as_user(uid, groups, self.path("bin", "segelctl"), "-c", self.config, *words)
+        lines = done.stdout.splitlines() if json and done.returncode == 0 else []
+        answer = Answer(words, done, jsonlib.loads(done.stdout) if lines else None)
+        answer.raw = done.stdout
+        return answer
 
     def make_account(self, account):
         """Registered as soon as issued: one of them may live for seconds only (see SOON)."""
@@ -206,7 +250,10 @@ class Gateway(World):
     def settings(self):
         keys = [f'{{ file = "{account.issued.key}"; passphrase_file = "{self.path("keys", "passphrase")}"; limit = 6000;{self.key_signers(account)} }}'
                 for account in self.accounts if account.issued]
-        return {"other_roles": "".join(self.role_settings(role) for role in self.roles if role != "submission")
+        if self.quarantine_key:
+            keys.append(f'{{ file = "{self.quarantine_key}.key"; passphrase_file = "{self.quarantine_key}.pass"; purpose = "decrypt"; }}')
+        return {"quarantine": self.quarantine_settings(), "unwrappers": f'unwrappers = [ "{REVIEWD_UID}" ];' if self.reviewd else "",
+                "other_roles": "".join(self.role_settings(role) for role in self.roles if role != "submission")
                                + self.tlspol_settings(),
                 "signers": ", ".join(f'"{ROLE_UIDS[role]}"' for role in self.roles if role != "inbound"), "tls": "", "policy": "",
                 "registry": self.registry, "milter_socket": self.mta.milter_socket, "mta_gid": self.mta.gid,
@@ -221,6 +268,22 @@ class Gateway(World):
 
     def tlspol_settings(self):
         return TLSPOL_CONFIG.format(socket=self.mta.sockets["tlspol"], mta_gid=self.mta.gid, uid=TLSPOL_UID) if self.tlspol else ""
+
+    def quarantine_settings(self):
+        if not self.quarantine_key:
+            return ""
+        return QUARANTINE_CONFIG.format(
+            cert=self.quarantine_key + ".crt", folder=self.path("quarantine"), uid=REVIEWD_UID, audit=self.path("audit-reviewd"),
+            hold=self.hold_socket, hold_gid=HOLD_GID, holders=INBOUND_UID, review=self.review_socket, review_gid=REVIEW_GID,
+            release=self.mta.ports["release"], more=self.more.get("quarantine", ""))
+
+    @property
+    def hold_socket(self):
+        return self.path("hold", "hold.sock")
+
+    @property
+    def review_socket(self):
+        return self.path("review", "review.sock")
 
     def key_signers(self, account):
         """A system's key is for role local; an office's for nobody but the first of keyd.signers."""
@@ -274,6 +337,8 @@ class Gateway(World):
 
     def start(self):
         self.start_keyd()
+        if self.reviewd:
+            self.start_reviewd()
         for role in self.roles:
             self.start_milter(role)
         if self.tlspol:
@@ -282,6 +347,9 @@ class Gateway(World):
 
     def start_keyd(self):
         self.keyd.start(lambda: deadline.unix_socket_answers(self.keyd_socket))
+
+    def start_reviewd(self):
+        self.reviewd.start(lambda: deadline.unix_socket_answers(self.hold_socket) and deadline.unix_socket_answers(self.review_socket))
 
     def start_milter(self, role="submission"):
         self.milters[role].start(lambda: deadline.unix_socket_answers(self.mta.sockets[role]))
@@ -297,6 +365,8 @@ class Gateway(World):
         """After a test that stopped something on purpose."""
         if not self.keyd.running():
             self.start_keyd()
+        if self.reviewd and not self.reviewd.running():
+            self.start_reviewd()
         for role, milter in self.milters.items():
             if not milter.running():
                 self.start_milter(role)
@@ -345,6 +415,8 @@ def make_copy_reachable(gateway):
         shutil.copy(os.path.join(gateway.build, daemon.name), target)
         os.chmod(target, 0o755)
         daemon.command[daemon.command.index(os.path.join(gateway.build, daemon.name))] = target
+    if gateway.reviewd:  # people who are not root type it
+        shutil.copy(os.path.join(gateway.build, "segelctl"), os.path.join(copies, "segelctl"))
 
 
 def ended_badly(daemon):

@@ -5,6 +5,7 @@
     inbound      plain, without a filter
     server       for other servers, exactly as contrib/postfix/inbound.cf has it (a world without role inbound: no filter)
     (no port)    the sendmail command, as contrib/postfix/local.cf has it where the world has role local
+    release      what segel-reviewd lets go: from this machine only, and not judged a second time
     bare         another server, without TLS
     hop1, hop2   two further servers in a row; hop1 does not offer 8BITMIME, so that
                  Postfix re-codes on the way to it whatever is not 7-bit
@@ -116,6 +117,14 @@ MASTER_CF = """\
 127.0.0.1:{server} inet n - n - - smtpd
   -o syslog_name=postfix/server
 {server_options}
+127.0.0.1:{release} inet n - n - - smtpd
+  -o syslog_name=postfix/release
+  -o smtpd_milters=
+  -o smtpd_tls_security_level=none
+  -o smtpd_client_restrictions=permit_mynetworks,reject
+  -o smtpd_relay_restrictions=permit_mynetworks,reject
+  -o mynetworks=127.0.0.0/8
+  -o smtpd_forbid_bare_newline=normalize
 127.0.0.1:{bare} inet n - n - - smtpd
   -o syslog_name=postfix/bare
   -o myhostname=bare.example

@@ -19,7 +19,8 @@ OWN_DOMAIN = "kota.example"
 OTHER_DOMAIN = "penerima.example"
 FAR_DOMAIN = "jauh.example"  # two more servers lie between us and its mailboxes
 
-PORTS = {"submission": 2587, "documented": 2588, "inbound": 2525, "server": 2526, "bare": 2603, "hop1": 2601, "hop2": 2602}
+PORTS = {"submission": 2587, "documented": 2588, "inbound": 2525, "server": 2526, "bare": 2603, "hop1": 2601, "hop2": 2602,
+         "release": 2527}
 
 
 class World:
