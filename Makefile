@@ -38,9 +38,10 @@ CFLAGS := -std=c17 -D_GNU_SOURCE -g -pthread -fPIE -fstack-protector-strong -I. 
 LDFLAGS := -pthread -Wl,--as-needed $(LDFLAGS_$(MODE))
 LDLIBS := -lmilter $(shell pkg-config --libs $(PKGS)) -lresolv
 
-PROGRAMS := segel-milter segel-keyd segel-tlspol segelctl
+PROGRAMS := segel-milter segel-keyd segel-reviewd segel-tlspol segelctl
 MAIN_segel-milter := milter/filter/main.c
 MAIN_segel-keyd := milter/keyd/main.c
+MAIN_segel-reviewd := milter/reviewd/main.c
 MAIN_segel-tlspol := milter/tlspol/main.c
 MAIN_segelctl := milter/ctl/main.c
 
@@ -135,7 +136,7 @@ endef
 install: all
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,sbin bin share/doc/segel/postfix share/doc/segel/sendmail share/man/man5 share/man/man7 share/man/man8 \
 		lib/systemd/system lib/sysusers.d lib/tmpfiles.d)
-	install -m 0755 $(OUT)/segel-milter $(OUT)/segel-keyd $(OUT)/segel-tlspol $(DESTDIR)$(PREFIX)/sbin
+	install -m 0755 $(OUT)/segel-milter $(OUT)/segel-keyd $(OUT)/segel-reviewd $(OUT)/segel-tlspol $(DESTDIR)$(PREFIX)/sbin
 	install -m 0755 $(OUT)/segelctl $(DESTDIR)$(PREFIX)/bin
 	install -m 0644 README.md LICENSE contrib/segel.conf.sample $(DESTDIR)$(PREFIX)/share/doc/segel
 	install -m 0644 $(wildcard contrib/postfix/*.cf) $(DESTDIR)$(PREFIX)/share/doc/segel/postfix

@@ -15,7 +15,7 @@
  *
  * op        fields (all others are refused)
  * list      filter fields of struct item_filter by name; limit, offset            total
- * show      id                                                                  item, recipients, findings, evidence
+ * show      id                                                                  item (with recipients, findings, evidence), own
  * view      id version? reason                                                  safe text (view.h)
  * export    id version? reason                                                  the message, byte for byte
  * release   id version? reason to[]?       state: "menunggu persetujuan" or "dilepas", or refused by the new verification
@@ -27,6 +27,11 @@
  * stats     -                                                                   counts
  * ping      -
  *
+ * Rows are objects of item_line's or item_event's fields; `item` is item_json.h's. Whose role may not read subjects gets none, and cannot
+ * search by them. view, export and every decision also answer with "state" and "version" as they are now.
+ * A delete that goes on record for somebody else to carry out leaves the state as it is. Who may list own mail only gets no history: it
+ * holds the notes of others. limit is at most 1,000.
+ *
  * `version` is the one the reviewer saw; where it is left out, the act is decided on the newest. Every view, export
  * and decision is in the audit record, fsynced, before its bytes or its answer go out, and in the item's history.
  */
@@ -36,6 +41,6 @@
 #include "milter/reviewd/desk.h"
 
 /* Serves one connection until it ends. */
-void ask_serve(struct desk *desk, int fd);
+void ask_serve(struct desk *desk, int fd, uid_t peer);
 
 #endif
