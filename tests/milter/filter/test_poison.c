@@ -644,6 +644,7 @@ old_suspicions_end_and_poison_does_not(void **state)
 	poison_close(opened(NOW + 61 * DAY));
 	assert_int_equal(count_in_list("suspected"), 0);
 	ended_by(by_segv, SIGSEGV);
+	poison_close(opened(NOW));
 	poison = opened(NOW + 3650 * DAY);
 	assert_true(poison_enter(poison, hash_of(1)));
 	poison_close(poison);

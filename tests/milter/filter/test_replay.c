@@ -150,6 +150,8 @@ what_is_a_replay(void **state)
 		{ "a second Subject", HEAD "Subject: Surat tugas\r\n", REPLAY_SEEN },
 		{ "one field's words in another's", "Message-ID: <1@kota.example>\r\nFrom: budi@kota.example\r\nSubject: Surat tugas"
 		  "Date 31:Mon, 21 Sep 2026 13:46:40 +0000\r\n", REPLAY_SEEN },
+		{ "one field's name and words in another's", "Message-ID: <1@kota.example>\r\nFrom: budi@kota.example\r\n"
+		  "Subject: Surat tugasDateMon, 21 Sep 2026 13:46:40 +0000\r\n", REPLAY_SEEN },
 		{ "nothing", "", REPLAY_SEEN },
 	};
 	struct replay *replay = opened();

@@ -442,6 +442,8 @@ static const struct {
 	{ " \"x." ID "\"; smime=pass", false },
 	{ " mx.lain.example (" ID "); smime=pass", false },
 	{ " (" ID ") mx.lain.example; smime=pass", false },
+	{ " (an escaped \\) " ID ") mx.lain.example; smime=pass", false },
+	{ " (an escaped \\( " ID ") mx.lain.example; smime=pass", false },
 	{ " mx.lain.example; smime=pass (" ID ")", false },
 	{ " mx.lain.example; dkim=pass header.d=" ID, false },
 	{ " mx.lain.example 1; spf=pass smtp.mailfrom=budi@" ID, false },
