@@ -179,11 +179,11 @@ enum store_outcome
 store_act(struct quarantine *store, const struct item_act *act, const struct item_change *change, struct err *err)
 {
 	struct standing before = { .n = 0 };
-	enum store_outcome outcome = write_begin(store, err);
+	enum store_outcome outcome = store_begin(store, err);
 
 	if (outcome == STORE_DONE)
 		outcome = change_item(store, act, change, &before, err);
-	outcome = write_end(store, outcome, err);
+	outcome = store_end(store, outcome, err);
 	if (outcome == STORE_DONE && change->drop_body && before.has_body)
 		store_drop_file(store, act->id, before.disk);
 	return outcome;
@@ -257,11 +257,11 @@ end_release(struct quarantine *store, const char *token, bool good, const char *
 static enum store_outcome
 end_whole(struct quarantine *store, const char *token, bool good, const char *why, time_t now, struct err *err)
 {
-	enum store_outcome outcome = write_begin(store, err);
+	enum store_outcome outcome = store_begin(store, err);
 
 	if (outcome == STORE_DONE)
 		outcome = end_release(store, token, good, why, now, err);
-	return write_end(store, outcome, err);
+	return store_end(store, outcome, err);
 }
 
 enum store_outcome
@@ -279,10 +279,10 @@ store_release_failed(struct quarantine *store, const char *token, const char *wh
 enum store_outcome
 store_forget(struct quarantine *store, time_t before, size_t *n, struct err *err)
 {
-	enum store_outcome outcome = write_begin(store, err);
+	enum store_outcome outcome = store_begin(store, err);
 
 	/* What else is known of them goes with them (ON DELETE CASCADE). */
 	if (outcome == STORE_DONE)
 		outcome = db_change(store, n, err, "DELETE FROM item WHERE has_body = 0 AND gone_at < ?1 AND legal_hold = 0", "i", (int64_t)before);
-	return write_end(store, outcome, err);
+	return store_end(store, outcome, err);
 }

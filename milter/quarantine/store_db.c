@@ -162,7 +162,7 @@ db_column(sqlite3_stmt *stmt, int column)
 }
 
 enum store_outcome
-write_begin(struct quarantine *store, struct err *err)
+store_begin(struct quarantine *store, struct err *err)
 {
 	enum store_outcome outcome;
 
@@ -191,7 +191,7 @@ checkpoint(struct quarantine *store)
 }
 
 enum store_outcome
-write_end(struct quarantine *store, enum store_outcome result, struct err *err)
+store_end(struct quarantine *store, enum store_outcome result, struct err *err)
 {
 	if (result == STORE_DONE) {
 		result = store_outcome_of(store, store->writer, sqlite3_exec(store->writer, "COMMIT", NULL, NULL, NULL), "committing", err);

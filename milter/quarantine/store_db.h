@@ -49,9 +49,9 @@ enum store_outcome store_check(struct quarantine *store, struct err *err) MUST_U
 /* What SQLite's answer means; anything but OK, ROW and DONE fills err. A failing write of the disk breaks the store. */
 enum store_outcome store_outcome_of(struct quarantine *store, sqlite3 *db, int rc, const char *what, struct err *err) MUST_USE;
 
-/* A transaction that writes: the lock is held until write_end(), whatever the result; the result is passed on, or what the commit gave. */
-enum store_outcome write_begin(struct quarantine *store, struct err *err) MUST_USE;
-enum store_outcome write_end(struct quarantine *store, enum store_outcome result, struct err *err) MUST_USE;
+/* A transaction that writes: the lock is held until store_end(), whatever the result; the result is passed on, or what the commit gave. */
+enum store_outcome store_begin(struct quarantine *store, struct err *err) MUST_USE;
+enum store_outcome store_end(struct quarantine *store, enum store_outcome result, struct err *err) MUST_USE;
 
 /* The same for reading: one state of the database for all that is asked. */
 enum store_outcome read_begin(struct quarantine *store, struct err *err) MUST_USE;

@@ -211,14 +211,14 @@ store_add(struct quarantine *store, const struct item *item, struct err *err)
 
 	if (!item_id_good(item->id) || fstatat(store->items_fd, item->id, &st, AT_SYMLINK_NOFOLLOW) == -1)
 		return store_fail(STORE_UNAVAILABLE, err, "the body of the new item '%.40s' is not there", item->id);
-	outcome = write_begin(store, err);
+	outcome = store_begin(store, err);
 	if (outcome == STORE_DONE) {
 		outcome = check_id(store, item->id, err);
 		ours = outcome == STORE_DONE;
 	}
 	if (outcome == STORE_DONE)
 		outcome = insert_all(store, item, (size_t)st.st_size, err);
-	outcome = write_end(store, outcome, err);
+	outcome = store_end(store, outcome, err);
 	if (outcome == STORE_DONE)
 		count_body(store, (size_t)st.st_size);
 	/* Where it is not known what is on disk, the row may be there: then the file stays. */
