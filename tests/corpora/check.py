@@ -115,6 +115,13 @@ def opaque(der, head=b""):
             b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(der).replace(b"\n", b"\r\n"))
 
 
+def clear(content, der):
+    """A detached signature (DER) beside what it signs."""
+    return (b"MIME-Version: 1.0\r\nContent-Type: multipart/signed; protocol=\"application/pkcs7-signature\"; micalg=sha-1; boundary=batas\r\n\r\n"
+            b"--batas\r\n" + content + b"\r\n--batas\r\nContent-Type: application/pkcs7-signature; name=smime.p7s\r\n"
+            b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(der).replace(b"\n", b"\r\n") + b"--batas--\r\n")
+
+
 def unarmored(text):
     """What stands in base64 between the first line of dashes and the next."""
     body = re.split(r"-----[^\n]*-----", text.decode("latin-1"))[1]
@@ -291,13 +298,23 @@ def wycheproof(world):
 
 
 def gnupg(world):
-    for name in ("text-1.osig.pem", "text-1.osig-bad.pem", "text-2.osig.pem", "text-2.osig-bad.pem", "text-1.osig-badusage.pem"):
+    """Old gpgsm wrote no contentType among the signed attributes: what it signed is refused for that and nothing else."""
+    anchors = f"anchors={world.folder([world.path('gnupg-cms/cert_g10code_test1.der')])}"
+    words = ["at=1020000000", anchors, "any"]
+    why = says(signature="malformed", why="no contentType among the signed attributes")
+    for name, good in (("text-1.osig.pem", True), ("text-2.osig.pem", True), ("text-1.osig-bad.pem", False), ("text-2.osig-bad.pem", False),
+                       ("text-1.osig-badusage.pem", False)):
         mail = world.write(opaque(unarmored(world.read("gnupg-cms", name))))
-        holds = differs(signature="good") if "-bad." in name else anything
-        yield Case(name, ["message", f"file={mail}", NOW, "any"], holds)
+        yield Case(name, ["message", f"file={mail}", *words], says(signature="good") if good else differs(signature="good"))
+        yield Case(f"{name}, why", ["message", f"file={mail}", *words], why)
+    mail = world.write(clear(world.read("gnupg-cms/text-1.txt"), unarmored(world.read("gnupg-cms/text-1.dsig.pem"))))
+    yield Case("text-1.dsig.pem", ["message", f"file={mail}", *words], says(signature="good"))
     for name in ("plain-1.cms.asc", "plain-2.cms.asc", "plain-3.cms.asc", "plain-large.cms.asc", "text-1.dsig.pem"):
         mail = world.write(opaque(unarmored(world.read("gnupg-cms", name))))
-        yield Case(f"{name} as signed mail", ["message", f"file={mail}", NOW, "any"], differs(signature="good"))
+        yield Case(f"{name} as signed mail", ["message", f"file={mail}", *words], why if "dsig" in name else differs(signature="good"))
+    mail = world.write(opaque(world.read("gnupg-cms/samplemsgs/webde-buenemann-signed.cms")))
+    # Its ContentInfo is of type 1.2.840.113546.1.7.2, one digit off signedData.
+    yield Case("webde-buenemann-signed.cms", ["message", f"file={mail}", *words], says(signature="malformed"))
     yield from unharmed(world, "gnupg-cms/**")
 
 
