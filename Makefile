@@ -52,7 +52,7 @@ LIBRARY := $(OUT)/libsegel.a
 TEST_MAINS := $(sort $(shell find tests -name 'test_*.c'))
 TESTS := $(TEST_MAINS:%.c=$(OUT)/%)
 TEST_SUPPORT := $(filter-out %/main.c,$(sort $(shell find tests/support -name '*.c' 2>/dev/null)))
-TOOLS := $(OUT)/tests/pki/mkpki $(OUT)/tests/pki/mkx509 $(OUT)/tests/corpora/judge
+TOOLS := $(OUT)/tests/pki/mkpki $(OUT)/tests/pki/mkx509 $(OUT)/tests/pki/mkattack $(OUT)/tests/corpora/judge
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 BENCHES := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/bench/*.c)))
 
@@ -79,7 +79,7 @@ $(TESTS): $(OUT)/%: $(OUT)/%.o $(TEST_SUPPORT:%.c=$(OUT)/%.o) $(LIBRARY)
 	$(SAY) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
-$(TOOLS): $(OUT)/%: $(OUT)/%.o $(LIBRARY)
+$(TOOLS): $(OUT)/%: $(OUT)/%.o $(OUT)/tests/support/forge.o $(LIBRARY)
 	$(SAY) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
