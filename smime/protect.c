@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "smime/gm.h"
+#include "smime/name.h"
 
 /* How much a payload says about itself. */
 enum promise {
@@ -95,6 +96,9 @@ same_value(struct slice inside, struct slice outside, bool addresses)
 	if (slice_equal(buf_slice(&a), buf_slice(&b)))
 		return true;
 	if (memchr(buf_text(&a), '\0', a.len) || memchr(buf_text(&b), '\0', b.len))
+		return false;
+	/* What GMime drops (a NUL and what is behind it, base64 without padding) a mail program may show. */
+	if (!words_read_alike(buf_slice(&a)) || !words_read_alike(buf_slice(&b)))
 		return false;
 	return same_decoded(buf_slice(&a), buf_slice(&b)) && (!addresses || gm_same_addresses(buf_slice(&a), buf_slice(&b)));
 }
