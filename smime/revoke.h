@@ -2,8 +2,9 @@
  * revoke: is a certificate of a path revoked, by what the snapshot holds? (RFC 5280 6.3, RFC 6960)
  *
  * Private to smime/. Of the lists that the issuer signed (or another certificate of the issuer's name with
- * a path to the same anchor, itself not revoked), the newest of each scope counts; of OCSP answers the newest. Revoked by
- * either is revoked. Good needs a statement for every reason that is not too old: fresh, or within the
+ * a path to the same anchor, itself not revoked), the newest of each scope counts; of OCSP answers the newest. A list by
+ * another key of that name takes the place of none by the issuer's own key, and says "good" only where that key signs none:
+ * each key of a renewed authority may list what it issued itself. Revoked by either is revoked. Good needs a statement for every reason that is not too old: fresh, or within the
  * grace period and then said so. What is older than that still revokes, unless it was a hold.
  */
 #ifndef SMIME_REVOKE_H

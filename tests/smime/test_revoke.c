@@ -95,6 +95,20 @@ static const struct {
 	{ "by an authority that may not sign CRLs", CRL, REVOCATION_UNKNOWN, false, "signed by no key", NULL, "nocrlsign.crt", false },
 	{ "by its lister", "mkx509 crl --ca lister --out crls/a.crl", REVOCATION_GOOD, false, "", NULL, "ica.crt lister.crt", false },
 	{ "by its lister, who is ours", "mkx509 crl --ca lister --out crls/a.crl; cp lister.crt anchors", REVOCATION_GOOD, false, "", NULL, NULL, false },
+	/* Two keys of one name (a renewed authority's), each with a list about what it issued itself. */
+	{ "its own key's lists it, another key's has a higher number", CRL "--number 5 --revoke $SERIAL; cp lister.crt anchors"
+	  "; mkx509 crl --ca lister --number 99 --out crls/b.crl", REVOCATION_REVOKED, false, "CRL number 5 ", NULL, NULL, false },
+	{ "its own key's does not, another key's has a higher number", CRL "--number 5; cp lister.crt anchors"
+	  "; mkx509 crl --ca lister --number 99 --from -1m --out crls/b.crl", REVOCATION_GOOD, false, "CRL number 5 ", NULL, NULL, false },
+	{ "its own key's does not, another key's is later", CRL "--number 5 --from -3h; cp lister.crt anchors"
+	  "; mkx509 crl --ca lister --number 4 --from -1m --out crls/b.crl", REVOCATION_GOOD, false, "CRL number 5 ", NULL, NULL, false },
+	{ "its own key's is dead, another key's is fresh", CRL "--number 5 --from -9d --to -8d; cp lister.crt anchors"
+	  "; mkx509 crl --ca lister --number 99 --out crls/b.crl", REVOCATION_UNKNOWN, false, "another key", NULL, NULL, false },
+	{ "its own key's does not, another key's of a higher number lists it", CRL "--number 5; cp lister.crt anchors"
+	  "; mkx509 crl --ca lister --number 99 --revoke $SERIAL --out crls/b.crl", REVOCATION_REVOKED, false, "CRL number 99 ", NULL, NULL, false },
+	{ "its own key's of a higher number does not, another key's had it on hold", CRL "--number 99; cp lister.crt anchors"
+	  "; mkx509 crl --ca lister --number 5 --from -2h --revoke $SERIAL:certificateHold --out crls/b.crl", REVOCATION_GOOD, false, "CRL number 99 ",
+	  NULL, NULL, false },
 	{ "by its lister, whom nobody knows", "mkx509 crl --ca lister --out crls/a.crl", REVOCATION_UNKNOWN, false, "signed by no key", NULL, NULL, false },
 	{ "by its lister, who is revoked", "mkx509 crl --ca lister --out crls/a.crl; mkx509 crl --ca root --out crls/root.crl --number 2 --revoke 1157",
 	  REVOCATION_UNKNOWN, false, "signed by no key", NULL, "ica.crt lister.crt", false },
