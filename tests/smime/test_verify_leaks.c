@@ -3,7 +3,7 @@
  * reachable from somewhere is found. Good messages and bad ones, among them those that end verification early.
  *
  * One leak is OpenSSL's own: policy_cache_new() (3.0, crypto/x509/pcy_cache.c) forgets the policyConstraints that it
- * has read when the certificate has no certificatePolicies. It is asked only about paths whose signatures lead
+ * has read when the certificate has no certificatePolicies, or bad ones. It is asked only about paths whose signatures lead
  * to an anchor, once for each certificate object: so authorities of ours alone can cause it, and those that the snapshot
  * holds cause it once. How much that is stands here, and no message may make it more.
  */
@@ -130,6 +130,7 @@ setup(void **state)
 	must_sh("mkpki --out tied --ca-of root --ca --cn Tied" DATES "; mkx509 cert --in tied.crt --ca root --out tied --ext policyConstraints=requireExplicitPolicy:5"
 	    "; mkx509 cert --in tied.crt --ca root --out most --ext policyConstraints=DER:301e801c" NUMBER_OF_28
 	    "; mkx509 cert --in tied.crt --ca root --out long --ext policyConstraints=DER:301f801d" NUMBER_OF_28 "ff"
+	    "; mkx509 cert --in tied.crt --ca evil --out of-a-stranger --ext policyConstraints=requireExplicitPolicy:5"
 	    "; mkpki --out below --ca-of tied --cn Budi --email budi@kota.example" DATES "; mkx509 crl --ca tied --out crls/tied.crl");
 	make_mails();
 	return 0;
@@ -244,6 +245,7 @@ static const struct {
 	{ "tied", CHAIN_GOOD, REVOCATION_GOOD, LEAK_OF_OPENSSL },
 	{ "most", CHAIN_GOOD, REVOCATION_GOOD, LEAK_OF_OPENSSL },
 	{ "long", CHAIN_LIMIT, REVOCATION_UNKNOWN, 0 },
+	{ "of-a-stranger", CHAIN_UNTRUSTED, REVOCATION_UNKNOWN, 0 },
 };
 
 static void
