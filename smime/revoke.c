@@ -392,6 +392,31 @@ use_answer(struct finding *finding, const struct ocsp_facts *facts)
 	}
 }
 
+static int
+weight(enum ocsp_status status)
+{
+	switch (status) {
+	case OCSP_STATUS_GOOD:
+		return 0;
+	case OCSP_STATUS_UNKNOWN:
+		return 1;
+	case OCSP_STATUS_REVOKED:
+		return 2;
+	}
+	return 1;
+}
+
+/* The newer counts; of two from the same second the worse one, and of two that say the same the one that says it for longer. */
+static bool
+answer_outweighs(const struct ocsp_facts *a, const struct ocsp_facts *b)
+{
+	if (a->this_update != b->this_update)
+		return a->this_update > b->this_update;
+	if (a->status != b->status)
+		return weight(a->status) > weight(b->status);
+	return a->next_update > b->next_update;
+}
+
 static void
 ask_answers(struct finding *finding)
 {
@@ -405,10 +430,7 @@ ask_answers(struct finding *finding)
 	for (size_t i = 0; i < n; i++) {
 		struct ocsp_facts facts = { .this_update = 0 };
 
-		if (!read_answer(finding, &answers[i], &facts) || (any && facts.this_update < newest.this_update))
-			continue;
-		/* Of two from the same second the worse one. */
-		if (any && facts.this_update == newest.this_update && newest.status == OCSP_STATUS_REVOKED)
+		if (!read_answer(finding, &answers[i], &facts) || (any && !answer_outweighs(&facts, &newest)))
 			continue;
 		newest = facts;
 		any = true;
