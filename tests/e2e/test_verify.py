@@ -520,6 +520,44 @@ def _(world):
     suite.equal([data["identity"] for data in objects], ["match", "mismatch", "none"], "identities")
 
 
+def other_order(world, folder, name, change):
+    """The same files under other names, so that they are listed in another order; another file system order, too."""
+    os.makedirs(world.path(name))
+    files = sorted(os.path.join(root, file) for root, _, found in os.walk(world.path(folder)) for file in found)
+    for number, file in enumerate(reversed(files)):
+        sub = os.path.relpath(os.path.dirname(file), world.path(folder))
+        os.makedirs(os.path.join(world.path(name), sub), exist_ok=True)
+        shutil.copy(file, os.path.join(world.path(name), sub, change(number)))
+
+
+@test("nothing of the place counts: time zone, locale, working folder, names and order of the files in DIR")
+def _(world):
+    paths = []
+    for number, content in enumerate((signed(world), signed(world, world.revoked), signed(world, world.foreign), signed(world, world.other),
+                                      signed(world, world.soon), signed(world, sender="\u00fc@kota.example"), head() + BODY, b"hanya teks\n")):
+        paths.append(world.path("mail", f"place{number}.eml"))
+        with open(paths[-1], "wb") as out:
+            out.write(content)
+    for folder in ("trust", "crl", "ocsp"):
+        other_order(world, folder, folder + "-z", lambda number: f"{99 - number:02}")
+        other_order(world, folder, folder + "-a", lambda number: f"{number:02}.x")
+    moments = [in_days(0.01), in_days(4), in_days(9)]
+    outputs = {moment: set() for moment in moments}
+    places = [("", {}, world.folder), ("-z", {"TZ": "Asia/Jakarta", "LC_ALL": "C.UTF-8", "LANG": "id_ID"}, "/"),
+              ("-a", {"TZ": "America/St_Johns", "LC_ALL": "POSIX", "LANGUAGE": "id", "COLUMNS": "40"}, world.path("mail"))]
+    for moment in moments:
+        for suffix, more, folder in places:
+            options = [word for name in ("trust", "crl", "ocsp") for word in ("--" + name, world.path(name + suffix))]
+            done = subprocess.run([world.segelctl, "verify", "--json", "--at", moment, *options, "--registry", world.registry, *paths],
+                                  cwd=folder, env={**os.environ, **more}, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+            suite.equal(done.returncode, 1, done.stderr)
+            outputs[moment].add(done.stdout)
+    for moment in moments:
+        suite.equal(len(outputs[moment]), 1, f"outputs at {moment}: {outputs[moment]}")
+        suite.equal(len(decode_all(next(iter(outputs[moment])).decode())), len(paths), "objects")
+    suite.equal(len({next(iter(found)) for found in outputs.values()}), len(moments), "the time counts")
+
+
 @test("a folder of 300 messages in one command")
 def _(world):
     os.makedirs(world.path("many"))
