@@ -32,6 +32,8 @@ static const struct {
 } rows[] = {
 	{ "two CRLs that do not count", REVOCATION_UNKNOWN, "crls", CRL "1 --damage; " CRL "2 --from +1d --to +2d" },
 	{ "two CRLs of one number and time", REVOCATION_GOOD, "crls", CRL "1 --number 5; " CRL "2 --number 5 --revoke 1234" },
+	{ "two CRLs of one number and time, one of which lists it", REVOCATION_REVOKED, "crls", CRL "1 --number 5; " CRL
+	  "2 --number 5 --revoke $(openssl x509 -in leaf.crt -noout -serial | cut -d= -f2)" },
 	{ "two that are too old", REVOCATION_UNKNOWN, "crls", CRL "1 --number 5 --from -9d --to -8d; " CRL "2 --number 5 --from -9d --to -8d --revoke 1234" },
 	{ "two of some reasons each", REVOCATION_GOOD, "crls", CRL "1 --number 1 --ext 2.5.29.28=critical,DER:300483020560; " CRL
 	  "2 --number 2 --ext 2.5.29.28=critical,DER:30058303071f80" },
