@@ -282,7 +282,7 @@ read_content(struct gate_walk *walk, struct ber *in)
 	if (octets.tag == BER_OCTETS)
 		facts->content = octets.content;
 	else if (octets.tag != BER_OCTETS_IN_PIECES || !join_pieces(ber_inside(in, &octets), NULL))
-		return gate_refuse(walk, "an eContent that is no OCTET STRING");
+		return gate_refuse(walk, "an eContent that is no OCTET STRING, or nested too deep");
 	return true;
 }
 
