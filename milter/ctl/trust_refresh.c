@@ -240,9 +240,10 @@ fetch_answer(struct run *run, const struct fetch_request *request, const struct 
 	const struct slice issuer = buf_slice(&subject->authority->der);
 	const enum fetch_outcome outcome = fetch_get(run->fetch, request, bytes, err);
 
-	if (outcome == FETCH_DONE && ocsp_check(buf_slice(bytes), subject->der, issuer, nonce, run->ctl->now, ret, err) == -1)
-		return FETCH_REFUSED;
-	return outcome;
+	if (outcome != FETCH_DONE || ocsp_check(buf_slice(bytes), subject->der, issuer, nonce, run->ctl->now, ret, err) == 0)
+		return outcome;
+	(void)err_wrap(err, "'%s'", request->url);
+	return FETCH_REFUSED;
 }
 
 /* By POST with a nonce, so that the answer is to us and now. */
@@ -304,10 +305,8 @@ take_ocsp(struct run *run, const struct subject *subject, const char *url, const
 		answer = ask_prepared(run, subject, url, &facts, &prepared, &second);
 	}
 	service->silent = answer == FETCH_FAILED ? service->silent + 1 : 0;
-	if (answer != FETCH_DONE) {
-		(void)err_wrap(err, "'%s'", url);
+	if (answer != FETCH_DONE)
 		return OUTCOME_FAILED;
-	}
 	outcome = judge_ocsp(run, &facts, old, err);
 	if (outcome == OUTCOME_STORED)
 		outcome = keep(run, "ocsp", subject->id, "ors", bytes, err);
