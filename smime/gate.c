@@ -207,6 +207,8 @@ take_signers(struct gate_walk *walk, struct ber *in)
 	while (!ber_done(&inside) && facts->n_signers < MAX_SIGNERS_COUNTED) {
 		if (!ber_take(&inside, BER_SEQUENCE, &info))
 			return gate_refuse(walk, "a SignerInfo that cannot be read");
+		if (info.whole.len > LIMIT_CMS_SIGNER_BYTES)
+			return gate_refuse(walk, "a SignerInfo of %zu bytes; want at most %d", info.whole.len, LIMIT_CMS_SIGNER_BYTES);
 		if (facts->n_signers++ == 0)
 			first = info;
 	}
