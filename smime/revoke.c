@@ -353,6 +353,10 @@ read_answer(struct finding *finding, const struct trust_answer *answer, struct o
 		note_useless(finding, "the OCSP answer is signed over MD5 or SHA-1");
 		return false;
 	}
+	if (!path->any_strength && ocsp_delegate_is_weak(answer->ocsp, finding->issuer)) {
+		note_useless(finding, "the OCSP responder's own certificate is too weak");
+		return false;
+	}
 	if (ret->this_update > path->at + path->trust->ages.skew) {
 		note_useless(finding, "the OCSP answer is of %s, which has not come", stamp_of(ret->this_update).text);
 		return false;

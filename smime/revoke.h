@@ -45,6 +45,8 @@ bool crl_find(const struct crl *crl, const ASN1_INTEGER *serial, struct crl_entr
 size_t ocsp_n_singles(const struct ocsp *ocsp);
 struct slice ocsp_serial(const struct ocsp *ocsp, size_t single); /* content of the INTEGER, borrowed */
 bool ocsp_is_weak(const struct ocsp *ocsp);
+/* Signed by one whom the issuer has named, with a key or a certificate that would be too weak in a path. */
+bool ocsp_delegate_is_weak(const struct ocsp *ocsp, X509 *issuer);
 /*
  * What one of its answers says about the certificate. *ret_delegate: the certificate (borrowed) whose
  * revocation is to be looked at, or NULL. -1: it does not count, and why.
