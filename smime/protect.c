@@ -133,7 +133,8 @@ compare_field(size_t row, enum promise promise, const struct head *outside, cons
 	} else if (head_find(outside, name, 1)) {
 		mismatch(ret, "two %s fields outside", name);
 	} else if (!same_value(in->value, out->value, fields[row].addresses)) {
-		mismatch(ret, "%s is not the one that was signed", name);
+		mismatch(ret, words_read_alike(out->value) ? "%s is not the one that was signed"
+		    : "%s has an encoded word with a control character, or one that readers undo differently (RFC 2047)", name);
 	}
 }
 
