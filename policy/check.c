@@ -228,7 +228,8 @@ check_mime(const struct policy_input *input, struct findings *findings)
 		finding_add(findings, REASON_INTERNAL, "mime=%s layer=%s form=%s", mime_state_name(message->mime),
 		    layer_name(message->outer), body_form_name(message->form));
 	else if (message->outer == LAYER_OTHER)
-		finding_add(findings, REASON_SIG_UNSUPPORTED, "layer=other");
+		finding_add(findings, REASON_SIG_UNSUPPORTED, "layer=other%s%s", input->signature && *input->signature->why ? ": " : "",
+		    input->signature ? input->signature->why : "");
 }
 
 /* Also in mail that its author signed: a key that has been mailed is no secret any more. */
