@@ -586,6 +586,31 @@ def _(world):
     check("not asked again in this run" in done.out, done)
 
 
+@test("a responder that answers slowly has its share of a run, and does not keep the next one waiting")
+def _(world):
+    begin_ocsp(world, None)
+    extra = [world.ca.issue(f"Pelan{i}") for i in range(5)]
+    for issued in extra:
+        world.register(issued)
+    with open(world.path("segel.conf"), encoding="utf-8") as conf:
+        settings = conf.read()
+    world.write("segel.conf", settings.replace('total = "3s"', 'total = "1s"').encode())
+
+    def is_slow(request):
+        request.server.ended.wait(0.8)
+        webserver.fails(503)(request)
+    serve_ocsp(world, is_slow)
+    began = time.monotonic()
+    done = world.refresh()
+    took = time.monotonic() - began
+    for issued in extra:
+        world.must("cert", "revoke", issued.sha256, "--reason", "MUTASI")
+    world.write("segel.conf", settings.encode())
+    equal(done.code, 1, f"exit ({done})")
+    check(world.server.n_asked("/ocsp") < 10, f"asked {world.server.n_asked('/ocsp')} times, in {took:.1f} s")
+    check("it has taken 5 s of it" in done.out or "it has taken 6 s of it" in done.out, done)
+
+
 @test("an answer about a certificate that the registry has ended goes; one that nobody asks about stays away")
 def _(world):
     begin_ocsp(world, None)
