@@ -143,20 +143,23 @@ is_out(const struct path_search *search, const X509 *cert)
 	return false;
 }
 
+static void
+add_helpers(const struct path_search *search, const STACK_OF(X509) *from, STACK_OF(X509) *ret)
+{
+	for (int i = 0; i < sk_X509_num(from); i++) {
+		if (!is_out(search, sk_X509_value(from, i)))
+			sk_X509_push(ret, sk_X509_value(from, i));
+	}
+}
+
+/* Ours first: what comes with a message is not signed, and could use up the tries. */
 static STACK_OF(X509) *
 helpers(const struct path_search *search)
 {
-	const struct path_request *request = search->request;
 	STACK_OF(X509) *all = sk_X509_new_null();
 
-	for (int i = 0; i < sk_X509_num(request->untrusted); i++) {
-		if (!is_out(search, sk_X509_value(request->untrusted, i)))
-			sk_X509_push(all, sk_X509_value(request->untrusted, i));
-	}
-	for (int i = 0; i < sk_X509_num(request->trust->issuing); i++) {
-		if (!is_out(search, sk_X509_value(request->trust->issuing, i)))
-			sk_X509_push(all, sk_X509_value(request->trust->issuing, i));
-	}
+	add_helpers(search, search->request->trust->issuing, all);
+	add_helpers(search, search->request->untrusted, all);
 	return all;
 }
 

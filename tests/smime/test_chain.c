@@ -42,6 +42,9 @@ setup(void **state)
 	    "; mkpki --out dated --ca-of ica --cn Dated --email a@a.example --key p256 --from 2026-01-01T00:00:00Z --to 2026-06-01T00:00:00Z"
 	    "; mkpki --out forger --ca --cn Authority" DATES
 	    "; mkx509 cert --in dated.crt --ca forger --out forged");
+	/* More strangers of the authority's name than there are tries; none says by an identifier whose key it is. */
+	must_sh("mkpki --out stranger --ca --cn Root" DATES "; for i in 1 2 3 4 5 6 7 8 9; do mkpki --out t$i --ca-of stranger --ca --cn Authority" DATES
+	    "; mkx509 cert --in t$i.crt --ca stranger --out t$i --remove authorityKeyIdentifier --remove subjectKeyIdentifier; done");
 	/* A name that could be one of a host. */
 	must_sh("mkpki --out dotted --ca-of ica --cn siti.rahma --email a@a.example" DATES
 	    "; mkpki --out leaf-b --ca-of ica --cn siti.rahma --email a@b.example" DATES
@@ -134,6 +137,8 @@ static const struct {
 	{ "only the other key", "root.crt", "leaf-noid.crt", "ica-newkey-noid.crt", CHAIN_BAD, "signature", false },
 	{ "a good authority beside many bad ones", "root.crt", "leaf.crt", "excludes.crt permits-b.crt nosign.crt noca.crt for-web.crt ica.crt",
 	  CHAIN_GOOD, "", false },
+	{ "an authority that we hold, beside many strangers of its name", "root.crt ica.crt", "leaf.crt",
+	  "t1.crt t2.crt t3.crt t4.crt t5.crt t6.crt t7.crt t8.crt t9.crt", CHAIN_GOOD, "", false },
 	{ "rubbish beside it", "root.crt", "leaf.crt", "root.key ica.crt", CHAIN_GOOD, "", false },
 	{ "rubbish alone", "root.crt", "root.key", "", CHAIN_BAD, "", false },
 };
