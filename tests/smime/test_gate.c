@@ -356,6 +356,25 @@ test_cuts(void **state)
 	}
 }
 
+/* Some programs write a piece for each line (OpenSSL's SMIME_crlf_copy() buffers in order not to): thousands of small ones. */
+static void
+test_small_pieces(void **state)
+{
+	char *text = malloc(200000);
+	struct forge forge = { .signer = "p256", .content = { (unsigned char *)text, 200000 }, .flaws = FORGE_OPAQUE | FORGE_PIECES };
+	AUTO_BUF struct buf der = { 0 }, room = { 0 };
+	struct gate_facts gate;
+
+	(void)state;
+	memset(text, 'a', forge.content.len);
+	forge_cms(&forge, &der);
+	assert_true(forge_openssl_accepts(buf_slice(&der), NULL));
+	gate_signed(buf_slice(&der), false, &gate);
+	if (gate.state != GATE_PASSES || !slice_equal(gate_content(&gate, &room), forge.content))
+		fail_msg("state %d, '%s'", gate.state, gate.why);
+	free(text);
+}
+
 /* Half a million empty elements, and lengths that are opened half a million times: refused, and at once. */
 static void
 test_work(void **state)
@@ -392,6 +411,7 @@ main(void)
 		cmocka_unit_test(test_large_signer),
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_cuts),
+		cmocka_unit_test(test_small_pieces),
 		cmocka_unit_test(test_work),
 	};
 
