@@ -9,6 +9,7 @@ import datetime
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -314,6 +315,25 @@ def _(world):
 def _(world):
     for maker in (by_gpgsm, by_cmsutil, lambda w: signed(w, options=["-nodetach"]), by_our_seal, lambda w: by_our_seal(w, "--opaque")):
         good(world.verify(maker(world)))
+
+
+def renamed(message, media_type):
+    """The same opaque message under another Content-Type."""
+    said = re.search(rb'(?im)^Content-Type: application/(?:x-)?pkcs7-mime;[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*', message)
+    suite.check(said, "an opaque message")
+    return message[:said.start()] + b"Content-Type: " + media_type + message[said.end():]
+
+
+@test("opaque mail that does not say in smime-type what it is counts as what it holds")
+def _(world):
+    message = signed(world, options=["-nodetach"])
+    for media_type in (b'application/pkcs7-mime; name="smime.p7m"', b'application/octet-stream; name="smime.p7m"'):
+        good(world.verify(renamed(message, media_type)))
+        changed = bytearray(renamed(message, media_type))
+        changed[-20] = ord("A") if changed[-20] != ord("A") else ord("B")  # within the signature's value
+        suite.equal(world.verify(bytes(changed))["signature"], "bad", "a changed one")
+    data = world.verify(renamed(message, b'application/pkcs7-mime; smime-type=compressed-data; name="smime.p7z"'))
+    suite.equal(codes(data), ["SIG_MALFORMED"], "signed-data that says it is something else")
 
 
 @test("our seal with the unit's certificate: Sender names it, and the registry's binding makes it a match")

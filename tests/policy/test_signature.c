@@ -85,6 +85,9 @@ CHANGE(encrypted, unsigned_message(s); s->message.outer = LAYER_ENCRYPTED; s->si
 CHANGE(signed_around_encrypted, s->signature.encrypted = true; snprintf(s->signature.layers, sizeof(s->signature.layers), "signed/encrypted"))
 CHANGE(signed_by_nobody, unsigned_message(s); s->message.outer = LAYER_SIGNED)
 CHANGE(certs_only, unsigned_message(s); s->message.outer = LAYER_OTHER)
+CHANGE(unnamed, s->message.outer = LAYER_OTHER)
+CHANGE(unnamed_bad, unnamed(s); s->signature.state = SIGNATURE_BAD)
+CHANGE(unnamed_unsupported, unnamed(s); s->signature.state = SIGNATURE_UNSUPPORTED)
 CHANGE(bad, s->signature.state = SIGNATURE_BAD)
 CHANGE(malformed, s->signature.state = SIGNATURE_MALFORMED)
 CHANGE(unsupported, s->signature.state = SIGNATURE_UNSUPPORTED)
@@ -165,6 +168,7 @@ static const struct {
 	GOOD(no_signing_time), GOOD(clock_a_little_ahead),
 	FOUND(part_signed, SIG_PARTIAL), FOUND(good_but_partial, SIG_PARTIAL), FOUND(encrypted, ENC_UNREADABLE),
 	FOUND(signed_around_encrypted, ENC_UNREADABLE), FOUND(signed_by_nobody, SIG_MALFORMED), FOUND(certs_only, SIG_UNSUPPORTED),
+	GOOD(unnamed), FOUND(unnamed_bad, SIG_INVALID), FOUND(unnamed_unsupported, SIG_UNSUPPORTED),
 	FOUND(bad, SIG_INVALID), FOUND(malformed, SIG_MALFORMED), FOUND(unsupported, SIG_UNSUPPORTED),
 	FOUND(not_looked_at, INTERNAL), FOUND(not_covered, INTERNAL), FOUND(cover_not_looked_at, INTERNAL),
 	FOUND(none_of_unknown_cover, INTERNAL), FOUND(good_without_signer, INTERNAL),
