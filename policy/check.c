@@ -226,6 +226,27 @@ check_limits(const struct policy_input *input, struct findings *findings)
 		finding_add(findings, REASON_PARSE_LIMIT, "limit=address_bytes");
 }
 
+/* Opaque mail need not say in smime-type what it is (RFC 8551 3.2.2): then whoever verified it has seen. */
+static bool
+is_another_object(const struct policy_input *input)
+{
+	if (input->message->outer != LAYER_OTHER)
+		return false;
+	if (!input->signature)
+		return true;
+	switch (input->signature->state) {
+	case SIGNATURE_UNKNOWN:
+	case SIGNATURE_NONE:
+	case SIGNATURE_UNSUPPORTED:
+		return true;
+	case SIGNATURE_GOOD:
+	case SIGNATURE_BAD:
+	case SIGNATURE_MALFORMED:
+		return false;
+	}
+	return true;
+}
+
 static void
 check_mime(const struct policy_input *input, struct findings *findings)
 {
@@ -238,8 +259,9 @@ check_mime(const struct policy_input *input, struct findings *findings)
 	else if (message->mime != MIME_CLEAR || message->outer == LAYER_UNKNOWN || message->form == BODY_UNKNOWN)
 		finding_add(findings, REASON_INTERNAL, "mime=%s layer=%s form=%s", mime_state_name(message->mime),
 		    layer_name(message->outer), body_form_name(message->form));
-	else if (message->outer == LAYER_OTHER)
-		finding_add(findings, REASON_SIG_UNSUPPORTED, "layer=other");
+	else if (is_another_object(input))
+		finding_add(findings, REASON_SIG_UNSUPPORTED, "layer=other%s%s", input->signature && *input->signature->why ? ": " : "",
+		    input->signature ? input->signature->why : "");
 }
 
 /* Also in mail that its author signed: a key that has been mailed is no secret any more. */
