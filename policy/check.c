@@ -230,10 +230,8 @@ check_limits(const struct policy_input *input, struct findings *findings)
 static bool
 is_another_object(const struct policy_input *input)
 {
-	if (input->message->outer != LAYER_OTHER)
-		return false;
-	if (!input->signature)
-		return true;
+	if (input->message->outer != LAYER_OTHER || !input->signature)
+		return false; /* nobody looked: check_looked */
 	switch (input->signature->state) {
 	case SIGNATURE_UNKNOWN:
 	case SIGNATURE_NONE:
@@ -560,7 +558,7 @@ const struct check checks[] = {
 	{ "material", ANY, ALL, 0, check_material, { REASON_KEY_MATERIAL, REASON_INTERNAL } },
 	{ "from", ANY, ALL, 0, check_from, { REASON_FROM_AMBIGUOUS } },
 	{ "spoofed", STAGE_MESSAGE, OFFICIAL, 0, check_spoofed, { REASON_DOMAIN_SPOOFED } },
-	{ "looked", STAGE_MESSAGE, SUBMISSION | FROM_OUTSIDE | LOCAL, 0, check_looked, { REASON_INTERNAL } },
+	{ "looked", STAGE_MESSAGE, ALL, 0, check_looked, { REASON_INTERNAL } },
 	{ "ownership", STAGE_MESSAGE, SUBMISSION, 0, check_ownership,
 	  { REASON_LOGIN_MISMATCH, REASON_REG_UNAVAILABLE, REASON_INTERNAL } },
 	{ "local", STAGE_MESSAGE, LOCAL, 0, check_local, { REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE } },

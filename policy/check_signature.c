@@ -62,7 +62,7 @@ check_looked(const struct policy_input *input, struct findings *findings)
 
 	if (input->signature || input->poison || *message->limit)
 		return;
-	if (from_outside(input->class) || message->outer == LAYER_SIGNED)
+	if (from_outside(input->class) || message->outer == LAYER_SIGNED || message->outer == LAYER_OTHER)
 		finding_add(findings, REASON_INTERNAL, "signature not looked at");
 }
 
