@@ -226,6 +226,25 @@ check_limits(const struct policy_input *input, struct findings *findings)
 		finding_add(findings, REASON_PARSE_LIMIT, "limit=address_bytes");
 }
 
+/* Opaque mail need not say in smime-type what it is (RFC 8551 3.2.2): then whoever verified it has seen. */
+static bool
+is_another_object(const struct policy_input *input)
+{
+	if (input->message->outer != LAYER_OTHER || !input->signature)
+		return false; /* nobody looked: check_looked */
+	switch (input->signature->state) {
+	case SIGNATURE_UNKNOWN:
+	case SIGNATURE_NONE:
+	case SIGNATURE_UNSUPPORTED:
+		return true;
+	case SIGNATURE_GOOD:
+	case SIGNATURE_BAD:
+	case SIGNATURE_MALFORMED:
+		return false;
+	}
+	return true;
+}
+
 static void
 check_mime(const struct policy_input *input, struct findings *findings)
 {
@@ -238,8 +257,9 @@ check_mime(const struct policy_input *input, struct findings *findings)
 	else if (message->mime != MIME_CLEAR || message->outer == LAYER_UNKNOWN || message->form == BODY_UNKNOWN)
 		finding_add(findings, REASON_INTERNAL, "mime=%s layer=%s form=%s", mime_state_name(message->mime),
 		    layer_name(message->outer), body_form_name(message->form));
-	else if (message->outer == LAYER_OTHER)
-		finding_add(findings, REASON_SIG_UNSUPPORTED, "layer=other");
+	else if (is_another_object(input))
+		finding_add(findings, REASON_SIG_UNSUPPORTED, "layer=other%s%s", input->signature && *input->signature->why ? ": " : "",
+		    input->signature ? input->signature->why : "");
 }
 
 /* Also in mail that its author signed: a key that has been mailed is no secret any more. */
@@ -538,7 +558,7 @@ const struct check checks[] = {
 	{ "material", ANY, ALL, 0, check_material, { REASON_KEY_MATERIAL, REASON_INTERNAL } },
 	{ "from", ANY, ALL, 0, check_from, { REASON_FROM_AMBIGUOUS } },
 	{ "spoofed", STAGE_MESSAGE, OFFICIAL, 0, check_spoofed, { REASON_DOMAIN_SPOOFED } },
-	{ "looked", STAGE_MESSAGE, SUBMISSION | FROM_OUTSIDE | LOCAL, 0, check_looked, { REASON_INTERNAL } },
+	{ "looked", STAGE_MESSAGE, ALL, 0, check_looked, { REASON_INTERNAL } },
 	{ "ownership", STAGE_MESSAGE, SUBMISSION, 0, check_ownership,
 	  { REASON_LOGIN_MISMATCH, REASON_REG_UNAVAILABLE, REASON_INTERNAL } },
 	{ "local", STAGE_MESSAGE, LOCAL, 0, check_local, { REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE } },

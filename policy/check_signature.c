@@ -62,7 +62,7 @@ check_looked(const struct policy_input *input, struct findings *findings)
 
 	if (input->signature || input->poison || *message->limit)
 		return;
-	if (from_outside(input->class) || message->outer == LAYER_SIGNED)
+	if (from_outside(input->class) || message->outer == LAYER_SIGNED || message->outer == LAYER_OTHER)
 		finding_add(findings, REASON_INTERNAL, "signature not looked at");
 }
 
@@ -120,6 +120,18 @@ check_unsigned(const struct policy_input *input, struct findings *findings)
 	finding_add(findings, REASON_INTERNAL, "signature=none coverage=%s", coverage_name(input->signature->coverage));
 }
 
+/*
+ * Whoever has the ciphertext can put a signature of his own around it, also in the place of another one. So it does
+ * not say who wrote what is inside; that is for who can open it.
+ */
+static void
+check_order(const struct policy_input *input, struct findings *findings)
+{
+	if (input->signature->encrypted)
+		finding_add(findings, REASON_ENC_UNREADABLE, "layers=%s: the outer signature tells the last sender only",
+		    input->signature->layers);
+}
+
 void
 check_signature(const struct policy_input *input, struct findings *findings)
 {
@@ -142,6 +154,7 @@ check_signature(const struct policy_input *input, struct findings *findings)
 			finding_add(findings, REASON_SIG_UNSUPPORTED, "%s", or_nothing(signature->why));
 		return;
 	case SIGNATURE_GOOD:
+		check_order(input, findings);
 		if (signature->coverage == COVERAGE_PARTIAL)
 			finding_add(findings, REASON_SIG_PARTIAL, "%s", or_nothing(signature->why));
 		else if (signature->coverage != COVERAGE_WHOLE || !signature->has_signer)
@@ -282,6 +295,17 @@ check_chain(const struct policy_input *input, struct findings *findings)
 		finding_add(findings, REASON_INTERNAL, "chain=good anchor=none");
 }
 
+/* What a message brings along to look better than its certificate is. */
+static const char *
+vain_defence(const struct signature_facts *signature)
+{
+	if (signature->n_crls > 0)
+		return "; the CRL that the message brings along does not count";
+	if (signature->has_signing_time && signature->chain.revoked_at && signature->signing_time < signature->chain.revoked_at)
+		return "; that it was signed before is the signer's own word, and does not count";
+	return "";
+}
+
 /* A path that leads nowhere has no status to be known; what is revoked stays so. */
 void
 check_revocation(const struct policy_input *input, struct findings *findings)
@@ -295,13 +319,13 @@ check_revocation(const struct policy_input *input, struct findings *findings)
 	case REVOCATION_GOOD:
 		return;
 	case REVOCATION_REVOKED:
-		finding_add(findings, REASON_CERT_REVOKED, "%s", or_nothing(chain->revocation_why));
+		finding_add(findings, REASON_CERT_REVOKED, "%s%s", or_nothing(chain->revocation_why), vain_defence(input->signature));
 		return;
 	case REVOCATION_UNKNOWN:
 		break;
 	}
 	if (chain->state == CHAIN_GOOD)
-		finding_add(findings, REASON_STATUS_UNKNOWN, "%s", or_nothing(chain->revocation_why));
+		finding_add(findings, REASON_STATUS_UNKNOWN, "%s%s", or_nothing(chain->revocation_why), vain_defence(input->signature));
 }
 
 /* Registered and in force, but for whom? */

@@ -49,6 +49,38 @@ names(const struct policy_input *input, const char *address, bool fold)
 	return false;
 }
 
+/* Of the certificate's addresses the one that differs in case only, or else the first. */
+static const char *
+nearest(const struct policy_input *input)
+{
+	const struct cert_facts *cert = &input->signature->signer;
+
+	for (size_t i = 0; i < n_usable(input); i++)
+		if (address_equal(cert->addresses[i], input->message->from.address, true))
+			return cert->addresses[i];
+	return cert->addresses[0];
+}
+
+static bool
+is_international(const char *address)
+{
+	for (const char *at = address; *at; at++)
+		if ((unsigned char)*at >= 0x80)
+			return true;
+	return strstr(address, "xn--") != NULL;
+}
+
+/* Which rule of comparing keeps an address of the certificate from being From's. */
+static const char *
+rule_between(const char *from, const char *named)
+{
+	if (address_equal(from, named, true))
+		return "the local parts differ in case (RFC 5321 2.4)";
+	if (is_international(from) || is_international(named))
+		return "compared by A-labels and octets (RFC 9598 5)";
+	return "another address (RFC 8550 3)";
+}
+
 /* Said where nothing speaks for From. */
 static void
 say_nothing_speaks(const struct policy_input *input, const struct registry_signer *op, struct identity_facts *ret)
@@ -59,11 +91,11 @@ say_nothing_speaks(const struct policy_input *input, const struct registry_signe
 	if (op && op->answer == REGISTRY_UNAVAILABLE)
 		say(ret, IDENTITY_UNKNOWN, "from=%s is not in the certificate, and the registry could not be asked", from);
 	else if (n_usable(input))
-		say(ret, IDENTITY_MISMATCH, "from=%s certificate=%s", from, cert->addresses[0]);
+		say(ret, IDENTITY_MISMATCH, "%s: from=%s certificate=%s", rule_between(from, nearest(input)), from, nearest(input));
 	else if (cert->n_addresses)
-		say(ret, IDENTITY_MISMATCH, "from=%s certificate names an address in its subject only", from);
+		say(ret, IDENTITY_MISMATCH, "from=%s certificate names an address in its subject only, which does not count (RFC 8550 3)", from);
 	else
-		say(ret, IDENTITY_NONE, "from=%s certificate names no address", from);
+		say(ret, IDENTITY_NONE, "from=%s certificate names no address (RFC 8550 3)", from);
 }
 
 /* Bound by the OP to the address, its unit or its domain, but it names others. */

@@ -15,7 +15,7 @@ struct heading {
 size_t
 ber_budget(size_t len)
 {
-	return 4096 + len / 8;
+	return 4096 + len; /* a content in a piece for each line costs about one for three bytes */
 }
 
 static bool

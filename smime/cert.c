@@ -208,6 +208,7 @@ add_address(const ASN1_STRING *text, bool utf8, struct cert_facts *ret)
 
 	if (!address_counts(address, utf8)) {
 		ret->odd_address = true;
+		ret->ascii_as_utf8 = ret->ascii_as_utf8 || (utf8 && has_ascii_local_part(address));
 		return;
 	}
 	if (ret->n_addresses == LIMIT_CERT_ADDRESSES)

@@ -223,12 +223,12 @@ claims_signature(struct slice message, const struct part_tree *tree, size_t i)
 	return envelope.kind == ENVELOPE_OPAQUE || envelope.kind == ENVELOPE_BROKEN;
 }
 
-bool
-envelope_has_signed_part(struct slice message, const struct part_tree *tree)
+size_t
+envelope_signed_part(struct slice message, const struct part_tree *tree)
 {
 	for (size_t i = 1; i < tree->n_parts; i++) {
 		if (claims_signature(message, tree, i))
-			return true;
+			return i;
 	}
-	return false;
+	return 0;
 }

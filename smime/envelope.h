@@ -40,7 +40,7 @@ void envelope_done(struct envelope *envelope);
 static inline __attribute__((unused)) void auto_envelope_done(struct envelope *envelope) { envelope_done(envelope); }
 #define AUTO_ENVELOPE __attribute__((cleanup(auto_envelope_done)))
 
-/* Does a part below the first claim to be signed, at any depth and in forwarded messages too? */
-bool envelope_has_signed_part(struct slice message, const struct part_tree *tree);
+/* The first part below the root that claims to be signed, at any depth and in forwarded messages too; 0 = none. */
+size_t envelope_signed_part(struct slice message, const struct part_tree *tree);
 
 #endif

@@ -111,6 +111,7 @@ struct cert_facts {
 	char addresses[LIMIT_CERT_ADDRESSES][LIMIT_ADDRESS_BYTES + 1]; /* rfc822Names, then SmtpUTF8Mailboxes (UTF-8); else subject emailAddress */
 	bool address_in_subject;  /* `addresses` are the subject's emailAddress: it has no alternative name that is an address */
 	bool odd_address;         /* an address that is no plain addr-spec: the certificate is unusable */
+	bool ascii_as_utf8;       /* with odd_address: a SmtpUTF8Mailbox whose local part is ASCII (RFC 9598 3) */
 };
 
 /* What the CMS object of the outermost entity says about the bytes; not about who signed. */
@@ -202,6 +203,7 @@ struct signature_facts {
 	enum protection protection;
 	char protection_why[FACT_WHY_BYTES];
 	struct chain_facts chain;
+	size_t n_crls;                    /* that the message brings along: never used (A20) */
 	/* Layers from the outside in, "signed/encrypted/signed"; at most LIMIT_LAYERS. */
 	char layers[64];
 	bool encrypted;                   /* an encrypted layer is or lies below the outermost */

@@ -21,6 +21,8 @@ fit_unfit(struct signature_facts *ret)
 		unfit(ret, "the certificate is a CA's (RFC 8550 4.4.1)");
 	else if (!cert->may_sign)
 		unfit(ret, "key usage or extended key usage does not allow signing mail (RFC 8550 4.4.2, 4.4.4)");
+	else if (cert->ascii_as_utf8)
+		unfit(ret, "the certificate names a SmtpUTF8Mailbox whose local part is ASCII (RFC 9598 3)");
 	else if (cert->odd_address)
 		unfit(ret, "the certificate names an address that is no plain addr-spec (RFC 5280 4.2.1.6)");
 }

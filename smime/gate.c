@@ -1,39 +1,26 @@
-#include "smime/gate.h"
+#include "smime/gate_walk.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { MAX_DIGESTS = 8, MAX_ATTRIBUTES = 32, MAX_SIGNERS_COUNTED = 4 };
-
-#define OID(text) { (const unsigned char *)(text), sizeof(text) - 1 }
+enum { MAX_SIGNERS_COUNTED = 4 };
 
 static const struct {
 	struct slice oid;
 	const char *name;
 } content_types[] = {
-	{ OID("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01"), "data" },
-	{ OID("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"), "signedData" },
-	{ OID("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03"), "envelopedData" },
-	{ OID("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x05"), "digestedData" },
-	{ OID("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x06"), "encryptedData" },
-	{ OID("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x02"), "authenticatedData" },
-	{ OID("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x09"), "compressedData" },
-	{ OID("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17"), "authEnvelopedData" },
+	{ GATE_OID(GATE_ID_DATA), "data" },
+	{ GATE_OID("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"), "signedData" },
+	{ GATE_OID("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03"), "envelopedData" },
+	{ GATE_OID("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x05"), "digestedData" },
+	{ GATE_OID("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x06"), "encryptedData" },
+	{ GATE_OID("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x02"), "authenticatedData" },
+	{ GATE_OID("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x09"), "compressedData" },
+	{ GATE_OID("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17"), "authEnvelopedData" },
 };
 
-/* What is known while one object is walked. */
-struct walk {
-	struct gate_facts *facts;
-	bool detached;
-	enum gate_digest listed[MAX_DIGESTS]; /* digestAlgorithms */
-	size_t n_listed;
-	struct slice types[MAX_ATTRIBUTES];   /* of the signed attributes so far */
-	bool has_content_type;
-	bool unsupported;                     /* `why` says what; something malformed still outranks it */
-};
-
-static bool PRINTF_LIKE(2, 3)
-refuse(struct walk *walk, const char *fmt, ...)
+bool
+gate_refuse(struct gate_walk *walk, const char *fmt, ...)
 {
 	va_list args;
 
@@ -44,9 +31,8 @@ refuse(struct walk *walk, const char *fmt, ...)
 	return false;
 }
 
-/* The walk goes on: it may still be malformed. */
-static void
-note_unsupported(struct walk *walk, const char *why)
+void
+gate_note_unsupported(struct gate_walk *walk, const char *why)
 {
 	if (!walk->unsupported)
 		snprintf(walk->facts->why, sizeof(walk->facts->why), "%s", why);
@@ -90,248 +76,22 @@ gate_content_type(struct slice cms)
 	return open_content_info(&all, &type, &content) ? type_name(type) : "";
 }
 
-/* ---- attributes ---- */
-
-/* RFC 5652 11.3: UTCTime to 2049, both with seconds and Z. */
-static bool
-read_digits(struct slice text, size_t from, size_t n, int *ret)
-{
-	*ret = 0;
-	for (size_t i = from; i < from + n; i++) {
-		if (i >= text.len || text.at[i] < '0' || text.at[i] > '9')
-			return false;
-		*ret = *ret * 10 + text.at[i] - '0';
-	}
-	return true;
-}
-
-static bool
-read_time(const struct element *element, time_t *ret)
-{
-	size_t year = element->tag == BER_UTC_TIME ? 2 : 4;
-	struct slice text = element->content;
-	struct tm tm = { 0 };
-	int day;
-
-	if (text.len != year + 11 || text.at[text.len - 1] != 'Z' || !read_digits(text, 0, year, &tm.tm_year)
-	    || !read_digits(text, year, 2, &tm.tm_mon) || !read_digits(text, year + 2, 2, &day)
-	    || !read_digits(text, year + 4, 2, &tm.tm_hour) || !read_digits(text, year + 6, 2, &tm.tm_min)
-	    || !read_digits(text, year + 8, 2, &tm.tm_sec))
-		return false;
-	if (year == 2)
-		tm.tm_year += tm.tm_year < 50 ? 2000 : 1900;
-	if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 59)
-		return false;
-	tm.tm_year -= 1900;
-	tm.tm_mon--;
-	tm.tm_mday = day;
-	*ret = timegm(&tm);
-	return tm.tm_mday == day; /* timegm() makes the 31st of a month without one the 1st of the next */
-}
-
-static bool
-on_content_type(struct walk *walk, struct ber *values)
-{
-	struct element value;
-
-	if (!ber_take(values, BER_OID, &value))
-		return refuse(walk, "a contentType attribute that is no OBJECT IDENTIFIER (RFC 5652 11.1)");
-	if (!slice_equal(value.content, content_types[0].oid))
-		return refuse(walk, "the contentType attribute is not id-data (RFC 8551 2.4.1)");
-	walk->has_content_type = true;
-	return true;
-}
-
-static bool
-on_message_digest(struct walk *walk, struct ber *values)
-{
-	struct element value;
-
-	if (!ber_take(values, BER_OCTETS, &value))
-		return refuse(walk, "a messageDigest attribute that is no OCTET STRING (RFC 5652 11.2)");
-	walk->facts->message_digest = value.content;
-	return true;
-}
-
-static bool
-on_signing_time(struct walk *walk, struct ber *values)
-{
-	struct element value;
-
-	if (!ber_next(values, &value) || (value.tag != BER_UTC_TIME && value.tag != BER_GENERALIZED_TIME)
-	    || !read_time(&value, &walk->facts->signing_time))
-		return refuse(walk, "a signingTime that is no UTCTime or GeneralizedTime with seconds and Z (RFC 5652 11.3)");
-	walk->facts->has_signing_time = true;
-	return true;
-}
-
-/* SigningCertificate's first ESSCertID (RFC 5035 3, 4): the signer's own. */
-static bool
-read_cert_id(struct walk *walk, struct ber *values, bool v2)
-{
-	struct gate_facts *facts = walk->facts;
-	enum gate_digest digest = v2 ? GATE_DIGEST_SHA256 : GATE_DIGEST_SHA1;
-	enum algorithm_state state = ALGORITHM_READ;
-	struct element all, list, id, hash;
-	struct ber in;
-
-	if (!ber_take(values, BER_SEQUENCE, &all))
-		return false;
-	in = ber_inside(values, &all);
-	if (!ber_take(&in, BER_SEQUENCE, &list))
-		return false;
-	in = ber_inside(&in, &list);
-	if (!ber_take(&in, BER_SEQUENCE, &id))
-		return false;
-	in = ber_inside(&in, &id);
-	if (v2 && ber_peek(&in) == BER_SEQUENCE)
-		state = algorithm_digest(&in, &digest);
-	if (state == ALGORITHM_UNSUPPORTED) {
-		note_unsupported(walk, "the digest of the signing-certificate attribute is not handled");
-		return true;
-	}
-	if (state != ALGORITHM_READ || !ber_take(&in, BER_OCTETS, &hash) || hash.content.len != gate_digest_len(digest))
-		return false;
-	/* Version 2 is there to replace version 1. */
-	if (v2 || facts->cert_hash.len == 0) {
-		facts->cert_hash = hash.content;
-		facts->cert_hash_digest = digest;
-	}
-	return true;
-}
-
-static bool
-on_signing_cert(struct walk *walk, struct ber *values)
-{
-	return read_cert_id(walk, values, false) || refuse(walk, "a signing-certificate attribute that cannot be read (RFC 2634 5.4)");
-}
-
-static bool
-on_signing_cert_v2(struct walk *walk, struct ber *values)
-{
-	return read_cert_id(walk, values, true) || refuse(walk, "a signing-certificate-v2 attribute that cannot be read (RFC 5035 3)");
-}
-
-static const struct {
-	struct slice oid;
-	const char *name;
-	bool (*read)(struct walk *walk, struct ber *values);
-} attributes[] = {
-	{ OID("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x03"), "contentType", on_content_type },
-	{ OID("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x04"), "messageDigest", on_message_digest },
-	{ OID("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x05"), "signingTime", on_signing_time },
-	{ OID("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x0c"), "signing-certificate", on_signing_cert },
-	{ OID("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x2f"), "signing-certificate-v2", on_signing_cert_v2 },
-};
-
-/* Those that we read have exactly one value; of the others nobody here asks. */
-static bool
-read_values(struct walk *walk, struct slice type, struct ber *values)
-{
-	for (size_t i = 0; i < N_ELEMENTS(attributes); i++) {
-		if (!slice_equal(attributes[i].oid, type))
-			continue;
-		if (!attributes[i].read(walk, values))
-			return false;
-		return ber_done(values) || refuse(walk, "%s with more than one value; want one", attributes[i].name);
-	}
-	return !ber_done(values) || refuse(walk, "a signed attribute without a value");
-}
-
-static const char *
-attribute_name(struct slice type)
-{
-	for (size_t i = 0; i < N_ELEMENTS(attributes); i++) {
-		if (slice_equal(attributes[i].oid, type))
-			return attributes[i].name;
-	}
-	return "a signed attribute";
-}
-
-static bool
-read_attribute(struct walk *walk, struct ber *in)
-{
-	struct gate_facts *facts = walk->facts;
-	struct element attribute, type, set;
-	struct ber inside, values;
-
-	if (!ber_take(in, BER_SEQUENCE, &attribute))
-		return refuse(walk, "a signed attribute that is no SEQUENCE");
-	inside = ber_inside(in, &attribute);
-	if (!ber_take(&inside, BER_OID, &type) || !ber_take(&inside, BER_SET, &set) || !ber_done(&inside))
-		return refuse(walk, "a signed attribute that is not a type and a SET of values");
-	if (facts->n_attributes == MAX_ATTRIBUTES)
-		return refuse(walk, "more than %d signed attributes", MAX_ATTRIBUTES);
-	for (size_t i = 0; i < facts->n_attributes; i++) {
-		if (slice_equal(walk->types[i], type.content))
-			return refuse(walk, "%s twice among the signed attributes (RFC 5652 11)", attribute_name(type.content));
-	}
-	walk->types[facts->n_attributes++] = type.content;
-	values = ber_inside(&inside, &set);
-	return read_values(walk, type.content, &values);
-}
-
-/* Before the digest is known: its length is checked with the SignerInfo. */
-static bool
-take_attributes(struct walk *walk, struct ber *in)
-{
-	struct element all;
-	struct ber inside;
-
-	if (!ber_take(in, BER_CONTEXT_0, &all))
-		return refuse(walk, "no signed attributes; want contentType and messageDigest");
-	inside = ber_inside(in, &all);
-	if (!all.der || !ber_is_der(inside))
-		return refuse(walk, "signed attributes that are no DER (RFC 5652 5.3)");
-	walk->facts->attributes = all.content;
-	while (!ber_done(&inside)) {
-		if (!read_attribute(walk, &inside))
-			return false;
-	}
-	if (!walk->has_content_type)
-		return refuse(walk, "no contentType among the signed attributes");
-	if (!walk->facts->message_digest.at)
-		return refuse(walk, "no messageDigest among the signed attributes");
-	return true;
-}
-
-bool
-gate_is_attributes(struct slice content)
-{
-	size_t work = ber_budget(content.len), n = 0;
-	struct ber all = { .rest = content, .depth = 1, .work = &work }, in;
-	struct element set, attribute, part;
-
-	if (!ber_take(&all, BER_SET, &set) || !ber_done(&all))
-		return false;
-	for (in = ber_inside(&all, &set); !ber_done(&in); n++) {
-		struct ber inside;
-
-		if (!ber_take(&in, BER_SEQUENCE, &attribute))
-			return false;
-		inside = ber_inside(&in, &attribute);
-		if (!ber_take(&inside, BER_OID, &part) || !ber_take(&inside, BER_SET, &part) || !ber_done(&inside))
-			return false;
-	}
-	return n > 0;
-}
-
 /* ---- SignerInfo ---- */
 
 static bool
-take_version(struct walk *walk, struct ber *in, const char *of, int *ret)
+take_version(struct gate_walk *walk, struct ber *in, const char *of, int *ret)
 {
 	struct element version;
 
 	if (!ber_take(in, BER_INTEGER, &version) || version.content.len != 1 || version.content.at[0] > 5)
-		return refuse(walk, "a %s without a version from 0 to 5", of);
+		return gate_refuse(walk, "a %s without a version from 0 to 5", of);
 	*ret = version.content.at[0];
 	return true;
 }
 
 /* The certificate that is meant: issuer and serial number (version 1), or key identifier (version 3). */
 static bool
-take_signer_id(struct walk *walk, struct ber *in, int version)
+take_signer_id(struct gate_walk *walk, struct ber *in, int version)
 {
 	struct gate_facts *facts = walk->facts;
 	struct element id, issuer, serial;
@@ -339,25 +99,25 @@ take_signer_id(struct walk *walk, struct ber *in, int version)
 
 	if (ber_peek(in) == BER_CONTEXT_0_PRIMITIVE) {
 		if (version != 3 || !ber_next(in, &id) || id.content.len == 0)
-			return refuse(walk, "a SignerInfo by key identifier of version %d; want 3 (RFC 5652 5.3)", version);
+			return gate_refuse(walk, "a SignerInfo by key identifier of version %d; want 3 (RFC 5652 5.3)", version);
 		facts->key_id = id.content;
 		return true;
 	}
 	if (version != 1)
-		return refuse(walk, "a SignerInfo by issuer and serial number of version %d; want 1 (RFC 5652 5.3)", version);
+		return gate_refuse(walk, "a SignerInfo by issuer and serial number of version %d; want 1 (RFC 5652 5.3)", version);
 	if (!ber_take(in, BER_SEQUENCE, &id))
-		return refuse(walk, "a SignerInfo that names no certificate");
+		return gate_refuse(walk, "a SignerInfo that names no certificate");
 	inside = ber_inside(in, &id);
 	if (!ber_take(&inside, BER_SEQUENCE, &issuer) || !ber_take(&inside, BER_INTEGER, &serial) || !ber_done(&inside)
 	    || serial.content.len == 0)
-		return refuse(walk, "a SignerInfo whose issuer and serial number cannot be read");
+		return gate_refuse(walk, "a SignerInfo whose issuer and serial number cannot be read");
 	facts->issuer = issuer.whole;
 	facts->serial = serial.whole;
 	return true;
 }
 
 static bool
-is_listed(const struct walk *walk, enum gate_digest digest)
+is_listed(const struct gate_walk *walk, enum gate_digest digest)
 {
 	for (size_t i = 0; i < walk->n_listed; i++) {
 		if (walk->listed[i] == digest)
@@ -367,91 +127,93 @@ is_listed(const struct walk *walk, enum gate_digest digest)
 }
 
 static bool
-take_signer_digest(struct walk *walk, struct ber *in)
+take_signer_digest(struct gate_walk *walk, struct ber *in)
 {
 	switch (algorithm_digest(in, &walk->facts->digest)) {
 	case ALGORITHM_READ:
 		return is_listed(walk, walk->facts->digest)
-		    || refuse(walk, "the SignerInfo's %s is not among digestAlgorithms", gate_digest_name(walk->facts->digest));
+		    || gate_refuse(walk, "the SignerInfo's %s is not among digestAlgorithms", gate_digest_name(walk->facts->digest));
 	case ALGORITHM_UNSUPPORTED:
-		note_unsupported(walk, "the digest algorithm is not handled; want SHA-256, SHA-384 or SHA-512");
+		gate_note_unsupported(walk, "the digest algorithm is not handled; want SHA-256, SHA-384 or SHA-512");
 		return true;
 	case ALGORITHM_UNKNOWN:
 	case ALGORITHM_MALFORMED:
 	case ALGORITHM_OTHER_DIGEST:
 		break;
 	}
-	return refuse(walk, "a SignerInfo whose digest algorithm cannot be read");
+	return gate_refuse(walk, "a SignerInfo whose digest algorithm cannot be read");
 }
 
 static bool
-take_signature_algorithm(struct walk *walk, struct ber *in)
+take_signature_algorithm(struct gate_walk *walk, struct ber *in)
 {
 	switch (algorithm_signature(in, walk->facts->digest)) {
 	case ALGORITHM_READ:
 		return true;
 	case ALGORITHM_UNSUPPORTED:
-		note_unsupported(walk, "the signature algorithm is not handled; want RSA, RSASSA-PSS with the message's digest, or ECDSA");
+		gate_note_unsupported(walk, "the signature algorithm is not handled; want RSA, RSASSA-PSS with the message's digest, or ECDSA");
 		return true;
 	case ALGORITHM_OTHER_DIGEST:
 		if (walk->facts->digest == GATE_DIGEST_UNKNOWN)
 			return true; /* the digest is not handled, which is noted */
-		return refuse(walk, "the signature algorithm names another digest than the SignerInfo's %s",
+		return gate_refuse(walk, "the signature algorithm names another digest than the SignerInfo's %s",
 		    gate_digest_name(walk->facts->digest));
 	case ALGORITHM_UNKNOWN:
 	case ALGORITHM_MALFORMED:
 		break;
 	}
-	return refuse(walk, "a SignerInfo whose signature algorithm cannot be read");
+	return gate_refuse(walk, "a SignerInfo whose signature algorithm cannot be read");
 }
 
 static bool
-check_digest_len(struct walk *walk)
+check_digest_len(struct gate_walk *walk)
 {
 	size_t want = gate_digest_len(walk->facts->digest);
 	size_t found = walk->facts->message_digest.len;
 
 	if (want == 0 || found == want)
 		return true;
-	return refuse(walk, "a messageDigest of %zu bytes; want %zu of %s", found, want, gate_digest_name(walk->facts->digest));
+	return gate_refuse(walk, "a messageDigest of %zu bytes; want %zu of %s", found, want, gate_digest_name(walk->facts->digest));
 }
 
 static bool
-read_signer(struct walk *walk, struct ber *in)
+read_signer(struct gate_walk *walk, struct ber *in)
 {
 	struct element signature, ignored;
 	int version;
 
 	if (!take_version(walk, in, "SignerInfo", &version) || !take_signer_id(walk, in, version)
-	    || !take_signer_digest(walk, in) || !take_attributes(walk, in) || !check_digest_len(walk)
+	    || !take_signer_digest(walk, in) || !gate_take_attributes(walk, in) || !check_digest_len(walk)
 	    || !take_signature_algorithm(walk, in))
 		return false;
 	if (!ber_take(in, BER_OCTETS, &signature) || signature.content.len == 0)
-		return refuse(walk, "a SignerInfo without a signature in one piece");
+		return gate_refuse(walk, "a SignerInfo without a signature in one piece");
 	walk->facts->signature = signature.content;
 	if (ber_peek(in) == BER_CONTEXT_1 && !ber_next(in, &ignored))
-		return refuse(walk, "unsigned attributes that cannot be read");
-	return ber_done(in) || refuse(walk, "something behind the SignerInfo's last field");
+		return gate_refuse(walk, "unsigned attributes that cannot be read");
+	return ber_done(in) || gate_refuse(walk, "something behind the SignerInfo's last field");
 }
 
 static bool
-take_signers(struct walk *walk, struct ber *in)
+take_signers(struct gate_walk *walk, struct ber *in)
 {
 	struct gate_facts *facts = walk->facts;
 	struct element set, info, first = { 0 };
 	struct ber inside, signer;
 
 	if (!ber_take(in, BER_SET, &set))
-		return refuse(walk, "no signerInfos (RFC 5652 5.1)");
+		return gate_refuse(walk, "no signerInfos (RFC 5652 5.1)");
 	inside = ber_inside(in, &set);
 	while (!ber_done(&inside) && facts->n_signers < MAX_SIGNERS_COUNTED) {
 		if (!ber_take(&inside, BER_SEQUENCE, &info))
-			return refuse(walk, "a SignerInfo that cannot be read");
+			return gate_refuse(walk, "a SignerInfo that cannot be read");
+		if (info.whole.len > LIMIT_CMS_SIGNER_BYTES)
+			return gate_refuse(walk, "a SignerInfo of %zu bytes; want at most %d", info.whole.len, LIMIT_CMS_SIGNER_BYTES);
 		if (facts->n_signers++ == 0)
 			first = info;
 	}
 	if (facts->n_signers > 1)
-		return refuse(walk, "%zu%s SignerInfos; want exactly 1", facts->n_signers, ber_done(&inside) ? "" : " or more");
+		return gate_refuse(walk, "%zu%s SignerInfos; want exactly 1", facts->n_signers, ber_done(&inside) ? "" : " or more");
 	if (facts->n_signers == 0)
 		return true;
 	signer = ber_inside(&inside, &first);
@@ -461,19 +223,19 @@ take_signers(struct walk *walk, struct ber *in)
 /* ---- SignedData ---- */
 
 static bool
-take_digests(struct walk *walk, struct ber *in)
+take_digests(struct gate_walk *walk, struct ber *in)
 {
 	struct element set;
 	struct ber inside;
 
 	if (!ber_take(in, BER_SET, &set))
-		return refuse(walk, "no digestAlgorithms (RFC 5652 5.1)");
+		return gate_refuse(walk, "no digestAlgorithms (RFC 5652 5.1)");
 	inside = ber_inside(in, &set);
 	while (!ber_done(&inside)) {
 		enum gate_digest digest = GATE_DIGEST_UNKNOWN;
 
-		if (walk->n_listed == MAX_DIGESTS)
-			return refuse(walk, "more than %d digestAlgorithms", MAX_DIGESTS);
+		if (walk->n_listed == GATE_MAX_DIGESTS)
+			return gate_refuse(walk, "more than %d digestAlgorithms", GATE_MAX_DIGESTS);
 		switch (algorithm_digest(&inside, &digest)) {
 		case ALGORITHM_READ:
 		case ALGORITHM_UNSUPPORTED: /* it may be there for nobody; the SignerInfo's counts */
@@ -482,7 +244,7 @@ take_digests(struct walk *walk, struct ber *in)
 		case ALGORITHM_UNKNOWN:
 		case ALGORITHM_MALFORMED:
 		case ALGORITHM_OTHER_DIGEST:
-			return refuse(walk, "digestAlgorithms that cannot be read");
+			return gate_refuse(walk, "digestAlgorithms that cannot be read");
 		}
 	}
 	return true;
@@ -510,45 +272,45 @@ join_pieces(struct ber in, struct buf *room)
 }
 
 static bool
-read_content(struct walk *walk, struct ber *in)
+read_content(struct gate_walk *walk, struct ber *in)
 {
 	struct gate_facts *facts = walk->facts;
 	struct element octets;
 
 	if (!ber_next(in, &octets) || !ber_done(in))
-		return refuse(walk, "an eContent that cannot be read");
+		return gate_refuse(walk, "an eContent that cannot be read");
 	facts->has_content = true;
 	facts->pieces = octets.whole;
 	if (octets.tag == BER_OCTETS)
 		facts->content = octets.content;
 	else if (octets.tag != BER_OCTETS_IN_PIECES || !join_pieces(ber_inside(in, &octets), NULL))
-		return refuse(walk, "an eContent that is no OCTET STRING");
+		return gate_refuse(walk, "an eContent that is no OCTET STRING, or nested too deep");
 	return true;
 }
 
 static bool
-take_content(struct walk *walk, struct ber *in)
+take_content(struct gate_walk *walk, struct ber *in)
 {
 	struct element all, type, wrap;
 	struct ber inside, content;
 
 	if (!ber_take(in, BER_SEQUENCE, &all))
-		return refuse(walk, "no encapContentInfo (RFC 5652 5.1)");
+		return gate_refuse(walk, "no encapContentInfo (RFC 5652 5.1)");
 	inside = ber_inside(in, &all);
 	if (!ber_take(&inside, BER_OID, &type))
-		return refuse(walk, "an encapContentInfo without a type");
+		return gate_refuse(walk, "an encapContentInfo without a type");
 	if (!slice_equal(type.content, content_types[0].oid))
-		return refuse(walk, "a content type that is not id-data: %s (RFC 8551 2.4.1)", type_name(type.content));
+		return gate_refuse(walk, "a content type that is not id-data: %s (RFC 8551 2.4.1)", type_name(type.content));
 	if (ber_take(&inside, BER_CONTEXT_0, &wrap)) {
 		content = ber_inside(&inside, &wrap);
 		if (!read_content(walk, &content))
 			return false;
 	}
-	return ber_done(&inside) || refuse(walk, "something behind the eContent");
+	return ber_done(&inside) || gate_refuse(walk, "something behind the eContent");
 }
 
 static bool
-take_certs(struct walk *walk, struct ber *in)
+take_certs(struct gate_walk *walk, struct ber *in)
 {
 	struct gate_facts *facts = walk->facts;
 	struct element set, cert;
@@ -557,17 +319,17 @@ take_certs(struct walk *walk, struct ber *in)
 	if (ber_peek(in) != BER_CONTEXT_0)
 		return true;
 	if (!ber_next(in, &set))
-		return refuse(walk, "certificates that cannot be read");
+		return gate_refuse(walk, "certificates that cannot be read");
 	inside = ber_inside(in, &set);
 	while (!ber_done(&inside)) {
 		if (!ber_next(&inside, &cert))
-			return refuse(walk, "certificates that cannot be read");
+			return gate_refuse(walk, "certificates that cannot be read");
 		if (facts->n_certs == LIMIT_CMS_CERTS)
-			return refuse(walk, "more than %d certificates", LIMIT_CMS_CERTS);
+			return gate_refuse(walk, "more than %d certificates", LIMIT_CMS_CERTS);
 		if (cert.whole.len > LIMIT_CERT_BYTES)
-			return refuse(walk, "a certificate of %zu bytes; want at most %d", cert.whole.len, LIMIT_CERT_BYTES);
+			return gate_refuse(walk, "a certificate of %zu bytes; want at most %d", cert.whole.len, LIMIT_CERT_BYTES);
 		if (cert.tag != BER_SEQUENCE)
-			note_unsupported(walk, "a certificate of another kind than X.509 (RFC 5652 10.2.2)");
+			gate_note_unsupported(walk, "a certificate of another kind than X.509 (RFC 5652 10.2.2)");
 		facts->certs[facts->n_certs++] = cert.whole;
 	}
 	return true;
@@ -575,7 +337,7 @@ take_certs(struct walk *walk, struct ber *in)
 
 /* Never used, but OpenSSL takes them apart: 25 MB of them cost more than 100 MB. */
 static bool
-take_crls(struct walk *walk, struct ber *in)
+take_crls(struct gate_walk *walk, struct ber *in)
 {
 	struct gate_facts *facts = walk->facts;
 	struct element set, crl;
@@ -584,23 +346,23 @@ take_crls(struct walk *walk, struct ber *in)
 	if (ber_peek(in) != BER_CONTEXT_1)
 		return true;
 	if (!ber_next(in, &set))
-		return refuse(walk, "CRLs that cannot be read");
+		return gate_refuse(walk, "CRLs that cannot be read");
 	if (set.content.len > LIMIT_CMS_CRL_BYTES)
-		return refuse(walk, "%zu bytes of embedded CRLs; want at most %d", set.content.len, LIMIT_CMS_CRL_BYTES);
+		return gate_refuse(walk, "%zu bytes of embedded CRLs; want at most %d", set.content.len, LIMIT_CMS_CRL_BYTES);
 	for (inside = ber_inside(in, &set); !ber_done(&inside); facts->n_crls++) {
 		if (!ber_next(&inside, &crl))
-			return refuse(walk, "CRLs that cannot be read");
+			return gate_refuse(walk, "CRLs that cannot be read");
 		if (facts->n_crls == LIMIT_CMS_CRLS)
-			return refuse(walk, "more than %d embedded CRLs", LIMIT_CMS_CRLS);
+			return gate_refuse(walk, "more than %d embedded CRLs", LIMIT_CMS_CRLS);
 		if (crl.tag != BER_SEQUENCE)
-			note_unsupported(walk, "revocation information of another kind than a CRL (RFC 5652 10.2.1)");
+			gate_note_unsupported(walk, "revocation information of another kind than a CRL (RFC 5652 10.2.1)");
 	}
 	return true;
 }
 
 /* Where the content has to be, and that it is no trap. */
 static bool
-check_content(struct walk *walk)
+check_content(struct gate_walk *walk)
 {
 	const struct gate_facts *facts = walk->facts;
 	bool is_trap;
@@ -608,35 +370,35 @@ check_content(struct walk *walk)
 
 	if (facts->n_signers == 0) {
 		if (walk->detached || facts->has_content)
-			return refuse(walk, "no SignerInfo; want exactly 1");
+			return gate_refuse(walk, "no SignerInfo; want exactly 1");
 		walk->facts->state = GATE_CERTS_ONLY;
 		return true;
 	}
 	if (walk->detached && facts->has_content)
-		return refuse(walk, "eContent beside a detached part; want the content in one place");
+		return gate_refuse(walk, "eContent beside a detached part; want the content in one place");
 	if (!walk->detached && !facts->has_content)
-		return refuse(walk, "no eContent, and no part that is signed");
+		return gate_refuse(walk, "no eContent, and no part that is signed");
 	if (!facts->has_content)
 		return true;
 	is_trap = gate_is_attributes(gate_content(facts, &room));
-	return !is_trap || refuse(walk, "content that is itself a SET of attributes");
+	return !is_trap || gate_refuse(walk, "content that is itself a SET of attributes");
 }
 
 static bool
-read_signed_data(struct walk *walk, struct ber *wrap)
+read_signed_data(struct gate_walk *walk, struct ber *wrap)
 {
 	struct element data;
 	struct ber in;
 	int version;
 
 	if (!ber_take(wrap, BER_SEQUENCE, &data) || !ber_done(wrap))
-		return refuse(walk, "a SignedData that cannot be read");
+		return gate_refuse(walk, "a SignedData that cannot be read");
 	in = ber_inside(wrap, &data);
 	if (!take_version(walk, &in, "SignedData", &version) || !take_digests(walk, &in) || !take_content(walk, &in)
 	    || !take_certs(walk, &in) || !take_crls(walk, &in) || !take_signers(walk, &in))
 		return false;
 	if (!ber_done(&in))
-		return refuse(walk, "something behind the signerInfos");
+		return gate_refuse(walk, "something behind the signerInfos");
 	return check_content(walk);
 }
 
@@ -645,12 +407,12 @@ gate_signed(struct slice cms, bool detached, struct gate_facts *ret)
 {
 	size_t work = ber_budget(cms.len);
 	struct ber all = { .rest = cms, .depth = 1, .work = &work }, content;
-	struct walk walk = { .facts = ret, .detached = detached };
+	struct gate_walk walk = { .facts = ret, .detached = detached };
 	struct slice type;
 
 	*ret = (struct gate_facts){ .state = GATE_MALFORMED };
 	if (cms.len > LIMIT_MESSAGE_BYTES || !open_content_info(&all, &type, &content)) {
-		refuse(&walk, "no ContentInfo, or bytes behind it, or nested deeper than %d (RFC 5652 3)", LIMIT_CMS_DEPTH);
+		gate_refuse(&walk, "no ContentInfo, or bytes behind it, or nested deeper than %d (RFC 5652 3)", LIMIT_CMS_DEPTH);
 		return;
 	}
 	if (!slice_equal(type, content_types[1].oid)) {

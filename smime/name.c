@@ -134,6 +134,15 @@ characters_why(struct slice text, bool *has_at)
 	return NULL;
 }
 
+static void
+undo_word(const struct word *word, struct buf *shown)
+{
+	if (word->encoding == 'b')
+		undo_base64(word->text, shown);
+	else
+		undo_q(word->text, shown);
+}
+
 static const char *
 add_word(const struct word *word, struct buf *shown)
 {
@@ -141,10 +150,7 @@ add_word(const struct word *word, struct buf *shown)
 
 	if (!is_ascii_compatible(word->charset))
 		return "an encoded word in a character set that cannot be checked";
-	if (word->encoding == 'b')
-		undo_base64(word->text, shown);
-	else
-		undo_q(word->text, shown);
+	undo_word(word, shown);
 	return bytes_why((struct slice){ shown->at ? shown->at + before : NULL, shown->len - before }, true);
 }
 
@@ -172,6 +178,70 @@ show(struct slice phrase, struct buf *shown)
 		i++;
 	}
 	return why;
+}
+
+/* Decoders disagree about what they do without padding, behind it, and with other characters. */
+static bool
+is_strict_base64(struct slice text)
+{
+	size_t n_padding = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		n_padding += text.at[i] == '=';
+		if (text.at[i] != '=' && (n_padding > 0 || !(g_ascii_isalnum((char)text.at[i]) || text.at[i] == '+' || text.at[i] == '/')))
+			return false;
+	}
+	return text.len % 4 == 0 && n_padding <= 2;
+}
+
+static bool
+is_strict_q(struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.at[i] <= ' ' || text.at[i] >= 0x7f)
+			return false;
+		if (text.at[i] == '=' && (i + 2 >= text.len || !g_ascii_isxdigit((char)text.at[i + 1]) || !g_ascii_isxdigit((char)text.at[i + 2])))
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_plain_text(struct slice text, bool utf8)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.at[i] < ' ' || text.at[i] == 0x7f)
+			return false;
+	}
+	return !utf8 || text.len == 0 || g_utf8_validate_len((const char *)text.at, text.len, NULL);
+}
+
+static bool
+word_reads_alike(const struct word *word)
+{
+	const bool utf8 = word->charset.len >= 5 && strncasecmp((const char *)word->charset.at, "utf-8", 5) == 0;
+	AUTO_BUF struct buf shown = { 0 };
+
+	if (!is_ascii_compatible(word->charset) || !(word->encoding == 'b' ? is_strict_base64(word->text) : is_strict_q(word->text)))
+		return false;
+	buf_init(&shown, word->text.len);
+	undo_word(word, &shown);
+	return is_plain_text(buf_slice(&shown), utf8);
+}
+
+bool
+words_read_alike(struct slice value)
+{
+	for (size_t i = 0; i + 1 < value.len; i++) {
+		struct word word = { .len = 0 };
+
+		if (memcmp(value.at + i, "=?", 2) != 0)
+			continue;
+		if (!cut_word((struct slice){ value.at + i, value.len - i }, &word) || !word_reads_alike(&word))
+			return false;
+		i += word.len - 1;
+	}
+	return value.len == 0 || g_utf8_validate_len((const char *)value.at, value.len, NULL);
 }
 
 static bool

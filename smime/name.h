@@ -15,6 +15,12 @@
 /* Static text, NULL = nothing stands against it. `phrase` is what stands before the '<', valid UTF-8. */
 const char *name_why(struct slice phrase, struct slice address);
 
+/*
+ * Does everybody undo the value's encoded words to the same text? Base64 and quoted-printable without a slip, character
+ * sets that have ASCII in them and UTF-8 that is some, no control characters. A value without such words: it is UTF-8.
+ */
+bool words_read_alike(struct slice value);
+
 /* Every character is one that shows: no blank, control, format, private or unassigned code point. Valid UTF-8 only. */
 bool characters_show(struct slice text);
 

@@ -284,6 +284,27 @@ signer_under(const struct ocsp *ocsp, X509 *issuer)
 	return signer;
 }
 
+/* As for the path (OpenSSL's level 2): RSA 2048, SHA-256. */
+enum { STRENGTH_BITS = 112 };
+
+static bool
+is_weak_cert(X509 *cert)
+{
+	const EVP_PKEY *key = X509_get0_pubkey(cert);
+	int bits = 0;
+
+	return !key || EVP_PKEY_get_security_bits(key) < STRENGTH_BITS
+	    || X509_get_signature_info(cert, NULL, NULL, &bits, NULL) != 1 || bits < STRENGTH_BITS;
+}
+
+bool
+ocsp_delegate_is_weak(const struct ocsp *ocsp, X509 *issuer)
+{
+	const int signer = signer_under(ocsp, issuer);
+
+	return signer < MOST_CERTS && is_weak_cert(sk_X509_value(OCSP_resp_get0_certs(ocsp->basic), signer));
+}
+
 static int
 check_signer(const struct ocsp *ocsp, X509 *issuer, time_t at, X509 **ret_delegate, struct err *err)
 {
@@ -467,6 +488,9 @@ ocsp_check(struct slice bytes, struct slice cert, struct slice authority, const 
 		return err_set(err, ERR_CONFIG, "an OCSP answer to another question: its nonce is not the one it was asked with");
 	for (size_t i = 0; i < ocsp_n_singles(ocsp); i++) {
 		if (ocsp_ask(ocsp, i, subject, issuer, at, &facts, &delegate, err) == 0) {
+			if (ocsp_delegate_is_weak(ocsp, issuer))
+				return err_set(err, ERR_CONFIG, "the OCSP responder's own certificate is too weak; want RSA 2048 or better, signed "
+				    "over SHA-256 or better");
 			facts.nonce = fresh == 1;
 			*ret = facts;
 			return 0;

@@ -454,7 +454,8 @@ on_text(struct scan *scan, size_t pos, struct slice line)
 			end_head(scan, pos + line.len);
 		return;
 	case IN_PREAMBLE:
-		if (pos + line.len - part->body > LIMIT_PREAMBLE_BYTES)
+		/* Without a boundary that can be read nothing ends it; that has been noted. */
+		if (part->media.boundary[0] && pos + line.len - part->body > LIMIT_PREAMBLE_BYTES)
 			over(scan, "preamble_bytes");
 		part->body_flags |= flags;
 		return;
@@ -465,12 +466,31 @@ on_text(struct scan *scan, size_t pos, struct slice line)
 	}
 }
 
+/*
+ * A lone dot is the end of the message for a server that takes a bare LF or CR for a line end; what follows would
+ * be the next message, with the login and the TLS of this one.
+ */
+static void
+check_hidden_end(struct scan *scan, struct slice line)
+{
+	const struct slice text = without_end(line);
+
+	if (text.len == 0 || (text.len > 1 && !memchr(text.at, '\r', text.len)))
+		return;
+	if (text.len == 1 && text.at[0] == '.' && (scan->bare_before || ends_bare(line)))
+		note(scan, "a lone dot beside a bare LF: the end of the message for some servers (SMTP smuggling)");
+	else if ((text.len > 1 && memcmp(text.at, ".\r", 2) == 0) || (text.len > 1 && memcmp(text.at + text.len - 2, "\r.", 2) == 0)
+	    || memmem(text.at, text.len, "\r.\r", 3))
+		note(scan, "a lone dot beside a bare CR: the end of the message for some servers (SMTP smuggling)");
+}
+
 static void
 on_line(struct scan *scan, size_t pos, struct slice line)
 {
 	size_t level = 0;
 	enum match match = match_line(scan, without_end(line), &level);
 
+	check_hidden_end(scan, line);
 	switch (match) {
 	case MATCH_OPEN:
 	case MATCH_CLOSE:

@@ -5,6 +5,7 @@
 
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 
 AUTO_DEFINE(X509_STORE, X509_STORE_free);
 AUTO_DEFINE(X509_STORE_CTX, X509_STORE_CTX_free);
@@ -70,6 +71,15 @@ n_mappings(const X509 *cert)
 	return n;
 }
 
+/* OpenSSL 3.0 forgets what it read of them where there are no policies: little must be what is forgotten. */
+static int
+constraints_len(const X509 *cert)
+{
+	int at = X509_get_ext_by_NID(cert, NID_policy_constraints, -1);
+
+	return at < 0 ? 0 : ASN1_STRING_length(X509_EXTENSION_get_data(X509_get_ext(cert, at)));
+}
+
 const char *
 path_limit(X509 *cert)
 {
@@ -82,6 +92,8 @@ path_limit(X509 *cert)
 		limit = "extensions in a certificate";
 	else if (n_policies(cert) > LIMIT_CERT_POLICIES || n_mappings(cert) > LIMIT_CERT_POLICIES)
 		limit = "policies in a certificate";
+	else if (constraints_len(cert) > LIMIT_CERT_CONSTRAINT_BYTES)
+		limit = "bytes in a certificate's policyConstraints";
 	else if (n_names(cert) > LIMIT_CERT_NAMES || n_subtrees(cert) > LIMIT_CERT_NAMES)
 		limit = "names in a certificate";
 	else if (key && EVP_PKEY_get_bits(key) > LIMIT_CERT_KEY_BITS)
@@ -131,20 +143,23 @@ is_out(const struct path_search *search, const X509 *cert)
 	return false;
 }
 
+static void
+add_helpers(const struct path_search *search, const STACK_OF(X509) *from, STACK_OF(X509) *ret)
+{
+	for (int i = 0; i < sk_X509_num(from); i++) {
+		if (!is_out(search, sk_X509_value(from, i)))
+			sk_X509_push(ret, sk_X509_value(from, i));
+	}
+}
+
+/* Ours first: what comes with a message is not signed, and could use up the tries. */
 static STACK_OF(X509) *
 helpers(const struct path_search *search)
 {
-	const struct path_request *request = search->request;
 	STACK_OF(X509) *all = sk_X509_new_null();
 
-	for (int i = 0; i < sk_X509_num(request->untrusted); i++) {
-		if (!is_out(search, sk_X509_value(request->untrusted, i)))
-			sk_X509_push(all, sk_X509_value(request->untrusted, i));
-	}
-	for (int i = 0; i < sk_X509_num(request->trust->issuing); i++) {
-		if (!is_out(search, sk_X509_value(request->trust->issuing, i)))
-			sk_X509_push(all, sk_X509_value(request->trust->issuing, i));
-	}
+	add_helpers(search, search->request->trust->issuing, all);
+	add_helpers(search, search->request->untrusted, all);
 	return all;
 }
 
@@ -211,6 +226,8 @@ set_params(X509_STORE_CTX *ctx, const struct path_request *request, unsigned lon
 	if (!(more_flags & X509_V_FLAG_NO_CHECK_TIME)) /* a time that is set would be checked for all that */
 		X509_VERIFY_PARAM_set_time(param, request->at);
 	X509_VERIFY_PARAM_set_depth(param, LIMIT_CHAIN_CERTS - 1); /* counts neither the leaf nor the anchor */
+	/* Or a person's name with a dot in it would be held against the constraints on names of hosts. */
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	X509_VERIFY_PARAM_set_auth_level(param, request->any_strength ? STRENGTH_ANY : STRENGTH_BITS_112);
 	if (set_policies(param, request->policy) == -1)
 		return -1;

@@ -7,8 +7,8 @@
  * Followup-To, In-Reply-To, References:
  *   - a field twice inside,
  *   - a field inside that is missing, or twice, outside,
- *   - a field whose values differ: after unfolding, runs of blanks as one, and encoded words undone
- *     (of addresses: both the text and what GMime reads as the list),
+ *   - a field whose values differ: after unfolding, runs of blanks as one, and encoded words undone, which must be
+ *     such as every reader undoes alike (of addresses: both the text and what GMime reads as the list),
  *   - with hp: From, To, Cc or Subject outside only (who signs with hp signs all he wrote, RFC 9788 2.2).
  *     Date and Message-ID may be outside only: submission adds them (RFC 6409 8). protected-headers="v1"
  *     promises nothing about fields that are not inside.

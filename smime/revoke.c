@@ -158,14 +158,13 @@ other_signer(const struct revoke_request *request, X509 *candidate, X509 *issuer
 	return leads_to_anchor(request, candidate, crl) && crl_verifies(crl, candidate);
 }
 
+/* Not by the issuer's own key. */
 static bool
-is_signed(const struct finding *finding, const struct crl *crl)
+is_signed_otherwise(const struct finding *finding, const struct crl *crl)
 {
 	const struct revoke_request *request = finding->request;
 	const struct trust *trust = request->path->trust;
 
-	if (crl_verifies(crl, finding->issuer))
-		return true;
 	for (int i = 0; i < sk_X509_num(trust->issuing); i++) {
 		if (other_signer(request, sk_X509_value(trust->issuing, i), finding->issuer, crl, true))
 			return true;
@@ -184,6 +183,7 @@ struct lists {
 		const struct crl *crl;
 		unsigned reasons;
 		enum age age;
+		bool own; /* signed with the key that signed the certificate */
 	} at[MOST_LISTS];
 	size_t n;
 	bool too_many;
@@ -196,6 +196,7 @@ add_list(struct finding *finding, const struct crl *crl, struct lists *ret)
 	const struct crl_facts *facts = crl_facts(crl);
 	unsigned reasons = crl_covers(crl, finding->cert);
 	enum age age = age_of(&path->trust->ages, facts->this_update, facts->next_update, path->at);
+	bool own;
 
 	if (reasons == 0 || crl == finding->request->without)
 		return;
@@ -207,7 +208,8 @@ add_list(struct finding *finding, const struct crl *crl, struct lists *ret)
 		note_useless(finding, "CRL number %s is of %s, which has not come", facts->number, stamp_of(facts->this_update).text);
 		return;
 	}
-	if (!is_signed(finding, crl)) {
+	own = crl_verifies(crl, finding->issuer);
+	if (!own && !is_signed_otherwise(finding, crl)) {
 		note_useless(finding, "CRL number %s is signed by no key of the issuer's", facts->number);
 		return;
 	}
@@ -217,7 +219,28 @@ add_list(struct finding *finding, const struct crl *crl, struct lists *ret)
 	ret->at[ret->n].crl = crl;
 	ret->at[ret->n].reasons = reasons;
 	ret->at[ret->n].age = age;
+	ret->at[ret->n].own = own;
 	ret->n++;
+}
+
+/*
+ * Two keys of one name are often a renewed authority, where each key lists what it issued itself, with numbers of
+ * its own (RFC 5280 5.2.3 knows one series a name). So no other key's list takes the place of the own key's.
+ */
+static bool
+may_replace(const struct lists *lists, size_t i, size_t of)
+{
+	return i != of && (lists->at[i].own || !lists->at[of].own) && crl_same_scope(lists->at[i].crl, lists->at[of].crl);
+}
+
+static bool
+has_own_list(const struct lists *lists, size_t beside)
+{
+	for (size_t i = 0; i < lists->n; i++) {
+		if (lists->at[i].own && crl_same_scope(lists->at[i].crl, lists->at[beside].crl))
+			return true;
+	}
+	return false;
 }
 
 /* NULL: it is the newest of its scope. */
@@ -225,7 +248,7 @@ static const struct crl *
 newer_list(const struct lists *lists, size_t of)
 {
 	for (size_t i = 0; i < lists->n; i++) {
-		if (i != of && crl_same_scope(lists->at[i].crl, lists->at[of].crl) && crl_is_newer(lists->at[i].crl, lists->at[of].crl))
+		if (may_replace(lists, i, of) && crl_is_newer(lists->at[i].crl, lists->at[of].crl))
 			return lists->at[i].crl;
 	}
 	return NULL;
@@ -238,7 +261,7 @@ contradicting_list(const struct lists *lists, size_t of, long skew)
 	const struct crl_facts *facts = crl_facts(lists->at[of].crl);
 
 	for (size_t i = 0; i < lists->n; i++) {
-		if (i != of && lists->at[i].age != AGE_DEAD && crl_same_scope(lists->at[i].crl, lists->at[of].crl)
+		if (may_replace(lists, i, of) && lists->at[i].age != AGE_DEAD
 		    && crl_facts(lists->at[i].crl)->this_update > facts->this_update + skew)
 			return lists->at[i].crl;
 	}
@@ -264,6 +287,9 @@ use_list(struct finding *finding, const struct lists *lists, size_t i)
 		note_useless(finding, "CRL number %s, which had it on hold, is too old", facts->number);
 	} else if (crl_partial(crl)[0]) {
 		note_useless(finding, "CRL number %s has %s", facts->number, crl_partial(crl));
+	} else if (!lists->at[i].own && has_own_list(lists, i)) {
+		note_useless(finding, "CRL number %s is by another key of the issuer's; where its own key signs lists, only those say \"not revoked\"",
+		    facts->number);
 	} else if (other) {
 		note_useless(finding, "CRL number %s is newer than number %s, but of an earlier time; remove the wrong one", facts->number,
 		    crl_facts(other)->number);
@@ -327,6 +353,10 @@ read_answer(struct finding *finding, const struct trust_answer *answer, struct o
 		note_useless(finding, "the OCSP answer is signed over MD5 or SHA-1");
 		return false;
 	}
+	if (!path->any_strength && ocsp_delegate_is_weak(answer->ocsp, finding->issuer)) {
+		note_useless(finding, "the OCSP responder's own certificate is too weak");
+		return false;
+	}
 	if (ret->this_update > path->at + path->trust->ages.skew) {
 		note_useless(finding, "the OCSP answer is of %s, which has not come", stamp_of(ret->this_update).text);
 		return false;
@@ -366,6 +396,31 @@ use_answer(struct finding *finding, const struct ocsp_facts *facts)
 	}
 }
 
+static int
+weight(enum ocsp_status status)
+{
+	switch (status) {
+	case OCSP_STATUS_GOOD:
+		return 0;
+	case OCSP_STATUS_UNKNOWN:
+		return 1;
+	case OCSP_STATUS_REVOKED:
+		return 2;
+	}
+	return 1;
+}
+
+/* The newer counts; of two from the same second the worse one, and of two that say the same the one that says it for longer. */
+static bool
+answer_outweighs(const struct ocsp_facts *a, const struct ocsp_facts *b)
+{
+	if (a->this_update != b->this_update)
+		return a->this_update > b->this_update;
+	if (a->status != b->status)
+		return weight(a->status) > weight(b->status);
+	return a->next_update > b->next_update;
+}
+
 static void
 ask_answers(struct finding *finding)
 {
@@ -379,10 +434,7 @@ ask_answers(struct finding *finding)
 	for (size_t i = 0; i < n; i++) {
 		struct ocsp_facts facts = { .this_update = 0 };
 
-		if (!read_answer(finding, &answers[i], &facts) || (any && facts.this_update < newest.this_update))
-			continue;
-		/* Of two from the same second the worse one. */
-		if (any && facts.this_update == newest.this_update && newest.status == OCSP_STATUS_REVOKED)
+		if (!read_answer(finding, &answers[i], &facts) || (any && !answer_outweighs(&facts, &newest)))
 			continue;
 		newest = facts;
 		any = true;

@@ -2,8 +2,9 @@
  * revoke: is a certificate of a path revoked, by what the snapshot holds? (RFC 5280 6.3, RFC 6960)
  *
  * Private to smime/. Of the lists that the issuer signed (or another certificate of the issuer's name with
- * a path to the same anchor, itself not revoked), the newest of each scope counts; of OCSP answers the newest. Revoked by
- * either is revoked. Good needs a statement for every reason that is not too old: fresh, or within the
+ * a path to the same anchor, itself not revoked), the newest of each scope counts; of OCSP answers the newest. A list by
+ * another key of that name takes the place of none by the issuer's own key, and says "good" only where that key signs none:
+ * each key of a renewed authority may list what it issued itself. Revoked by either is revoked. Good needs a statement for every reason that is not too old: fresh, or within the
  * grace period and then said so. What is older than that still revokes, unless it was a hold.
  */
 #ifndef SMIME_REVOKE_H
@@ -44,6 +45,8 @@ bool crl_find(const struct crl *crl, const ASN1_INTEGER *serial, struct crl_entr
 size_t ocsp_n_singles(const struct ocsp *ocsp);
 struct slice ocsp_serial(const struct ocsp *ocsp, size_t single); /* content of the INTEGER, borrowed */
 bool ocsp_is_weak(const struct ocsp *ocsp);
+/* Signed by one whom the issuer has named, with a key or a certificate that would be too weak in a path. */
+bool ocsp_delegate_is_weak(const struct ocsp *ocsp, X509 *issuer);
 /*
  * What one of its answers says about the certificate. *ret_delegate: the certificate (borrowed) whose
  * revocation is to be looked at, or NULL. -1: it does not count, and why.

@@ -296,17 +296,19 @@ static int
 take_response(struct loading *loading, struct slice file, struct err *err)
 {
 	struct trust *trust = loading->trust;
+	struct trust_answer answer = { .single = 0 };
 	struct ocsp *ocsp = NULL;
 	size_t n;
 
-	if (ocsp_read(file, &ocsp, err) == -1)
+	if (ossl_sha256(file, answer.sha256, err) == -1 || ocsp_read(file, &ocsp, err) == -1)
 		return -1;
+	answer.ocsp = ocsp;
 	n = ocsp_n_singles(ocsp);
 	trust->responses = xrealloc(trust->responses, (trust->n_responses + 1) * sizeof(struct ocsp *));
 	trust->responses[trust->n_responses++] = ocsp;
 	trust->answers = xrealloc(trust->answers, (trust->n_answers + n) * sizeof(*trust->answers));
-	for (size_t i = 0; i < n; i++)
-		trust->answers[trust->n_answers++] = (struct trust_answer){ ocsp, i };
+	for (; answer.single < n; answer.single++)
+		trust->answers[trust->n_answers++] = answer;
 	return 0;
 }
 
@@ -324,8 +326,49 @@ by_serial(const void *a, const void *b)
 {
 	const struct trust_answer *x = a;
 	const struct trust_answer *y = b;
+	int order = compare_bytes(ocsp_serial(x->ocsp, x->single), ocsp_serial(y->ocsp, y->single));
 
-	return compare_bytes(ocsp_serial(x->ocsp, x->single), ocsp_serial(y->ocsp, y->single));
+	if (order == 0)
+		order = memcmp(x->sha256, y->sha256, sizeof(x->sha256));
+	return order ? order : (x->single > y->single) - (x->single < y->single);
+}
+
+static int
+by_cert(const void *a, const void *b)
+{
+	const struct trust_anchor *x = a;
+	const struct trust_anchor *y = b;
+
+	return X509_cmp(x->cert, y->cert);
+}
+
+static int
+by_issuing(const X509 *const *a, const X509 *const *b)
+{
+	return X509_cmp(*a, *b);
+}
+
+static int
+by_list(const void *a, const void *b)
+{
+	const struct crl *const *x = a;
+	const struct crl *const *y = b;
+
+	return memcmp(crl_facts(*x)->sha256, crl_facts(*y)->sha256, sizeof(crl_facts(*x)->sha256));
+}
+
+/* The order of the files' names must not show in a verdict. */
+static void
+sort_all(struct trust *trust)
+{
+	if (trust->n_anchors > 0)
+		qsort(trust->anchors, trust->n_anchors, sizeof(*trust->anchors), by_cert);
+	if (trust->n_crls > 0)
+		qsort(trust->crls, trust->n_crls, sizeof(struct crl *), by_list);
+	if (trust->n_answers > 0)
+		qsort(trust->answers, trust->n_answers, sizeof(*trust->answers), by_serial);
+	(void)sk_X509_set_cmp_func(trust->issuing, by_issuing);
+	sk_X509_sort(trust->issuing);
 }
 
 size_t
@@ -390,8 +433,7 @@ trust_load(const struct trust_folders *folders, const struct trust_ages *ages, s
 		return err_wrap(err, "CRLs");
 	if (load_statements(trust, folders->ocsp, MAX_OCSP_FILE, take_response, problems, err) == -1)
 		return err_wrap(err, "OCSP answers");
-	if (trust->n_answers > 0)
-		qsort(trust->answers, trust->n_answers, sizeof(*trust->answers), by_serial);
+	sort_all(trust);
 	check_lists(trust);
 	*ret = TAKE(trust);
 	return 0;

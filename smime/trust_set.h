@@ -20,8 +20,10 @@ struct trust_anchor {
 struct trust_answer {
 	const struct ocsp *ocsp;
 	size_t single;
+	unsigned char sha256[32]; /* of the file: tells the order of those of one serial number */
 };
 
+/* All lists are in an order that their contents give: what the files are called and how a folder lists them is nobody's business. */
 struct trust {
 	struct trust_ages ages;
 	struct trust_anchor *anchors;

@@ -254,6 +254,7 @@ set_value(const struct gate_facts *gate, struct signature_facts *ret, struct err
 {
 	AUTO_BUF struct buf both = { 0 };
 
+	ret->n_crls = gate->n_crls;
 	ret->has_signing_time = gate->has_signing_time;
 	ret->signing_time = gate->signing_time;
 	buf_init(&both, sizeof(ret->signer.sha256) + gate->attributes.len);
@@ -408,11 +409,23 @@ judge_broken(const struct verify_request *request, enum signature_state state, c
 	return 0;
 }
 
+/* The part stands in a message/rfc822, or is what it holds. */
+static bool
+is_within_message(const struct part_tree *tree, size_t part)
+{
+	for (; part != 0; part = tree->parts[part].parent) {
+		if (tree->parts[tree->parts[part].parent].kind == PART_MESSAGE)
+			return true;
+	}
+	return false;
+}
+
 static int
 judge(const struct verify_request *request, const struct part_tree *tree, struct signature_facts *ret, struct err *err)
 {
 	AUTO_LEVELS struct levels layers = { 0 };
 	const struct envelope *outer = &layers.at[0].envelope;
+	size_t inner;
 
 	levels_read(request->message, tree, &layers, err);
 	levels_tell(&layers, ret);
@@ -430,7 +443,13 @@ judge(const struct verify_request *request, const struct part_tree *tree, struct
 		break;
 	}
 	outcome(ret, SIGNATURE_NONE, "%s", outer->why);
-	ret->coverage = envelope_has_signed_part(request->message, tree) ? COVERAGE_PARTIAL : COVERAGE_NONE;
+	inner = envelope_signed_part(request->message, tree);
+	ret->coverage = inner ? COVERAGE_PARTIAL : COVERAGE_NONE;
+	if (inner && is_within_message(tree, inner))
+		outcome(ret, SIGNATURE_NONE, "a signed message within another one (message/rfc822) that is not signed itself");
+	else if (inner)
+		outcome(ret, SIGNATURE_NONE, "a signed part within a %.30s/%.30s that is not signed itself", tree->parts[0].media.type,
+		    tree->parts[0].media.subtype);
 	return 0;
 }
 

@@ -12,7 +12,7 @@
 #include "milter/ctl/trust.h"
 #include "milter/log.h"
 
-enum { FILE_BYTES = 8 * LIMIT_CERT_BYTES, KEY_BITS_LEAST = 2048, KEY_BITS_MOST = 8192 };
+enum { FILE_BYTES = 8 * LIMIT_CERT_BYTES, KEY_BITS_LEAST = 2048, KEY_BITS_MOST = 8192, FINGERPRINT_BYTES = 128, SHA1_DIGITS = 40 };
 
 static const char *const purpose_words[] = { "official", "partner", "issuer", NULL };
 
@@ -155,6 +155,34 @@ print_new(struct ctl *ctl, const struct authority *new)
 	ctl_table_print_one(ctl, table);
 }
 
+/* Said wherever somebody has to get a fingerprint, because what is nearest at hand is worth nothing. */
+#define WHERE_TO_CHECK "with the one that the authority itself publishes (its certification practice statement, an official letter, " \
+	"or by telephone, with a number that you know), not with the place that you have the file from"
+
+/* Printed in pairs or in groups, it is the same. */
+static void
+without_blanks(const char *given, struct buf *ret)
+{
+	buf_init(ret, FINGERPRINT_BYTES);
+	for (; *given; given++)
+		if (*given != ' ')
+			buf_add(ret, given, 1);
+}
+
+static enum ctl_exit
+refuse_fingerprint(struct ctl *ctl, const char *given, const char *digits)
+{
+	const size_t n = strspn(digits, "0123456789abcdefABCDEF:");
+	size_t n_digits = n;
+
+	for (size_t i = 0; i < n; i++)
+		n_digits -= digits[i] == ':';
+	if (digits[n] == '\0' && n_digits == SHA1_DIGITS)
+		return ctl_fail(ctl, CTL_USAGE, "--fingerprint '%s': %d hex digits are a SHA-1; ask the authority for the SHA-256", given,
+		    SHA1_DIGITS);
+	return ctl_fail(ctl, CTL_USAGE, "--fingerprint '%s' is no SHA-256; wanted 64 hex digits, with or without colons or blanks", given);
+}
+
 /*
  * Everything rests on a root, and a file says about itself what its maker liked: the person who adds it has to
  * bring the fingerprint from elsewhere.
@@ -163,18 +191,19 @@ static enum ctl_exit
 check_fingerprint(struct ctl *ctl, const struct authority *new)
 {
 	const char *given = ctl_option(ctl, "fingerprint");
+	AUTO_BUF struct buf digits = { 0 };
 	unsigned char hash[32];
 
-	if (given && !sha256_from_hex(given, hash))
-		return ctl_fail(ctl, CTL_USAGE, "--fingerprint '%s' is no SHA-256; wanted 64 hex digits, with or without colons", given);
+	without_blanks(given ? given : "", &digits);
+	if (given && !sha256_from_hex(buf_text(&digits), hash))
+		return refuse_fingerprint(ctl, given, buf_text(&digits));
 	if (given && memcmp(hash, new->facts.sha256, sizeof(hash)) != 0)
-		return ctl_fail(ctl, CTL_REFUSED, "nothing was added: the file's SHA-256 is %s, not that of --fingerprint; do not use "
-		    "this file before you know why", new->id);
+		return ctl_fail(ctl, CTL_REFUSED, "nothing was added: the file's SHA-256 is %s, not that of --fingerprint. Do not use this file "
+		    "before you know why: compare the SHA-256 " WHERE_TO_CHECK, new->id);
 	if (given || !authority_is_anchor(new))
 		return CTL_OK;
-	return ctl_fail(ctl, CTL_REFUSED, "nothing was added: a root needs --fingerprint. Compare the SHA-256 above with the one that "
-	    "the authority itself publishes (its certification practice statement, an official letter, or by telephone, with a number "
-	    "that you know), not with the place that you have the file from; then give that one with --fingerprint");
+	return ctl_fail(ctl, CTL_REFUSED, "nothing was added: a root needs --fingerprint. Compare the SHA-256 above " WHERE_TO_CHECK
+	    "; then give that one with --fingerprint");
 }
 
 /* --- the record --- */

@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "milter/ctl/fetch.h"
@@ -25,6 +26,7 @@
 enum {
 	BRIEF_HASH = 16,
 	SILENT_MOST = 2, /* failures in a row, after which a service is left alone for this run */
+	SHARE = 5,       /* of one run, in times of trust.total: a service that answers slowly must not keep all others waiting */
 	DETAIL_BYTES = 1024,
 };
 
@@ -39,6 +41,7 @@ enum outcome {
 struct service {
 	const char *url; /* borrowed of an authority */
 	unsigned silent; /* failures in a row */
+	long spent;      /* milliseconds */
 };
 
 struct run {
@@ -224,6 +227,28 @@ service_of(struct run *run, const char *url)
 	return &run->services[run->n_services++];
 }
 
+static long
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool
+is_left_alone(const struct run *run, const struct service *service, struct err *err)
+{
+	if (service->silent >= SILENT_MOST)
+		(void)err_set(err, ERR_TEMP, "'%s': not asked again in this run, it was silent %d times", service->url, SILENT_MOST);
+	else if (service->spent >= SHARE * run->config->trust.total)
+		(void)err_set(err, ERR_TEMP, "'%s': not asked again in this run, it has taken %ld s of it; the next one begins with other "
+		    "certificates", service->url, service->spent / 1000);
+	else
+		return false;
+	return true;
+}
+
 /* Answers are held against a nonce in either case: one that carries another is to another question. */
 static int
 make_nonce(unsigned char ret[OCSP_NONCE_SIZE], struct err *err)
@@ -240,9 +265,10 @@ fetch_answer(struct run *run, const struct fetch_request *request, const struct 
 	const struct slice issuer = buf_slice(&subject->authority->der);
 	const enum fetch_outcome outcome = fetch_get(run->fetch, request, bytes, err);
 
-	if (outcome == FETCH_DONE && ocsp_check(buf_slice(bytes), subject->der, issuer, nonce, run->ctl->now, ret, err) == -1)
-		return FETCH_REFUSED;
-	return outcome;
+	if (outcome != FETCH_DONE || ocsp_check(buf_slice(bytes), subject->der, issuer, nonce, run->ctl->now, ret, err) == 0)
+		return outcome;
+	(void)err_wrap(err, "'%s'", request->url);
+	return FETCH_REFUSED;
 }
 
 /* By POST with a nonce, so that the answer is to us and now. */
@@ -291,11 +317,11 @@ take_ocsp(struct run *run, const struct subject *subject, const char *url, const
 	struct ocsp_facts facts = { .status = OCSP_STATUS_UNKNOWN };
 	enum fetch_outcome answer;
 	enum outcome outcome;
+	long began;
 
-	if (service->silent >= SILENT_MOST) {
-		(void)err_set(err, ERR_TEMP, "'%s': not asked again in this run, it was silent %d times", url, SILENT_MOST);
+	if (is_left_alone(run, service, err))
 		return OUTCOME_FAILED;
-	}
+	began = now_ms();
 	answer = ask_fresh(run, subject, url, &facts, &fresh, err);
 	if (answer == FETCH_REFUSED) {
 		struct err second = { 0 };
@@ -304,10 +330,9 @@ take_ocsp(struct run *run, const struct subject *subject, const char *url, const
 		answer = ask_prepared(run, subject, url, &facts, &prepared, &second);
 	}
 	service->silent = answer == FETCH_FAILED ? service->silent + 1 : 0;
-	if (answer != FETCH_DONE) {
-		(void)err_wrap(err, "'%s'", url);
+	service->spent += now_ms() - began;
+	if (answer != FETCH_DONE)
 		return OUTCOME_FAILED;
-	}
 	outcome = judge_ocsp(run, &facts, old, err);
 	if (outcome == OUTCOME_STORED)
 		outcome = keep(run, "ocsp", subject->id, "ors", bytes, err);
@@ -363,16 +388,29 @@ refresh_ocsp(struct run *run, const struct subject *subject, bool has_crl, struc
 		add_row(run, "ocsp", subject->id, subject->name, outcome, &stored, buf_text(&detail));
 }
 
+/* Another one each run, so that the last are not always those for whom there is no time. */
+static size_t
+first_of(const struct run *run, const struct subjects *subjects)
+{
+	const uint64_t golden = UINT64_C(0x9e3779b97f4a7c15); /* far apart for times that are near */
+
+	return subjects->n ? (size_t)(((uint64_t)run->ctl->now * golden >> 32) % subjects->n) : 0;
+}
+
 static void
 refresh_service(struct run *run, const struct authority *authority, const struct subjects *subjects)
 {
 	const bool has_crl = crl_lives(run, authority);
+	const size_t first = first_of(run, subjects);
 	AUTO_BUF struct buf detail = { 0 };
 	struct tally tally = { 0 };
 
-	for (size_t i = 0; i < subjects->n; i++)
-		if (subjects->at[i].authority == authority)
-			refresh_ocsp(run, &subjects->at[i], has_crl, &tally);
+	for (size_t i = 0; i < subjects->n; i++) {
+		const struct subject *subject = &subjects->at[(first + i) % subjects->n];
+
+		if (subject->authority == authority)
+			refresh_ocsp(run, subject, has_crl, &tally);
+	}
 	buf_init(&detail, DETAIL_BYTES);
 	buf_printf(&detail, "%zu certificates: %zu new, %zu unchanged, %zu failed, %zu revoked", tally.n, tally.stored, tally.same,
 	    tally.failed, tally.revoked);

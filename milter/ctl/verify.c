@@ -7,6 +7,7 @@
 
 #include "milter/ctl/crlf.h"
 #include "milter/ctl/nouns.h"
+#include "milter/ctl/trust_store.h"
 #include "milter/ctl/verify_show.h"
 #include "policy/check.h"
 #include "policy/config.h"
@@ -15,7 +16,7 @@
 #include "smime/inspect.h"
 #include "smime/verify.h"
 
-enum { PROBLEM_BYTES = 64 * 1024, OCSP_MOST = 24 * 60 * 60, SKEW = 5 * 60 };
+enum { PROBLEM_BYTES = 64 * 1024 };
 
 /* What all files are judged by. */
 struct court {
@@ -63,7 +64,7 @@ load_trust(struct ctl *ctl, struct court *court)
 	const struct trust_folders folders = {
 		.anchors = ctl_option(ctl, "trust"), .crls = ctl_option(ctl, "crl"), .ocsp = ctl_option(ctl, "ocsp"),
 	};
-	const struct trust_ages ages = { .grace = court->config->trust.grace / 1000, .ocsp_most = OCSP_MOST, .skew = SKEW };
+	const struct trust_ages ages = trust_ages_of(court->config);
 	AUTO_BUF struct buf problems = { 0 };
 	struct err err = { 0 };
 	int result;

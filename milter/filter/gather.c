@@ -100,7 +100,7 @@ verify(const struct gather_from *from, struct slice bytes, struct gathered *ret,
 {
 	const struct verify_request request = { .message = bytes, .facts = &ret->message, .trust = from->trust, .at = from->now };
 
-	if (!from->trust && ret->message.outer == LAYER_SIGNED)
+	if (!from->trust && (ret->message.outer == LAYER_SIGNED || ret->message.outer == LAYER_OTHER))
 		return err_set(err, ERR_TEMP, "%s", from->trust_why ? from->trust_why : "the trusted authorities are not there");
 	if (smime_verify(&request, &ret->signature, err) == -1) {
 		ret->signature = (struct signature_facts){ 0 };

@@ -22,6 +22,7 @@ struct trust_watch {
 	struct trust_ages ages;
 
 	pthread_mutex_t lock;
+	pthread_cond_t loaded;      /* or failed to */
 	struct trust_held *current; /* one count is the watch's own */
 	struct mark marks[N_MARKS]; /* when `current`, or what failed instead, was begun */
 	time_t looked;
@@ -38,6 +39,7 @@ trust_watch_new(const struct config *config)
 	watch->dir = xstrdup(config->trust.dir);
 	watch->ages = (struct trust_ages){ .grace = config->trust.grace / 1000, .ocsp_most = TRUST_OCSP_MOST, .skew = TRUST_SKEW };
 	pthread_mutex_init(&watch->lock, NULL);
+	pthread_cond_init(&watch->loaded, NULL);
 	return watch;
 }
 
@@ -56,6 +58,7 @@ trust_watch_free(struct trust_watch *watch)
 	if (!watch)
 		return;
 	held_free(watch->current);
+	pthread_cond_destroy(&watch->loaded);
 	pthread_mutex_destroy(&watch->lock);
 	free(watch->dir);
 	free(watch);
@@ -155,6 +158,7 @@ renew(struct trust_watch *watch)
 		log_line(LOG_LEVEL_WARNING, "%s; using what was there before, if anything", err.text);
 	pthread_mutex_lock(&watch->lock);
 	old = put(watch, new, &err);
+	pthread_cond_broadcast(&watch->loaded);
 	pthread_mutex_unlock(&watch->lock);
 	held_free(old);
 }
@@ -177,14 +181,15 @@ trust_watch_ref(struct trust_watch *watch, time_t now, struct err *err)
 	if (mine)
 		renew(watch);
 	pthread_mutex_lock(&watch->lock);
+	/* Without anything to go on with meanwhile, there is no answer before the load ends. */
+	while (!watch->current && watch->loading)
+		pthread_cond_wait(&watch->loaded, &watch->lock);
 	held = watch->current;
 	if (held)
 		held->count++;
 	else if (err)
 		*err = watch->err;
 	pthread_mutex_unlock(&watch->lock);
-	if (!held && err && err->kind == ERR_NONE)
-		(void)err_set(err, ERR_TEMP, "trust.dir '%s' is being loaded for the first time", watch->dir);
 	return held;
 }
 

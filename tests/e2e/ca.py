@@ -95,16 +95,18 @@ class Ca(Issued):
         """Signed by the authority itself, or `by` a delegate; `key` signs in its place (a forgery)."""
         states = {"good": ocsp.OCSPCertStatus.GOOD, "revoked": ocsp.OCSPCertStatus.REVOKED, "unknown": ocsp.OCSPCertStatus.UNKNOWN}
         signer = by or self
+        if key:  # under its name, but the library wants a certificate with the key that signs
+            signer = Issued(build(self.name, self.name, key, key, [(x509.BasicConstraints(ca=True, path_length=None), True)], DAY), key)
         builder = ocsp.OCSPResponseBuilder().add_response(
             cert=issued.cert, issuer=(about or self).cert, algorithm=hashes.SHA1(), cert_status=states[status],
             this_update=moment(start), next_update=moment(end) if end is not None else None,
             revocation_time=moment(start) if status == "revoked" else None, revocation_reason=None,
-        ).responder_id(ocsp.OCSPResponderEncoding.HASH, signer.cert)
+        ).responder_id(ocsp.OCSPResponderEncoding.NAME if key else ocsp.OCSPResponderEncoding.HASH, signer.cert)
         if by:
             builder = builder.certificates([by.cert])
         if nonce:
             builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
-        return builder.sign(key or signer.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+        return builder.sign(signer.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
 def named_sources(urls):

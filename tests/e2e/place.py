@@ -3,8 +3,8 @@
 run(main) makes a temporary folder and starts the calling script again in namespaces of its
 own (network, mounts, processes), where it becomes process 1: when it ends, or is killed,
 the kernel ends everything it started. Where namespaces are not permitted the script runs
-as it is, on free loopback ports; a World then ends its processes by their ids. Either way
-the folder is removed at the end, unless SEGEL_KEEP is set.
+as it is, on free loopback ports, one script after the other; a World then ends its processes
+by their ids. Either way the folder is removed at the end, unless SEGEL_KEEP is set.
 """
 
 import fcntl
@@ -103,7 +103,9 @@ def outside(main):
         if namespaces_permitted():
             return run_isolated(folder)
         print("no namespaces permitted here: using free loopback ports", file=sys.stderr)
-        return main(Place(folder, isolated=False))
+        with open(__file__, "rb") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)  # a port is free only until another script takes it
+            return main(Place(folder, isolated=False))
     except KeyboardInterrupt:
         return 130
     finally:

@@ -1,7 +1,9 @@
 """tests/run itself: what it counts, and what it must not take for a success."""
 
+import contextlib
 import importlib.machinery
 import importlib.util
+import io
 import os
 import sys
 
@@ -43,11 +45,26 @@ class Runner:
     def __init__(self, module, folder):
         self.module = module
         self.minimum = os.path.join(folder, "minimum")
+        self.order = os.path.join(folder, "order")
+        self.folder = folder
+        self.committed_order = module.committed_order()
         module.MINIMUM = self.minimum
+        module.ORDER = self.order
 
     def run(self, kind, program):
         count = {"cmocka": self.module.count_cmocka, "script": self.module.count_script}[kind]
         return self.module.run(self.module.Program("path", "name", ["bash", "-c", program], count, timeout=1))
+
+    def program(self, name, script, cmocka=False):
+        count = self.module.count_cmocka if cmocka else self.module.count_script
+        return self.module.Program("path", name, ["bash", "-c", script], count, timeout=30)
+
+    def in_order(self, programs):
+        return [[program.name for program in group] for group in self.module.in_order(programs)]
+
+    def write_order(self, text):
+        with open(self.order, "w", encoding="ascii") as out:
+            out.write(text)
 
     def write_minimum(self, text):
         with open(self.minimum, "w", encoding="ascii") as out:
@@ -85,6 +102,34 @@ def _(runner):
     suite.check("holds no number" in runner.module.check_minimum(1000), "missing")
     runner.write_minimum("many\n")
     suite.check("holds no number" in runner.module.check_minimum(1000), "no number")
+
+
+@suite.test("listed programs come first, then scripts, then cmocka programs; those marked alone are apart")
+def _(runner):
+    runner.write_order("# why\nlong (tsan)\n\nlonger\nquiet alone\n")
+    programs = [runner.program(name, "true", cmocka=name.startswith("c")) for name in ("c1", "longer", "s1", "quiet", "long (tsan)", "s2")]
+    suite.equal(runner.in_order(programs), [["long (tsan)", "longer", "s1", "s2", "c1"], ["quiet"]], "side by side, and alone")
+
+
+@suite.test("each name in tests/order is that of a test program")
+def _(runner):
+    listed, alone = runner.committed_order
+    suite.check(len(listed) > 10, "hardly anything is listed")
+    for name in [*listed, *alone]:
+        source = name.removesuffix(" (tsan)")
+        suite.check(any(os.path.exists(os.path.join(TOP, source + end)) for end in ("", ".c")), f"tests/order: no {name}")
+
+
+@suite.test("two programs run at the same time, and one that is marked alone only after them")
+def _(runner):
+    own = runner.folder
+    meet = "touch {0}/{1}; for i in $(seq 500); do [ -e {0}/{2} ] && break; sleep 0.02; done; [ -e {0}/{2} ] && touch {0}/met-{1}; echo 1 passed, 0 failed"
+    both = [runner.program("a", meet.format(own, "a", "b")), runner.program("b", meet.format(own, "b", "a"))]
+    last = runner.program("c", f"[ -e {own}/met-a ] && [ -e {own}/met-b ] && echo 1 passed, 0 failed")
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        results = runner.module.run_all(both, [last])
+    suite.equal([(result.passed, result.why) for result in results], [(1, None)] * 3, "results")
+    suite.equal(len(shown.getvalue().splitlines()), 3, "lines shown")
 
 
 if __name__ == "__main__":

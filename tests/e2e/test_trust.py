@@ -265,9 +265,9 @@ def newer(world, **more):
 crl_case("nobody listens", lambda w: webserver.fails(500), "connect", crl=(url("/tested.crl", port=CLOSED_PORT),))
 crl_case("silence", lambda w: webserver.is_silent, "too slow", least=SECONDS)
 crl_case("one byte a second", lambda w: webserver.drips(newer(w)), "too slow", least=SECONDS)
-crl_case("an HTML page", lambda w: webserver.gives(b"<html>Welcome</html>", "application/pkix-crl"), "")
-crl_case("nothing at all", lambda w: webserver.gives(b""), "")
-crl_case("bytes that are no HTTP", lambda w: webserver.garbage, "")
+crl_case("an HTML page", lambda w: webserver.gives(b"<html>Welcome</html>", "application/pkix-crl"), "no CRL in the file")
+crl_case("nothing at all", lambda w: webserver.gives(b""), "0 bytes")
+crl_case("bytes that are no HTTP", lambda w: webserver.garbage, "HTTP/0.9")
 crl_case("1 GB, announced", lambda w: webserver.promises(1 << 30), "more than the 20971520 bytes")
 crl_case("1 GB, not announced", lambda w: webserver.pours(1 << 30), "more than the 20971520 bytes")
 crl_case("a head without end", lambda w: webserver.endless_head, "header")
@@ -277,28 +277,29 @@ crl_case("HTTP 206", lambda w: lambda request: request.answer(newer(w), 206), "H
 crl_case("sent to another host", lambda w: elsewhere(w, "other.example"), "only the same host")
 crl_case("sent to another port", lambda w: elsewhere(w, HOST, TLS_PORT), "only the same host")
 crl_case("sent to a private host", lambda w: elsewhere(w, "private.example"), "only the same host")
-crl_case("sent to a file", lambda w: webserver.sends_to("file:///etc/passwd"), "")
+crl_case("sent to a file", lambda w: webserver.sends_to("file:///etc/passwd"), "only the same host")
 crl_case("sent in a circle", lambda w: webserver.sends_to("/tested.crl"), "3 times")
-crl_case("cut, with a length", lambda w: webserver.says_more_than_it_gives(newer(w)), "")
-crl_case("cut, in chunks", lambda w: webserver.chunked(newer(w), whole=False), "")
-crl_case("cut, without a length", lambda w: webserver.ends_early(newer(w)), "")
-crl_case("packed although nobody asked for it", lambda w: webserver.gzipped(newer(w)), "")
-crl_case("bytes behind it", lambda w: webserver.gives(newer(w) + b"\n"), "")
-crl_case("one bit changed", lambda w: webserver.gives(flipped(newer(w))), "")
-crl_case("of another authority", lambda w: webserver.gives(w.good.crl(number=6)), "")
-crl_case("in its name, by another key", lambda w: webserver.gives(newer(w, key=w.good.key)), "")
+crl_case("cut, with a length", lambda w: webserver.says_more_than_it_gives(newer(w)), "remaining to read")
+crl_case("cut, in chunks", lambda w: webserver.chunked(newer(w), whole=False), "outstanding read data")
+crl_case("cut, without a length", lambda w: webserver.ends_early(newer(w)), "no CRL in DER")
+crl_case("packed although nobody asked for it", lambda w: webserver.gzipped(newer(w)), "no CRL in the file")
+crl_case("bytes behind it", lambda w: webserver.gives(newer(w) + b"\n"), "1 bytes behind the CRL")
+crl_case("one bit changed", lambda w: webserver.gives(flipped(newer(w))), "not by the authority's key")
+crl_case("of another authority", lambda w: webserver.gives(w.good.crl(number=6)), "the name differs")
+crl_case("in its name, by another key", lambda w: webserver.gives(newer(w, key=w.good.key)), "not by the authority's key")
 crl_case("an older number", lambda w: webserver.gives(newer(w, number=4)), "its number (hex) is '4', wanted at least '5'")
 crl_case("an older number, by the number of digits", lambda w: webserver.gives(aged(w, 0x10, newer(w, number=0xf))), "its number (hex) is 'f'")
-crl_case("without a number", lambda w: webserver.gives(newer(w, number=None)), "")
+crl_case("without a number", lambda w: webserver.gives(newer(w, number=None)), "its number (hex) is ''")
 crl_case("thisUpdate goes back", lambda w: webserver.gives(newer(w, start=-8000)), "its thisUpdate lies before")
 crl_case("the same number and time, other contents",
          lambda w: webserver.gives(w.ca.crl(number=5, start=began(w.old), revoked=[w.leaf])), "another CRL with the number")
 crl_case("from the future", lambda w: webserver.gives(newer(w, start=900)), "from the future")
 crl_case("out of date", lambda w: webserver.gives(newer(w, end=-3700, start=-7000)), "out of date")
-crl_case("a delta CRL", lambda w: webserver.gives(newer(w, extension=(x509.DeltaCRLIndicator(5), True))), "")
-crl_case("an indirect CRL", lambda w: webserver.gives(newer(w, extension=(scope(indirect_crl=True), True))), "")
+crl_case("a delta CRL", lambda w: webserver.gives(newer(w, extension=(x509.DeltaCRLIndicator(5), True))), "a delta CRL")
+crl_case("an indirect CRL", lambda w: webserver.gives(newer(w, extension=(scope(indirect_crl=True), True))), "an indirect CRL")
 crl_case("a critical extension that nobody knows",
-         lambda w: webserver.gives(newer(w, extension=(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\5\0"), True))), "")
+         lambda w: webserver.gives(newer(w, extension=(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\5\0"), True))),
+         "a critical CRL extension that is not known")
 crl_case("signed over SHA-1", lambda w: webserver.gives(by_openssl(w, "-sha1")), "SHA-1")
 crl_case("a private address by name", lambda w: webserver.fails(500), "127.0.0.9 is not of the public Internet",
          crl=(url("/tested.crl", "private.example"),))
@@ -306,8 +307,8 @@ crl_case("a private address by number", lambda w: webserver.fails(500), "10.9.9.
 crl_case("a private address in IPv6", lambda w: webserver.fails(500), "not of the public Internet", crl=(url("/tested.crl", "[::1]"),))
 crl_case("a private IPv4 address in IPv6", lambda w: webserver.fails(500), "not of the public Internet", crl=(url("/tested.crl", "[::ffff:10.9.9.9]"),))
 crl_case("a name that is not there", lambda w: webserver.fails(500), "resolve", crl=(url("/tested.crl", "nowhere.example"),))
-crl_case("https by a server of another name", lambda w: secure(w, 1, newer(w)), "", crl=(f"https://{HOST}:{TLS_PORT + 1}/tested.crl",))
-crl_case("https without an authority", lambda w: untrusted(w), "", crl=(f"https://{HOST}:{TLS_PORT + 2}/tested.crl",))
+crl_case("https by a server of another name", lambda w: secure(w, 1, newer(w)), "no alternative certificate subject name", crl=(f"https://{HOST}:{TLS_PORT + 1}/tested.crl",))
+crl_case("https without an authority", lambda w: untrusted(w), "unable to get local issuer", crl=(f"https://{HOST}:{TLS_PORT + 2}/tested.crl",))
 crl_case("https sends on to http", lambda w: secure(w, 0, None, webserver.sends_to(url("/tested.crl"))), "only the same host",
          crl=(f"https://{HOST}:{TLS_PORT}/tested.crl",))
 
@@ -399,17 +400,17 @@ def serve_ocsp(world, behaviour, by_get=None):
     world.server.paths["/ocsp/"] = by_get or behaviour
 
 
-def begin_ocsp(world, stored="good", crl=("/tested.crl",), **more):
+def begin_ocsp(world, stored="good", crl=("/tested.crl",), service="/ocsp", **more):
     """An answer is there already, five minutes old."""
-    world.begin(crl=crl, ocsp=["/ocsp"])
+    world.begin(crl=crl, ocsp=[service])
     if stored:
         world.put("ocsp", world.leaf, "ors", world.ca.ocsp(world.leaf, **{"status": stored, "start": -300, "end": 7200, **more}))
 
 
-def ocsp_refused(name, behaviour, wanted, by_get=None, stored="good", least=0.0, most=8.0):
+def ocsp_refused(name, behaviour, wanted, by_get=None, stored="good", least=0.0, most=8.0, service="/ocsp"):
     """The old answer stays, byte for byte."""
     def run(world):
-        begin_ocsp(world, stored)
+        begin_ocsp(world, stored, service=service)
         before = world.answer()
         serve_ocsp(world, behaviour(world), by_get(world) if by_get else None)
         began = time.monotonic()
@@ -419,6 +420,7 @@ def ocsp_refused(name, behaviour, wanted, by_get=None, stored="good", least=0.0,
         row = done.row("ocsp", world.leaf)
         equal(row["outcome"], "failed", done)
         check(wanted in row["detail"], f"'{wanted}' is not in: {row['detail']}")
+        equal(row["detail"].count("http://"), 2 if "sends on" in row["detail"] else 1, f"URLs in: {row['detail']}")
         equal(row["age"], "fresh", "the old one's age")
         check(world.answer() == before, "the old answer was changed")
         equal(done.row("crl", world.good)["outcome"], "new", "the other authority")
@@ -461,27 +463,35 @@ def changed(data):
 
 
 ocsp_refused("nobody knows it", lambda w: says(w, "unknown"), "does not know this certificate")
+ocsp_refused("nobody listens", lambda w: webserver.fails(500), "connect", service=url("/ocsp", port=CLOSED_PORT))
 ocsp_refused("silence", lambda w: webserver.is_silent, "too slow", least=SECONDS)
 ocsp_refused("one byte a second", lambda w: webserver.drips(b"0" * 100), "too slow")
 ocsp_refused("HTTP 500", lambda w: webserver.fails(500), "HTTP status 500")
-ocsp_refused("an HTML page", lambda w: webserver.gives(b"<html>", "application/ocsp-response"), "")
+ocsp_refused("an HTML page", lambda w: webserver.gives(b"<html>", "application/ocsp-response"), "no OCSP response")
 ocsp_refused("more than 64 KiB", lambda w: webserver.gives(b"0" * 65537), "more than the 65536 bytes")
-ocsp_refused("an answer that answers nothing", lambda w: fixed(refusal()), "")
+ocsp_refused("1 GB, announced", lambda w: webserver.promises(1 << 30), "more than the 65536 bytes")
+ocsp_refused("1 GB, not announced", lambda w: webserver.pours(1 << 30), "more than the 65536 bytes")
+ocsp_refused("a CRL", lambda w: webserver.gives(newer(w)), "no OCSP response")
+ocsp_refused("an answer that answers nothing", lambda w: fixed(refusal()), "'trylater'")
 ocsp_refused("an answer to an earlier question", lambda w: fixed(w.ca.ocsp(w.leaf, nonce=b"e" * 32)), "another question")
 ocsp_refused("older than the one that is there", lambda w: says(w, start=-600), "older than the answer that is here")
+ocsp_refused("replayed, and without a nonce", lambda w: fixed(w.ca.ocsp(w.leaf, start=-600)), "older than the answer that is here")
+ocsp_refused("replayed by GET", lambda w: webserver.fails(405), "older than the answer that is here",
+             by_get=lambda w: fixed(w.ca.ocsp(w.leaf, start=-600)))
 ocsp_refused("from the future", lambda w: says(w, start=900, end=1800), "from the future")
-ocsp_refused("signed by nobody", lambda w: answers(lambda nonce: changed(w.ca.ocsp(w.leaf, nonce=nonce))), "")
-ocsp_refused("signed by another authority's key", lambda w: says(w, key=w.good.key), "")
-ocsp_refused("by another authority about its own", lambda w: answers(lambda nonce: w.good.ocsp(w.leaf, nonce=nonce)), "")
-ocsp_refused("about another certificate", lambda w: answers(lambda nonce: w.ca.ocsp(w.ca.issue("Other"), nonce=nonce)), "")
-ocsp_refused("by a delegate who may not", lambda w: says(w, by=w.ca.issue("Not a responder")), "")
-ocsp_refused("by a delegate of another authority", lambda w: says(w, by=w.good.issue("Stranger", ocsp_signing=True)), "")
-ocsp_refused("by a delegate who has expired", lambda w: says(w, by=w.ca.issue("Late", ocsp_signing=True, end=-60)), "")
-ocsp_refused("cut", lambda w: answers(lambda nonce: w.ca.ocsp(w.leaf, nonce=nonce)[:-10]), "")
+ocsp_refused("signed by nobody", lambda w: answers(lambda nonce: changed(w.ca.ocsp(w.leaf, nonce=nonce))), "signed neither by the issuer")
+ocsp_refused("signed by another authority's key", lambda w: says(w, key=w.good.key), "signed neither by the issuer")
+ocsp_refused("by another authority about its own", lambda w: answers(lambda nonce: w.good.ocsp(w.leaf, nonce=nonce)), "of another issuer")
+ocsp_refused("about another certificate", lambda w: answers(lambda nonce: w.ca.ocsp(w.ca.issue("Other"), nonce=nonce)), "the serial number differs")
+ocsp_refused("by a delegate who may not", lambda w: says(w, by=w.ca.issue("Not a responder")), "signed neither by the issuer")
+ocsp_refused("by a delegate of another authority", lambda w: says(w, by=w.good.issue("Stranger", ocsp_signing=True)), "signed neither by the issuer")
+ocsp_refused("by a delegate who has expired", lambda w: says(w, by=w.ca.issue("Late", ocsp_signing=True, end=-60)), "out of its dates")
+ocsp_refused("cut", lambda w: answers(lambda nonce: w.ca.ocsp(w.leaf, nonce=nonce)[:-10]), "no OCSP response")
 ocsp_refused("sent to another host", lambda w: webserver.sends_to(url("/ocsp", "other.example"), 307), "only the same host")
 ocsp_refused("good after revoked, older", lambda w: says(w, start=-600), "older than", stored="revoked")
 
 ocsp_taken("good", says)
+ocsp_taken("under a wrong type", lambda w: lambda request: request.answer(w.ca.ocsp(w.leaf, nonce=nonce_of(request.body)), 200, "text/html"))
 ocsp_taken("revoked after good", lambda w: says(w, "revoked"), status="REVOKED")
 ocsp_taken("good after revoked, newer", says, stored="revoked")  # a hold that was lifted
 ocsp_taken("by a delegate", lambda w: says(w, by=w.ca.issue("Responder", ocsp_signing=True)))
@@ -574,6 +584,31 @@ def _(world):
     equal(world.server.n_asked("/ocsp"), 2, "times asked")
     check(took < 6 * SECONDS, f"took {took:.1f} s")
     check("not asked again in this run" in done.out, done)
+
+
+@test("a responder that answers slowly has its share of a run, and does not keep the next one waiting")
+def _(world):
+    begin_ocsp(world, None)
+    extra = [world.ca.issue(f"Pelan{i}") for i in range(5)]
+    for issued in extra:
+        world.register(issued)
+    with open(world.path("segel.conf"), encoding="utf-8") as conf:
+        settings = conf.read()
+    world.write("segel.conf", settings.replace('total = "3s"', 'total = "1s"').encode())
+
+    def is_slow(request):
+        request.server.ended.wait(0.8)
+        webserver.fails(503)(request)
+    serve_ocsp(world, is_slow)
+    began = time.monotonic()
+    done = world.refresh()
+    took = time.monotonic() - began
+    for issued in extra:
+        world.must("cert", "revoke", issued.sha256, "--reason", "MUTASI")
+    world.write("segel.conf", settings.encode())
+    equal(done.code, 1, f"exit ({done})")
+    check(world.server.n_asked("/ocsp") < 10, f"asked {world.server.n_asked('/ocsp')} times, in {took:.1f} s")
+    check("it has taken 5 s of it" in done.out or "it has taken 6 s of it" in done.out, done)
 
 
 @test("an answer about a certificate that the registry has ended goes; one that nobody asks about stays away")

@@ -9,6 +9,7 @@ import datetime
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -316,6 +317,25 @@ def _(world):
         good(world.verify(maker(world)))
 
 
+def renamed(message, media_type):
+    """The same opaque message under another Content-Type."""
+    said = re.search(rb'(?im)^Content-Type: application/(?:x-)?pkcs7-mime;[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*', message)
+    suite.check(said, "an opaque message")
+    return message[:said.start()] + b"Content-Type: " + media_type + message[said.end():]
+
+
+@test("opaque mail that does not say in smime-type what it is counts as what it holds")
+def _(world):
+    message = signed(world, options=["-nodetach"])
+    for media_type in (b'application/pkcs7-mime; name="smime.p7m"', b'application/octet-stream; name="smime.p7m"'):
+        good(world.verify(renamed(message, media_type)))
+        changed = bytearray(renamed(message, media_type))
+        changed[-20] = ord("A") if changed[-20] != ord("A") else ord("B")  # within the signature's value
+        suite.equal(world.verify(bytes(changed))["signature"], "bad", "a changed one")
+    data = world.verify(renamed(message, b'application/pkcs7-mime; smime-type=compressed-data; name="smime.p7z"'))
+    suite.equal(codes(data), ["SIG_MALFORMED"], "signed-data that says it is something else")
+
+
 @test("our seal with the unit's certificate: Sender names it, and the registry's binding makes it a match")
 def _(world):
     message = by_our_seal(world, leaf=world.unit_seal)
@@ -518,6 +538,44 @@ def _(world):
     objects = [json.loads(line) for line in output.decode().splitlines()]
     suite.equal([data["file"] for data in objects], paths, "files")
     suite.equal([data["identity"] for data in objects], ["match", "mismatch", "none"], "identities")
+
+
+def other_order(world, folder, name, change):
+    """The same files under other names, so that they are listed in another order; another file system order, too."""
+    os.makedirs(world.path(name))
+    files = sorted(os.path.join(root, file) for root, _, found in os.walk(world.path(folder)) for file in found)
+    for number, file in enumerate(reversed(files)):
+        sub = os.path.relpath(os.path.dirname(file), world.path(folder))
+        os.makedirs(os.path.join(world.path(name), sub), exist_ok=True)
+        shutil.copy(file, os.path.join(world.path(name), sub, change(number)))
+
+
+@test("nothing of the place counts: time zone, locale, working folder, names and order of the files in DIR")
+def _(world):
+    paths = []
+    for number, content in enumerate((signed(world), signed(world, world.revoked), signed(world, world.foreign), signed(world, world.other),
+                                      signed(world, world.soon), signed(world, sender="\u00fc@kota.example"), head() + BODY, b"hanya teks\n")):
+        paths.append(world.path("mail", f"place{number}.eml"))
+        with open(paths[-1], "wb") as out:
+            out.write(content)
+    for folder in ("trust", "crl", "ocsp"):
+        other_order(world, folder, folder + "-z", lambda number: f"{99 - number:02}")
+        other_order(world, folder, folder + "-a", lambda number: f"{number:02}.x")
+    moments = [in_days(0.01), in_days(4), in_days(9)]
+    outputs = {moment: set() for moment in moments}
+    places = [("", {}, world.folder), ("-z", {"TZ": "Asia/Jakarta", "LC_ALL": "C.UTF-8", "LANG": "id_ID"}, "/"),
+              ("-a", {"TZ": "America/St_Johns", "LC_ALL": "POSIX", "LANGUAGE": "id", "COLUMNS": "40"}, world.path("mail"))]
+    for moment in moments:
+        for suffix, more, folder in places:
+            options = [word for name in ("trust", "crl", "ocsp") for word in ("--" + name, world.path(name + suffix))]
+            done = subprocess.run([world.segelctl, "verify", "--json", "--at", moment, *options, "--registry", world.registry, *paths],
+                                  cwd=folder, env={**os.environ, **more}, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+            suite.equal(done.returncode, 1, done.stderr)
+            outputs[moment].add(done.stdout)
+    for moment in moments:
+        suite.equal(len(outputs[moment]), 1, f"outputs at {moment}: {outputs[moment]}")
+        suite.equal(len(decode_all(next(iter(outputs[moment])).decode())), len(paths), "objects")
+    suite.equal(len({next(iter(found)) for found in outputs.values()}), len(moments), "the time counts")
 
 
 @test("a folder of 300 messages in one command")

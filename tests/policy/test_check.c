@@ -70,7 +70,19 @@ spotless(void)
 static const struct signature_facts *
 signature_of(const struct scene *scene)
 {
-	return scene->message.outer == LAYER_SIGNED ? &good_signature : NULL;
+	static const struct signature_facts none = { .state = SIGNATURE_NONE, .coverage = COVERAGE_NONE };
+
+	switch (scene->message.outer) {
+	case LAYER_SIGNED:
+		return &good_signature;
+	case LAYER_OTHER:
+		return &none;
+	case LAYER_UNKNOWN:
+	case LAYER_NONE:
+	case LAYER_ENCRYPTED:
+		return NULL;
+	}
+	return NULL;
 }
 
 static void

@@ -82,8 +82,12 @@ CHANGE(unsigned_message, s->message.outer = LAYER_NONE; s->signature = (struct s
 CHANGE(part_signed, unsigned_message(s); s->signature.coverage = COVERAGE_PARTIAL)
 CHANGE(good_but_partial, s->signature.coverage = COVERAGE_PARTIAL)
 CHANGE(encrypted, unsigned_message(s); s->message.outer = LAYER_ENCRYPTED; s->signature.encrypted = true)
+CHANGE(signed_around_encrypted, s->signature.encrypted = true; snprintf(s->signature.layers, sizeof(s->signature.layers), "signed/encrypted"))
 CHANGE(signed_by_nobody, unsigned_message(s); s->message.outer = LAYER_SIGNED)
 CHANGE(certs_only, unsigned_message(s); s->message.outer = LAYER_OTHER)
+CHANGE(unnamed, s->message.outer = LAYER_OTHER)
+CHANGE(unnamed_bad, unnamed(s); s->signature.state = SIGNATURE_BAD)
+CHANGE(unnamed_unsupported, unnamed(s); s->signature.state = SIGNATURE_UNSUPPORTED)
 CHANGE(bad, s->signature.state = SIGNATURE_BAD)
 CHANGE(malformed, s->signature.state = SIGNATURE_MALFORMED)
 CHANGE(unsupported, s->signature.state = SIGNATURE_UNSUPPORTED)
@@ -163,7 +167,8 @@ static const struct {
 	GOOD(nothing), GOOD(opaque_without_protection), GOOD(partner_anchor), GOOD(stale_but_judged), GOOD(registry_not_asked),
 	GOOD(no_signing_time), GOOD(clock_a_little_ahead),
 	FOUND(part_signed, SIG_PARTIAL), FOUND(good_but_partial, SIG_PARTIAL), FOUND(encrypted, ENC_UNREADABLE),
-	FOUND(signed_by_nobody, SIG_MALFORMED), FOUND(certs_only, SIG_UNSUPPORTED),
+	FOUND(signed_around_encrypted, ENC_UNREADABLE), FOUND(signed_by_nobody, SIG_MALFORMED), FOUND(certs_only, SIG_UNSUPPORTED),
+	GOOD(unnamed), FOUND(unnamed_bad, SIG_INVALID), FOUND(unnamed_unsupported, SIG_UNSUPPORTED),
 	FOUND(bad, SIG_INVALID), FOUND(malformed, SIG_MALFORMED), FOUND(unsupported, SIG_UNSUPPORTED),
 	FOUND(not_looked_at, INTERNAL), FOUND(not_covered, INTERNAL), FOUND(cover_not_looked_at, INTERNAL),
 	FOUND(none_of_unknown_cover, INTERNAL), FOUND(good_without_signer, INTERNAL),

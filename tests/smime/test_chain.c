@@ -28,6 +28,7 @@ setup(void **state)
 	    "; cert len0 basicConstraints=critical,CA:TRUE,pathlen:0; cert noca basicConstraints=critical,CA:FALSE"
 	    "; cert nosign keyUsage=critical,cRLSign; cert permits 'nameConstraints=critical,permitted;email:a.example'"
 	    "; cert permits-b 'nameConstraints=critical,permitted;email:b.example'; cert excludes 'nameConstraints=critical,excluded;email:a.example'"
+	    "; cert permits-host 'nameConstraints=critical,permitted;email:a.example,permitted;DNS:a.example'"
 	    "; cert explicit certificatePolicies=1.2.3.4 policyConstraints=critical,requireExplicitPolicy:0"
 	    "; cert for-mail extendedKeyUsage=emailProtection; cert for-any extendedKeyUsage=anyExtendedKeyUsage; cert for-web extendedKeyUsage=serverAuth"
 	    "; cert odd 1.2.3.4.5=critical,DER:0500; cert odd-harmless 1.2.3.4.5=DER:0500");
@@ -41,6 +42,13 @@ setup(void **state)
 	    "; mkpki --out dated --ca-of ica --cn Dated --email a@a.example --key p256 --from 2026-01-01T00:00:00Z --to 2026-06-01T00:00:00Z"
 	    "; mkpki --out forger --ca --cn Authority" DATES
 	    "; mkx509 cert --in dated.crt --ca forger --out forged");
+	/* More strangers of the authority's name than there are tries; none says by an identifier whose key it is. */
+	must_sh("mkpki --out stranger --ca --cn Root" DATES "; for i in 1 2 3 4 5 6 7 8 9; do mkpki --out t$i --ca-of stranger --ca --cn Authority" DATES
+	    "; mkx509 cert --in t$i.crt --ca stranger --out t$i --remove authorityKeyIdentifier --remove subjectKeyIdentifier; done");
+	/* A name that could be one of a host. */
+	must_sh("mkpki --out dotted --ca-of ica --cn siti.rahma --email a@a.example" DATES
+	    "; mkpki --out leaf-b --ca-of ica --cn siti.rahma --email a@b.example" DATES
+	    "; mkx509 cert --in dotted.crt --ca ica --out dotted-host --ext 'subjectAltName=email:a@a.example,DNS:b.example'");
 	/* For given times: a root and an authority that are valid through all of them. */
 	must_sh("mkpki --out long --ca --cn Long --key p256 --from 2020-01-01T00:00:00Z --to 2039-01-01T00:00:00Z"
 	    "; mkpki --out exact --ca-of long --cn Exact --email a@a.example --key p256 --from 2026-01-01T00:00:00Z --to 2026-06-01T00:00:00Z"
@@ -91,6 +99,9 @@ static const struct {
 
 	{ "name permitted", "root.crt", "leaf.crt", "permits.crt", CHAIN_GOOD, "", false },
 	{ "another name permitted", "root.crt", "leaf.crt", "permits-b.crt", CHAIN_BAD, "permitted subtree", false },
+	{ "hosts permitted, and a name of a mail's writer that looks like one", "root.crt", "dotted.crt", "permits-host.crt", CHAIN_GOOD, "", false },
+	{ "hosts permitted, and an alternative name of another one", "root.crt", "dotted-host.crt", "permits-host.crt", CHAIN_BAD, "permitted subtree", false },
+	{ "hosts permitted, and an address of another domain", "root.crt", "leaf-b.crt", "permits-host.crt", CHAIN_BAD, "permitted subtree", false },
 	{ "name excluded", "root.crt", "leaf.crt", "excludes.crt", CHAIN_BAD, "excluded subtree", false },
 
 	{ "policy demanded, and there", "root.crt", "policy4.crt", "explicit.crt", CHAIN_GOOD, "", false },
@@ -126,6 +137,8 @@ static const struct {
 	{ "only the other key", "root.crt", "leaf-noid.crt", "ica-newkey-noid.crt", CHAIN_BAD, "signature", false },
 	{ "a good authority beside many bad ones", "root.crt", "leaf.crt", "excludes.crt permits-b.crt nosign.crt noca.crt for-web.crt ica.crt",
 	  CHAIN_GOOD, "", false },
+	{ "an authority that we hold, beside many strangers of its name", "root.crt ica.crt", "leaf.crt",
+	  "t1.crt t2.crt t3.crt t4.crt t5.crt t6.crt t7.crt t8.crt t9.crt", CHAIN_GOOD, "", false },
 	{ "rubbish beside it", "root.crt", "leaf.crt", "root.key ica.crt", CHAIN_GOOD, "", false },
 	{ "rubbish alone", "root.crt", "root.key", "", CHAIN_BAD, "", false },
 };

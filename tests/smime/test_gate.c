@@ -5,6 +5,7 @@
  */
 #include "tests/smime/world.h"
 
+#include "smime/der.h"
 #include "smime/gate.h"
 #include "tests/support/forge.h"
 
@@ -211,6 +212,81 @@ test_crls(void **state)
 	assert_non_null(strstr(gate.why, "bytes of embedded CRLs"));
 }
 
+/* An element around `before` and what `last` is so far. */
+static void
+wrap_last(unsigned tag, struct slice before, struct buf *last)
+{
+	const struct slice parts[] = { before, buf_slice(last) };
+	AUTO_BUF struct buf whole = { 0 };
+	struct buf swap = *last;
+
+	buf_init(&whole, der_whole(parts[0].len + parts[1].len));
+	der_wrap(&whole, (enum der_tag)tag, parts, N_ELEMENTS(parts));
+	*last = whole;
+	whole = swap;
+}
+
+/* The same object with one unsigned attribute: that many empty strings. The SignerInfo's length is returned. */
+static size_t
+add_unsigned(struct slice cms, size_t n, struct buf *ret)
+{
+	size_t work = ber_budget(cms.len), len;
+	struct ber in = { .rest = cms, .depth = 1, .work = &work };
+	struct element info, oid, wrap, data, signers = { 0 }, signer;
+	AUTO_BUF struct buf values = { 0 };
+
+	assert_true(ber_take(&in, BER_SEQUENCE, &info));
+	in = ber_inside(&in, &info);
+	assert_true(ber_take(&in, BER_OID, &oid) && ber_take(&in, BER_CONTEXT_0, &wrap));
+	in = ber_inside(&in, &wrap);
+	assert_true(ber_take(&in, BER_SEQUENCE, &data));
+	in = ber_inside(&in, &data);
+	while (!ber_done(&in))
+		assert_true(ber_next(&in, &signers));
+	in = ber_inside(&in, &signers);
+	assert_true(ber_take(&in, BER_SEQUENCE, &signer));
+	buf_init(&values, 2 * n);
+	for (size_t i = 0; i < n; i++)
+		buf_add(&values, "\x04", 2);
+	buf_init(ret, der_whole(values.len));
+	der_wrap(ret, DER_SET, (struct slice[]){ buf_slice(&values) }, 1);
+	wrap_last(DER_SEQUENCE, slice_of("\x06\x02\x2a\x03"), ret);
+	wrap_last(BER_CONTEXT_1, (struct slice){ 0 }, ret);
+	wrap_last(DER_SEQUENCE, signer.content, ret);
+	len = ret->len;
+	wrap_last(DER_SET, (struct slice){ 0 }, ret);
+	wrap_last(DER_SEQUENCE, (struct slice){ data.content.at, (size_t)(signers.whole.at - data.content.at) }, ret);
+	wrap_last(DER_CONTEXT_0, (struct slice){ 0 }, ret);
+	wrap_last(DER_SEQUENCE, oid.whole, ret);
+	return len;
+}
+
+/* OpenSSL takes apart what stands in them, whoever asks for it. */
+static void
+test_large_signer(void **state)
+{
+	struct forge forge = { .signer = "p256", .content = slice_of(ENTITY), .flaws = FORGE_OPAQUE };
+	AUTO_BUF struct buf der = { 0 };
+	AUTO_BUF struct buf probe = { 0 };
+	size_t n = LIMIT_CMS_SIGNER_BYTES / 2, len;
+
+	(void)state;
+	forge_cms(&forge, &der);
+	n -= (add_unsigned(buf_slice(&der), n, &probe) - LIMIT_CMS_SIGNER_BYTES + 1) / 2;
+	for (size_t more = 0; more < 2; more++) {
+		AUTO_BUF struct buf large = { 0 };
+		struct gate_facts gate;
+
+		len = add_unsigned(buf_slice(&der), n + more, &large);
+		assert_true(more ? len > LIMIT_CMS_SIGNER_BYTES : len > LIMIT_CMS_SIGNER_BYTES - 2 && len <= LIMIT_CMS_SIGNER_BYTES);
+		gate_signed(buf_slice(&large), false, &gate);
+		if (gate.state != (more ? GATE_MALFORMED : GATE_PASSES))
+			fail_msg("%zu bytes: state %d, %s", len, gate.state, gate.why);
+		assert_true(!more || strstr(gate.why, "a SignerInfo of"));
+		assert_true(forge_openssl_accepts(buf_slice(&large), NULL));
+	}
+}
+
 static void
 test_types(void **state)
 {
@@ -280,6 +356,25 @@ test_cuts(void **state)
 	}
 }
 
+/* Some programs write a piece for each line (OpenSSL's SMIME_crlf_copy() buffers in order not to): thousands of small ones. */
+static void
+test_small_pieces(void **state)
+{
+	char *text = malloc(200000);
+	struct forge forge = { .signer = "p256", .content = { (unsigned char *)text, 200000 }, .flaws = FORGE_OPAQUE | FORGE_PIECES };
+	AUTO_BUF struct buf der = { 0 }, room = { 0 };
+	struct gate_facts gate;
+
+	(void)state;
+	memset(text, 'a', forge.content.len);
+	forge_cms(&forge, &der);
+	assert_true(forge_openssl_accepts(buf_slice(&der), NULL));
+	gate_signed(buf_slice(&der), false, &gate);
+	if (gate.state != GATE_PASSES || !slice_equal(gate_content(&gate, &room), forge.content))
+		fail_msg("state %d, '%s'", gate.state, gate.why);
+	free(text);
+}
+
 /* Half a million empty elements, and lengths that are opened half a million times: refused, and at once. */
 static void
 test_work(void **state)
@@ -313,8 +408,10 @@ main(void)
 		cmocka_unit_test(test_confused),
 		cmocka_unit_test(test_set_as_content),
 		cmocka_unit_test(test_crls),
+		cmocka_unit_test(test_large_signer),
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_cuts),
+		cmocka_unit_test(test_small_pieces),
 		cmocka_unit_test(test_work),
 	};
 

@@ -31,6 +31,9 @@ setup(void **state)
 	    "; mkpki --out outsider --ca-of other --ca --cn Authority" DATES "; mkpki --out ownlister --ca --cn Authority" DATES
 	    "; mkpki --out responder --ca-of ica --cn Responder --eku none" DATES
 	    "; r() { mkx509 cert --in responder.crt --ca $1 --out $2 --ext extendedKeyUsage=$3 ${4:+--ext noCheck=ignored}; cp responder.key $2.key; }"
+	    "; mkpki --out small --ca-of ica --cn Responder --eku none --from -30d --to +30d --key rsa1024; mkx509 cert --in small.crt --ca ica --out small"
+	    " --ext extendedKeyUsage=OCSPSigning --ext noCheck=ignored; mkx509 cert --in responder.crt --ca ica --out olddigest --digest sha1"
+	    " --ext extendedKeyUsage=OCSPSigning --ext noCheck=ignored; cp responder.key olddigest.key"
 	    "; r ica delegate OCSPSigning nocheck; r ica checked OCSPSigning; r ica unasked emailProtection nocheck; r root foreign OCSPSigning nocheck"
 	    "; mkpki --out late --ca-of ica --cn Responder --eku none --key p256 --from -30d --to -1d; mkx509 cert --in late.crt --ca ica"
 	    " --out late --ext extendedKeyUsage=OCSPSigning --ext noCheck=ignored");
@@ -95,6 +98,20 @@ static const struct {
 	{ "by an authority that may not sign CRLs", CRL, REVOCATION_UNKNOWN, false, "signed by no key", NULL, "nocrlsign.crt", false },
 	{ "by its lister", "mkx509 crl --ca lister --out crls/a.crl", REVOCATION_GOOD, false, "", NULL, "ica.crt lister.crt", false },
 	{ "by its lister, who is ours", "mkx509 crl --ca lister --out crls/a.crl; cp lister.crt anchors", REVOCATION_GOOD, false, "", NULL, NULL, false },
+	/* Two keys of one name (a renewed authority's), each with a list about what it issued itself. */
+	{ "its own key's lists it, another key's has a higher number", CRL "--number 5 --revoke $SERIAL; cp lister.crt anchors"
+	  "; mkx509 crl --ca lister --number 99 --out crls/b.crl", REVOCATION_REVOKED, false, "CRL number 5 ", NULL, NULL, false },
+	{ "its own key's does not, another key's has a higher number", CRL "--number 5; cp lister.crt anchors"
+	  "; mkx509 crl --ca lister --number 99 --from -1m --out crls/b.crl", REVOCATION_GOOD, false, "CRL number 5 ", NULL, NULL, false },
+	{ "its own key's does not, another key's is later", CRL "--number 5 --from -3h; cp lister.crt anchors"
+	  "; mkx509 crl --ca lister --number 4 --from -1m --out crls/b.crl", REVOCATION_GOOD, false, "CRL number 5 ", NULL, NULL, false },
+	{ "its own key's is dead, another key's is fresh", CRL "--number 5 --from -9d --to -8d; cp lister.crt anchors"
+	  "; mkx509 crl --ca lister --number 99 --out crls/b.crl", REVOCATION_UNKNOWN, false, "CRL number", NULL, NULL, false },
+	{ "its own key's does not, another key's of a higher number lists it", CRL "--number 5; cp lister.crt anchors"
+	  "; mkx509 crl --ca lister --number 99 --revoke $SERIAL --out crls/b.crl", REVOCATION_REVOKED, false, "CRL number 99 ", NULL, NULL, false },
+	{ "its own key's of a higher number does not, another key's had it on hold", CRL "--number 99; cp lister.crt anchors"
+	  "; mkx509 crl --ca lister --number 5 --from -2h --revoke $SERIAL:certificateHold --out crls/b.crl", REVOCATION_GOOD, false, "CRL number 99 ",
+	  NULL, NULL, false },
 	{ "by its lister, whom nobody knows", "mkx509 crl --ca lister --out crls/a.crl", REVOCATION_UNKNOWN, false, "signed by no key", NULL, NULL, false },
 	{ "by its lister, who is revoked", "mkx509 crl --ca lister --out crls/a.crl; mkx509 crl --ca root --out crls/root.crl --number 2 --revoke 1157",
 	  REVOCATION_UNKNOWN, false, "signed by no key", NULL, "ica.crt lister.crt", false },
@@ -191,6 +208,9 @@ static const struct {
 	{ "OCSP: by one who is no delegate", OCSP_BY "unasked", REVOCATION_UNKNOWN, false, "signed neither", NULL, NULL, false },
 	{ "OCSP: by another authority's delegate", OCSP_BY "foreign", REVOCATION_UNKNOWN, false, "signed neither", NULL, NULL, false },
 	{ "OCSP: by a delegate out of date", OCSP_BY "late", REVOCATION_UNKNOWN, false, "out of its dates", NULL, NULL, false },
+	{ "OCSP: by a delegate with RSA-1024", OCSP_BY "small", REVOCATION_UNKNOWN, false, "too weak", NULL, NULL, false },
+	{ "OCSP: by a delegate whose certificate is signed over SHA-1", OCSP_BY "olddigest", REVOCATION_UNKNOWN, false, "too weak", NULL, NULL, false },
+	{ "OCSP: by a delegate with RSA-1024 where strength does not matter", OCSP_BY "small", REVOCATION_GOOD, false, "", NULL, NULL, true },
 	{ "OCSP: by a delegate who must be looked up", OCSP_BY "checked", REVOCATION_UNKNOWN, false, "responder's own", NULL, NULL, false },
 	{ "OCSP: SHA-1", OCSP "--digest sha1", REVOCATION_UNKNOWN, false, "SHA-1", NULL, NULL, false },
 	{ "OCSP: SHA-1 where strength does not matter", OCSP "--digest sha1", REVOCATION_GOOD, false, "", NULL, NULL, true },

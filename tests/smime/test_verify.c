@@ -124,7 +124,7 @@ static const struct row rows[] = {
 	{ "A33 two encodings", OPAQUE, .find = "Content-Transfer", .put = "Content-Transfer-Encoding: 7bit\r\nContent-Transfer", .want = M, .want_why = "two Content-Transfer" },
 	{ "A33 two MIME-Version", CLEAR, .find = "MIME-Version", .put = "MIME-Version: 1.0\r\nMIME-Version", .want = M, .want_why = "two MIME-Version" },
 	{ "A33 two boundaries", CLEAR, .find = "boundary=forged", .put = "boundary=forged; boundary=x", .want = M, .want_why = "two boundary" },
-	{ "A33 RFC 2231 boundary", CLEAR, .find = "boundary=forged", .put = "boundary*0=for; boundary*1=ged", .want = M, .want_why = "limit" },
+	{ "A33 RFC 2231 boundary", CLEAR, .find = "boundary=forged", .put = "boundary*0=for; boundary*1=ged", .want = M, .want_why = "RFC 2231" },
 	{ "A33 no closing boundary", CLEAR, .find = "--forged--\r\n", .put = "", .want = M, .want_why = "closing boundary" },
 	{ "A33 a boundary behind the end", CLEAR, .find = "--forged--\r\n", .put = "--forged--\r\n--forged\r\n\r\nx\r\n", .want = M, .want_why = "behind the closing" },
 	{ "A33 a line that begins like a boundary", CLEAR, .entity = "Content-Type: text/plain\r\n\r\n--forgedx\r\n", .want = M, .want_why = "begins like" },
@@ -140,7 +140,7 @@ static const struct row rows[] = {
 	    .want = M, .want_why = "without a line" },
 	{ "A33 two Content-Disposition", OPAQUE, .find = "Content-Transfer", .put = "Content-Disposition: inline\r\nContent-Disposition: attachment\r\nContent-Transfer", .want = M, .want_why = "two Content-Disposition" },
 	{ "A33 two Subjects", CLEAR, .find = "Subject: Surat", .put = "Subject: Surat\r\nSubject: Setuju", .want = M, .want_why = "two Subject" },
-	{ "A33 a comment in the type", CLEAR, .find = "multipart/signed;", .put = "multipart/signed (x);", .want = M, .want_why = "limit" },
+	{ "A33 a comment in the type", CLEAR, .find = "multipart/signed;", .put = "multipart/signed (x);", .want = M, .want_why = "cannot be read" },
 	{ "A33 an encoded multipart", CLEAR, .find = "boundary=forged\r\n", .put = "boundary=forged\r\nContent-Transfer-Encoding: base64\r\n", .want = M, .want_why = "encoding of its own" },
 	{ "A33 a header line that is no field", CLEAR, .find = "To: ana", .put = "no field\r\nTo: ana", .want = M, .want_why = "no field" },
 	{ "A33 a blank before the colon", CLEAR, .find = "Subject:", .put = "Subject :", .want = M, .want_why = "no field" },
@@ -154,6 +154,15 @@ static const struct row rows[] = {
 	{ "A33 inside, opaque: no header at all", OPAQUE, .entity = "hi there\r\n", .want = M, .want_why = "two contents" },
 	{ "A33 inside, opaque: a prefix boundary", OPAQUE, .entity = MIXED "--b\r\nContent-Type: multipart/mixed; boundary=bb\r\n\r\n--bb\r\n\r\nx\r\n--bb--\r\n--b--\r\n",
 	    .want = M, .want_why = "two contents" },
+	/* A45 */
+	{ "A45 LF . LF", CLEAR, .entity = "Content-Type: text/plain\r\n\r\na\n.\nb\r\n", .want = M, .want_why = "smuggling" },
+	{ "A45 LF . CRLF", CLEAR, .entity = "Content-Type: text/plain\r\n\r\na\n.\r\nb\r\n", .want = M, .want_why = "smuggling" },
+	{ "A45 CRLF . LF", CLEAR, .entity = "Content-Type: text/plain\r\n\r\na\r\n.\nb\r\n", .want = M, .want_why = "smuggling" },
+	{ "A45 CR . CR", CLEAR, .entity = "Content-Type: text/plain\r\n\r\na\r.\rb\r\n", .want = M, .want_why = "smuggling" },
+	{ "A45 CR . CRLF", CLEAR, .entity = "Content-Type: text/plain\r\n\r\na\r.\r\nb\r\n", .want = M, .want_why = "smuggling" },
+	{ "A45 CRLF . CR", CLEAR, .entity = "Content-Type: text/plain\r\n\r\na\r\n.\rb\r\n", .want = M, .want_why = "smuggling" },
+	{ "A45 a lone dot", CLEAR, .entity = "Content-Type: text/plain\r\n\r\na\r\n.\r\nb\r\n", .want = G },
+	{ "A45 a dot at a bare LF, not alone", CLEAR, .entity = "Content-Type: text/plain\r\n\r\na\n.b\r\n", .want = M, .want_why = "bare CR or LF" },
 	/* A44 */
 	{ "A44 a bare CR in the signed part", CLEAR, .entity = "Content-Type: text/plain\r\n\r\na\rb\r\n", .want = M, .want_why = "bare CR or LF" },
 	{ "A44 a bare LF in the signed part", CLEAR, .entity = "Content-Type: text/plain\r\n\r\na\nb\r\n", .want = M, .want_why = "bare CR or LF" },
@@ -300,7 +309,6 @@ check_row(const struct row *row)
 	AUTO_BUF struct buf mail = { 0 };
 	struct signature_facts facts;
 	bool within = row->form != CLEAR && row->form != OPAQUE;
-	/* Without a boundary that can be read, all is preamble, of which there is a limit. */
 	bool limit = row->want_why && strcmp(row->want_why, "limit") == 0;
 
 	make_mail(row, &mail);
@@ -452,6 +460,17 @@ static const struct protected_row protected_rows[] = {
 	{ "8-bit inside, another encoded outside", "From: budi@kota.example\r\nTo: ana@prov.example\r\nSubject: K\xc3\xb6ta\r\n" HP_TYPE,
 	    "Subject: Surat", "Subject: =?utf-8?q?K=C3=B7ta?=", PROTECTION_MISMATCH, "Subject" },
 	{ "A46 a line end in an encoded word", HEAD HP_TYPE, "Subject: Surat", "Subject: Surat=?utf-8?q?=0D=0A?=x", PROTECTION_MISMATCH, "Subject" },
+	{ "A46 base64 outside", HEAD HP_TYPE, "Subject: Surat", "Subject: =?utf-8?b?U3VyYXQ=?=", PROTECTION_MATCH, "" },
+	{ "A46 two words outside", HEAD HP_TYPE, "Subject: Surat", "Subject: =?us-ascii?q?Su?=\r\n =?ISO-8859-1?B?cmF0?=", PROTECTION_MATCH, "" },
+	/* What one reader drops another one shows. */
+	{ "A46 text behind a NUL", HEAD HP_TYPE, "Subject: Surat", "Subject: =?utf-8?b?U3VyYXQ=?= =?utf-8?b?AHBhbHN1?=", PROTECTION_MISMATCH, "Subject" },
+	{ "A46 base64 without padding", HEAD HP_TYPE, "Subject: Surat", "Subject: =?utf-8?q?Surat?= =?utf-8?b?IQ?=", PROTECTION_MISMATCH, "Subject" },
+	{ "A46 base64 behind its padding", HEAD HP_TYPE, "Subject: Surat", "Subject: =?utf-8?b?U3VyYXQ=cGFsc3U=?=", PROTECTION_MISMATCH, "Subject" },
+	{ "A46 no base64", HEAD HP_TYPE, "Subject: Surat", "Subject: =?utf-8?b?U3Vy!!YXQ=?=", PROTECTION_MISMATCH, "Subject" },
+	{ "A46 unknown character set", HEAD HP_TYPE, "Subject: Surat", "Subject: =?x-a?q?Surat?=", PROTECTION_MISMATCH, "Subject" },
+	{ "A46 a character set in shifts", HEAD HP_TYPE, "Subject: Surat", "Subject: =?utf-7?q?Sur+AGE-t?=", PROTECTION_MISMATCH, "Subject" },
+	{ "A46 no UTF-8", "From: budi@kota.example\r\nTo: ana@prov.example\r\nSubject: Surat?\r\n" HP_TYPE, "Subject: Surat", "Subject: =?utf-8?q?Surat=E4?=",
+	    PROTECTION_MISMATCH, "Subject" },
 	{ "Reply-To outside only", HEAD HP_TYPE, "To: ana", "Reply-To: eve@x.example\r\nTo: ana", PROTECTION_MATCH, "" },
 	{ "Sender outside only", HEAD HP_TYPE, "To: ana", "Sender: dinas@kota.example\r\nTo: ana", PROTECTION_MATCH, "" },
 	{ "Subject alone, v1", "Subject: Surat\r\n" V1_TYPE, NULL, NULL, PROTECTION_MATCH, "" },

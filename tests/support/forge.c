@@ -13,7 +13,7 @@
 #include "smime/der.h"
 #include "smime/gate.h"
 
-enum { ROOM = 4 * 1024 * 1024, SMALL = 64 * 1024 };
+enum { ROOM = 4 * 1024 * 1024, SMALL = 64 * 1024, MANY = 500 };
 
 #define RAW(text) ((struct slice){ (const unsigned char *)(text), sizeof(text) - 1 })
 #define ID_DATA RAW("\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01")
@@ -409,13 +409,15 @@ static void
 make_signers(const struct forge *forge, struct buf *ret)
 {
 	AUTO_BUF struct buf first = { 0 }, second = { 0 };
-	struct slice all[2];
+	struct slice all[MANY + 1];
 	size_t n = 0;
 
 	if (!has(forge, FORGE_NO_SIGNER)) {
 		make_signer(forge, forge->signer, &first);
 		all[n++] = buf_slice(&first);
 	}
+	while (has(forge, FORGE_MANY_SIGNERS) && n < MANY)
+		all[n++] = buf_slice(&first);
 	if (has(forge, FORGE_TWO_SIGNERS)) {
 		make_signer(forge, forge->other ? forge->other : forge->signer, &second);
 		all[n++] = buf_slice(&second);

@@ -48,6 +48,7 @@ enum forge_flaw {
 	FORGE_BAD_SIGNATURE = 1 << 27,
 	FORGE_UNSIGNED = 1 << 28,       /* no flaw: an unsigned attribute */
 	FORGE_INDEFINITE = 1 << 29,     /* no flaw: indefinite lengths around it all */
+	FORGE_MANY_SIGNERS = 1 << 30,   /* the SignerInfo 500 times */
 };
 
 struct forge {

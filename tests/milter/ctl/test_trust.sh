@@ -123,7 +123,17 @@ want "no purpose" 2 "purpose" add root.crt
 want "no such purpose" 2 "wanted one of official, partner, issuer" add root.crt --purpose roots
 want "a root without a fingerprint" 3 "a root needs --fingerprint" add root.crt --purpose official
 says "it is shown all the same" "$ROOT"
+says "and where to compare it" "certification practice statement.*not .*the place that you have the file from"
 want "the fingerprint of another" 3 "the file's SHA-256 is $ROOT" add root.crt --purpose official --fingerprint "$PARTNER"
+says "and where to find the right one" "certification practice statement.*not .*the place that you have the file from"
+want "the right one of a file that somebody changed" 3 "the file's SHA-256 is $PARTNER" add partner.crt --purpose official --fingerprint "$ROOT"
+says "where to ask before using it" "certification practice statement"
+want "of SHA-1" 2 "40 hex digits are a SHA-1; ask the authority for the SHA-256" add root.crt --purpose official \
+	--fingerprint "$(openssl x509 -in root.crt -noout -fingerprint -sha1 | cut -d= -f2)"
+want "in pairs, as it is printed" 0 "dry run" add root.crt --purpose official --fingerprint "$(sed 's/../& /g' <<<"$ROOT")" --dry-run
+want "in groups of four, upper case" 0 "dry run" add root.crt --purpose official --fingerprint "$(sed 's/..../& /g' <<<"${ROOT^^}")" --dry-run
+want "in pairs, one digit other" 3 "nothing was added" add root.crt --purpose official --fingerprint "$(sed 's/../& /g' <<<"${PARTNER}")" --dry-run
+want "blanks only" 2 "is no SHA-256" add root.crt --purpose official --fingerprint "   " --dry-run
 want "a fingerprint that is none" 2 "is no SHA-256" add root.crt --purpose official --fingerprint "${ROOT%?}"
 want "no authority" 3 "basicConstraints do not say CA" add leaf.crt --purpose official --fingerprint "$(hash_of leaf)"
 want "may not sign certificates" 3 "keyCertSign" add nosign.crt --purpose official --fingerprint "$(hash_of nosign)"

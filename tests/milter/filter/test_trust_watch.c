@@ -108,12 +108,86 @@ test_missing(void **state)
 	assert_int_equal(n_anchors(watch, 4), 2);
 }
 
-enum { THREADS = 4, ROUNDS = 150 };
+enum { THREADS = 4, ROUNDS = 150, FIRST_ROUNDS = 20 };
 
 struct crowd {
 	struct trust_watch *watch;
+	pthread_barrier_t *begin;
 	bool failed;
 };
+
+static void *
+ask_first(void *ctx)
+{
+	struct crowd *crowd = ctx;
+	const struct trust_held *held;
+
+	(void)pthread_barrier_wait(crowd->begin);
+	held = trust_watch_ref(crowd->watch, 1, NULL);
+	crowd->failed = !held || trust_n_anchors(held->trust) != 1;
+	trust_watch_unref(crowd->watch, held);
+	return NULL;
+}
+
+/* Many messages begin at once, and nothing was loaded before: one loads, and none goes without. */
+static void
+test_first(void **state)
+{
+	(void)state;
+	assert_int_equal(run("rm -rf trust"), 0);
+	add(0);
+	for (int round = 0; round < FIRST_ROUNDS; round++) {
+		AUTO(trust_watch_free) struct trust_watch *watch = trust_watch_new(&config);
+		struct crowd crowds[THREADS] = { 0 };
+		pthread_t threads[THREADS];
+		pthread_barrier_t begin;
+
+		assert_int_equal(pthread_barrier_init(&begin, NULL, THREADS), 0);
+		for (int i = 0; i < THREADS; i++) {
+			crowds[i] = (struct crowd){ .watch = watch, .begin = &begin };
+			assert_int_equal(pthread_create(&threads[i], NULL, ask_first, &crowds[i]), 0);
+		}
+		for (int i = 0; i < THREADS; i++)
+			assert_int_equal(pthread_join(threads[i], NULL), 0);
+		for (int i = 0; i < THREADS; i++)
+			assert_false(crowds[i].failed);
+		pthread_barrier_destroy(&begin);
+	}
+}
+
+/* Where the first load fails, all who waited for it are told why. */
+static void *
+ask_in_vain(void *ctx)
+{
+	struct crowd *crowd = ctx;
+	struct err err = { 0 };
+
+	(void)pthread_barrier_wait(crowd->begin);
+	crowd->failed = trust_watch_ref(crowd->watch, 1, &err) != NULL || err.kind != ERR_CONFIG || !strstr(err.text, "trust.dir");
+	return NULL;
+}
+
+static void
+test_first_fails(void **state)
+{
+	AUTO(trust_watch_free) struct trust_watch *watch = trust_watch_new(&config);
+	struct crowd crowds[THREADS] = { 0 };
+	pthread_t threads[THREADS];
+	pthread_barrier_t begin;
+
+	(void)state;
+	assert_int_equal(run("rm -rf trust"), 0);
+	assert_int_equal(pthread_barrier_init(&begin, NULL, THREADS), 0);
+	for (int i = 0; i < THREADS; i++) {
+		crowds[i] = (struct crowd){ .watch = watch, .begin = &begin };
+		assert_int_equal(pthread_create(&threads[i], NULL, ask_in_vain, &crowds[i]), 0);
+	}
+	for (int i = 0; i < THREADS; i++) {
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+		assert_false(crowds[i].failed);
+	}
+	pthread_barrier_destroy(&begin);
+}
 
 static void *
 ask_often(void *ctx)
@@ -125,7 +199,7 @@ ask_often(void *ctx)
 		const struct trust_held *held = trust_watch_ref(crowd->watch, i, NULL);
 		const size_t n = held ? trust_n_anchors(held->trust) : 0;
 
-		crowd->failed |= n < before; /* it only grows */
+		crowd->failed |= !held || n < before; /* it only grows, and is never away */
 		before = n;
 		trust_watch_unref(crowd->watch, held);
 	}
@@ -163,6 +237,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_first),
+		cmocka_unit_test(test_first_fails),
 		cmocka_unit_test(test_crowd),
 	};
 
