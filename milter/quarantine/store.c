@@ -300,6 +300,15 @@ store_drop_file(struct quarantine *store, const char *id, size_t bytes)
 	pthread_mutex_unlock(&store->lock);
 }
 
+void
+store_drop_orphan(struct quarantine *store, const char *id)
+{
+	pthread_mutex_lock(&store->read_lock);
+	if (has_row(store, id, NULL) == 0)
+		(void)unlinkat(store->items_fd, id, 0);
+	pthread_mutex_unlock(&store->read_lock);
+}
+
 static int
 free_bytes(struct quarantine *store, size_t *ret, struct err *err)
 {

@@ -80,6 +80,9 @@ enum store_outcome store_write_findings(struct quarantine *store, int64_t item, 
 /* The box is gone, or will be at the next start. */
 void store_drop_file(struct quarantine *store, const char *id, size_t bytes);
 
+/* A file that no row came to: it goes now, if that can be told. */
+void store_drop_orphan(struct quarantine *store, const char *id);
+
 /* A growing list of rows of one size. */
 struct rows {
 	void *at;

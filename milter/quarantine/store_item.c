@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "milter/quarantine/item_field.h"
 
@@ -85,6 +84,9 @@ insert_item(struct quarantine *store, const struct item *given, size_t disk, int
 	item.state = ITEM_NEW;
 	item.version = 1;
 	item.has_body = true;
+	item.legal_hold = item.asked_for = false;
+	item.proposed_by[0] = '\0';
+	item.proposed_person = item.proposed_at = 0;
 	outcome = insert_row(store, &item, false, ", n_recipients, findings_overflow, disk, \"by\"", numbers, N_ELEMENTS(numbers), err);
 	if (outcome != STORE_DONE)
 		return outcome;
@@ -182,7 +184,6 @@ insert_all(struct quarantine *store, const struct item *item, size_t disk, struc
 	return outcome == STORE_DONE ? store_event(store, n, &held, err) : outcome;
 }
 
-/* An id that has a row already: its file, if there is one, is that row's. */
 static enum store_outcome
 check_id(struct quarantine *store, const char *id, struct err *err)
 {
@@ -206,24 +207,21 @@ enum store_outcome
 store_add(struct quarantine *store, const struct item *item, struct err *err)
 {
 	enum store_outcome outcome;
-	bool ours = false;
 	struct stat st;
 
 	if (!item_id_good(item->id) || fstatat(store->items_fd, item->id, &st, AT_SYMLINK_NOFOLLOW) == -1)
 		return store_fail(STORE_UNAVAILABLE, err, "the body of the new item '%.40s' is not there", item->id);
 	outcome = store_begin(store, err);
-	if (outcome == STORE_DONE) {
+	if (outcome == STORE_DONE)
 		outcome = check_id(store, item->id, err);
-		ours = outcome == STORE_DONE;
-	}
 	if (outcome == STORE_DONE)
 		outcome = insert_all(store, item, (size_t)st.st_size, err);
 	outcome = store_end(store, outcome, err);
 	if (outcome == STORE_DONE)
 		count_body(store, (size_t)st.st_size);
 	/* Where it is not known what is on disk, the row may be there: then the file stays. */
-	else if (ours && outcome != STORE_BROKEN)
-		(void)unlinkat(store->items_fd, item->id, 0);
+	else if (outcome != STORE_BROKEN)
+		store_drop_orphan(store, item->id);
 	return outcome;
 }
 
