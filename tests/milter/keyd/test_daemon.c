@@ -28,6 +28,7 @@
 #include "milter/keyd/channel.h"
 #include "milter/keyd/client.h"
 #include "milter/keyd/wire.h"
+#include "smime/box.h"
 #include "smime/cert.h"
 
 enum {
@@ -790,6 +791,72 @@ test_a_vault_never_signs(void **state)
 	stop(world);
 }
 
+static int
+take_bytes(void *ctx, struct slice bytes, struct err *err)
+{
+	(void)err;
+	buf_add_slice(ctx, bytes);
+	return 0;
+}
+
+static int
+unwrap_through_agent(void *ctx, const unsigned char spki[32], struct slice wrapped, unsigned char key[BOX_KEY_BYTES], struct err *err)
+{
+	return keyd_unwrap(ctx, "item-7", "view: asked by its owner", spki, wrapped, key, err);
+}
+
+static int
+open_box(struct keyd_client *client, const char *name, struct slice box, struct buf *ret, struct err *err)
+{
+	const struct box_sink sink = { take_bytes, ret };
+	const struct unwrapper unwrapper = { unwrap_through_agent, client };
+	AUTO(box_reader_free) struct box_reader *reader = box_reader_new(name, &unwrapper, &sink);
+
+	return box_read(reader, box, err) == -1 || box_read_end(reader, err) == -1 ? -1 : 0;
+}
+
+/* What a filter encrypts with the certificate alone is read through the agent, with one unwrapping on record. */
+static void
+test_a_box_opens_through_the_agent(void **state)
+{
+	struct world *world = *state;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	AUTO(xfree) char *message = xcalloc(300000, 1);
+	AUTO(xfree) char *file = xasprintf("%s/keys/vault.crt", world->dir);
+	AUTO_BUF struct buf pem = { 0 };
+	AUTO_BUF struct buf der = { 0 };
+	AUTO_BUF struct buf box = { 0 };
+	AUTO_BUF struct buf back = { 0 };
+	AUTO(box_writer_free) struct box_writer *writer = NULL;
+	const struct box_sink sink = { take_bytes, &box };
+	FILE *in = fopen(file, "re");
+	struct err err;
+
+	assert_non_null(in);
+	buf_init(&pem, 16 * 1024);
+	buf_init(&box, 1024 * 1024);
+	buf_init(&back, 1024 * 1024);
+	buf_init(&der, 16 * 1024);
+	for (int c; (c = fgetc(in)) != EOF;)
+		buf_add(&pem, &(char){ (char)c }, 1);
+	fclose(in);
+	memset(message, 'm', 300000);
+	assert_int_equal(cert_read(buf_slice(&pem), &der, &err), 0);
+	assert_int_equal(box_writer_new(buf_slice(&der), "item-7", &sink, &writer, &err), 0);
+	assert_int_equal(box_write(writer, (struct slice){ (unsigned char *)message, 300000 }, &err), 0);
+	assert_int_equal(box_finish(writer, &err), 0);
+
+	start(world, VAULT("vault.pem", 100) ", " ALL_KEYS, "\tunwrappers = [ \"0\" ];\n");
+	client = keyd_client_new(world->socket, 5000);
+	if (open_box(client, "item-7", buf_slice(&box), &back, &err) == -1)
+		fail_msg("%s", err.text);
+	assert_int_equal(back.len, 300000);
+	assert_memory_equal(back.at, message, 300000);
+	assert_int_equal(audited(world).n_unwraps, 1);
+	assert_int_equal(open_box(client, "item-8", buf_slice(&box), &back, &err), -1);
+	stop(world);
+}
+
 /* Whatever is wrong with a block, the answer is the same, byte for byte; each was on record before. */
 static void
 test_bad_blocks_look_alike(void **state)
@@ -903,7 +970,7 @@ test_each_purpose_wants_its_users(void **state)
 	write_settings(world, VAULT("vault.pem", 3), "\tunwrappers = [ ];\n");
 	spawn(world, "-n", &plainly);
 	assert_int_equal(WEXITSTATUS(ended(world)), 1);
-	assert_logged(world, "nobody may use the keys of purpose decrypt");
+	assert_logged(world, "keyd.unwrappers: is empty, so nobody could use the key");
 }
 
 /* As strace tells: the record is written and synced before the answer leaves. */
@@ -970,7 +1037,7 @@ static const struct bad_start bad_starts[] = {
 	{ "no file", KEY_ENTRY("none.pem", PASS, 10), NULL, NULL, { "none.pem", "No such file" } },
 	{ "key not encrypted", KEY_ENTRY("plain.pem", PASS, 10), NULL, NULL, { "plain.pem" } },
 	{ "a key twice", KEY_ENTRY("rsa.pem", PASS, 10) ", " KEY_ENTRY("rsa.pem", PASS, 10), NULL, NULL, { "twice" } },
-	{ "a key for both", KEY_ENTRY("rsa.pem", PASS, 10) ", " VAULT("rsa.pem", 10), NULL, NULL, { "entry 2", "one purpose" } },
+	{ "a key for both", KEY_ENTRY("rsa.pem", PASS, 10) ", " VAULT("rsa.pem", 10), NULL, NULL, { "twice", "one purpose" } },
 	{ "a key for both, in two files", VAULT("rsa.pem", 10) ", " KEY_ENTRY("own/rsa.pem", PASS, 10), "chown root own/rsa.pem",
 	  "chown 64101 own/rsa.pem", { "entry 2", "one purpose" } },
 	{ "an EC key that decrypts", VAULT("p256.pem", 10), NULL, NULL, { "keyd.keys, entry 1", "a key of purpose decrypt is RSA" } },
@@ -1541,6 +1608,7 @@ main(void)
 		WORLD_TEST(test_unwraps),
 		WORLD_TEST(test_only_unwrappers_unwrap),
 		WORLD_TEST(test_a_vault_never_signs),
+		WORLD_TEST(test_a_box_opens_through_the_agent),
 		WORLD_TEST(test_bad_blocks_look_alike),
 		WORLD_TEST(test_unwrapping_wants_names_and_has_a_limit),
 		WORLD_TEST(test_each_purpose_wants_its_users),
