@@ -15,17 +15,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "milter/filter/poison_list.h"
 #include "milter/log.h"
 #include "policy/registry/sha256.h"
 
 enum {
 	N_SLOTS = 256,             /* messages in hand at once; those beyond it are judged without a slot */
-	MAX_ENTRIES = 4096,        /* of the list; the oldest suspicions fall out first */
-	LIST_BYTES = 1024 * 1024,
-	LINE_BYTES = 300,
 	SUSPECTED_TOO_OFTEN = 2,
 	MOST_TIMES = 99999,
-	SUSPICION_DAYS = 60,       /* a message that has not come again by then will not */
 	STACK_BYTES = 64 * 1024,   /* for the handler, where a message has used up its thread's stack */
 };
 
@@ -49,30 +46,15 @@ struct slots {
 	struct slot at[N_SLOTS];
 };
 
-/* ---- the list: text in DIR/poison ---- */
-
-struct entry {
-	unsigned char hash[32];
-	time_t at;
-	unsigned times;
-	bool poison; /* otherwise only suspected */
-	char words[64];
-};
-
 struct poison {
 	char *dir;
-	char *list_path;
 	int slots_fd; /* locked for as long as it is open */
 	struct slots *slots;
 	unsigned char *stacks; /* STACK_BYTES for each slot */
 	stack_t old_stacks[N_SLOTS];
 
-	pthread_mutex_t lock; /* guards all below */
-	struct stat read;     /* of the list, when it was read */
-	bool told;            /* that it cannot be read */
-	struct entry *entries;
-	size_t n_entries;
-	unsigned char counted[16]; /* the process whose slots the list has taken over */
+	pthread_mutex_t lock; /* guards the list, and who takes which slot */
+	struct poison_list list;
 };
 
 /* ---- the handler ---- */
@@ -155,264 +137,6 @@ remove_handler(void)
 	atomic_store(&handler.slots, NULL);
 }
 
-/* ---- the list's text ---- */
-
-static void
-hex(const unsigned char *bytes, size_t n, char *ret)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(ret + 2 * i, 3, "%02x", bytes[i]);
-}
-
-static bool
-unhex(const char *text, size_t n, unsigned char *ret)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < 2 * n; i++) {
-		const char *digit = text[i] ? strchr(digits, text[i] >= 'A' && text[i] <= 'F' ? text[i] | 0x20 : text[i]) : NULL;
-
-		if (!digit)
-			return false;
-		ret[i / 2] = (unsigned char)((i % 2 ? ret[i / 2] << 4 : 0) | (digit - digits));
-	}
-	return true;
-}
-
-/* "HASH 2026-11-21T08:00:00Z 2 poison signal 11". False for what is no such line. */
-static bool
-entry_parse(const char *line, struct entry *ret)
-{
-	struct tm tm = { 0 };
-	char state[16] = "";
-	const char *rest;
-	int used = 0;
-
-	*ret = (struct entry){ 0 };
-	if (strlen(line) < 64 || !unhex(line, 32, ret->hash) || line[64] != ' ')
-		return false;
-	rest = strptime(line + 65, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	if (!rest || sscanf(rest, " %5u %15s %n", &ret->times, state, &used) != 2)
-		return false;
-	ret->at = timegm(&tm);
-	ret->poison = strcmp(state, "poison") == 0;
-	snprintf(ret->words, sizeof(ret->words), "%s", used > 0 ? rest + used : "");
-	return ret->poison || strcmp(state, "suspected") == 0;
-}
-
-static void
-entry_write(const struct entry *entry, struct buf *ret)
-{
-	char hash[65], at[32];
-	struct tm tm;
-
-	hex(entry->hash, 32, hash);
-	if (!gmtime_r(&entry->at, &tm) || strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		snprintf(at, sizeof(at), "1970-01-01T00:00:00Z");
-	buf_printf(ret, "%s %s %u %s %s\n", hash, at, entry->times, entry->poison ? "poison" : "suspected", entry->words);
-}
-
-static struct entry *
-find(struct poison *poison, const unsigned char hash[32])
-{
-	for (size_t i = 0; i < poison->n_entries; i++)
-		if (memcmp(poison->entries[i].hash, hash, 32) == 0)
-			return &poison->entries[i];
-	return NULL;
-}
-
-static void
-drop(struct poison *poison, size_t i)
-{
-	poison->n_entries--;
-	memmove(&poison->entries[i], &poison->entries[i + 1], (poison->n_entries - i) * sizeof(*poison->entries));
-}
-
-/* The oldest suspicion; where there is none, the oldest of all. */
-static size_t
-least_needed(const struct poison *poison)
-{
-	size_t least = 0;
-
-	for (size_t i = 1; i < poison->n_entries; i++) {
-		const struct entry *a = &poison->entries[i], *b = &poison->entries[least];
-
-		if (a->poison == b->poison ? a->at < b->at : b->poison)
-			least = i;
-	}
-	return least;
-}
-
-static struct entry *
-add(struct poison *poison, const struct entry *entry)
-{
-	struct entry *known = find(poison, entry->hash);
-
-	if (known)
-		return known;
-	if (poison->n_entries == MAX_ENTRIES)
-		drop(poison, least_needed(poison));
-	poison->entries[poison->n_entries] = *entry;
-	return &poison->entries[poison->n_entries++];
-}
-
-/* False for what is no line of ours. */
-static bool
-read_line(struct poison *poison, const char *line)
-{
-	struct entry entry;
-
-	if (strncmp(line, "# counted ", 10) == 0 && unhex(line + 10, 16, poison->counted))
-		return true;
-	if (*line == '#' || *line == '\0')
-		return true;
-	if (!entry_parse(line, &entry))
-		return false;
-	(void)add(poison, &entry);
-	return true;
-}
-
-static void
-read_lines(struct poison *poison, const char *text)
-{
-	const char *line;
-	size_t len, number = 0, n_bad = 0, first_bad = 0;
-
-	poison->n_entries = 0;
-	memset(poison->counted, 0, sizeof(poison->counted));
-	while ((line = text_line(&text, &len))) {
-		AUTO(xfree) char *copy = xstrndup(line, len < LINE_BYTES ? len : LINE_BYTES);
-
-		number++;
-		if (!read_line(poison, copy) && n_bad++ == 0)
-			first_bad = number;
-	}
-	if (n_bad)
-		log_line(LOG_LEVEL_WARNING, "list of poison '%s': %zu lines are none, the first is line %zu (wanted: hash, time, times, "
-		    "'poison' or 'suspected', words); going on without them", poison->list_path, n_bad, first_bad);
-}
-
-static int
-read_all(int fd, const char *path, struct buf *ret, struct err *err)
-{
-	char block[8192];
-	ssize_t got;
-
-	while ((got = read(fd, block, sizeof(block))) > 0)
-		buf_add(ret, block, (size_t)got);
-	if (got == -1)
-		return err_set(err, ERR_TEMP, "list of poison '%s' cannot be read: %s", path, strerror(errno));
-	for (size_t i = 0; i < ret->len; i++)
-		if (ret->at[i] == '\0')
-			ret->at[i] = '?'; /* what lies behind it counts, too */
-	if (buf_full(ret))
-		return err_set(err, ERR_CONFIG, "list of poison '%s' has more than %d bytes; remove old lines, or move it aside", path, LIST_BYTES);
-	return 0;
-}
-
-/* No file is an empty list. */
-static int
-list_read(struct poison *poison, struct err *err)
-{
-	AUTO_FD int fd = open(poison->list_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	AUTO_BUF struct buf text = { 0 };
-	struct stat st = { 0 };
-
-	buf_init(&text, LIST_BYTES);
-	if (fd == -1 && errno != ENOENT)
-		return err_set(err, ERR_CONFIG, "list of poison '%s' cannot be opened: %s; make it readable for uid %d", poison->list_path,
-		    strerror(errno), (int)geteuid());
-	if (fd != -1 && (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode)))
-		return err_set(err, ERR_CONFIG, "list of poison '%s' is no regular file; move it aside", poison->list_path);
-	if (fd != -1 && read_all(fd, poison->list_path, &text, err) == -1)
-		return -1;
-	poison->read = st;
-	read_lines(poison, buf_text(&text));
-	return 0;
-}
-
-static bool
-is_same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec
-	    && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
-/* What an administrator changed counts with the next message. Where the file cannot be read the list stays as it is. */
-static void
-list_refresh(struct poison *poison)
-{
-	struct err err = { .text = "" };
-	struct stat now = { 0 };
-
-	if (stat(poison->list_path, &now) == -1)
-		now = (struct stat){ 0 };
-	if (is_same_file(&now, &poison->read))
-		return;
-	if (list_read(poison, &err) == 0)
-		poison->told = false;
-	else if (!poison->told) {
-		log_line(LOG_LEVEL_WARNING, "%s; going on with what was read before", err.text);
-		poison->told = true;
-	}
-}
-
-static void
-list_text(const struct poison *poison, struct buf *ret)
-{
-	char counted[33];
-
-	hex(poison->counted, 16, counted);
-	buf_printf(ret, "# Messages that made a process die: hash, time, times, poison or suspected, words. A line that is removed\n"
-	    "# lets the message be read again. Lines of one's own do not stay.\n# counted %s\n", counted);
-	for (size_t i = 0; i < poison->n_entries; i++)
-		entry_write(&poison->entries[i], ret);
-}
-
-static bool
-write_all(int fd, struct slice text)
-{
-	while (text.len) {
-		const ssize_t n = write(fd, text.at, text.len);
-
-		if (n == -1)
-			return false;
-		text.at += n;
-		text.len -= (size_t)n;
-	}
-	return fsync(fd) == 0;
-}
-
-static int
-sync_folder(const char *dir, struct err *err)
-{
-	AUTO_FD int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd == -1 || fsync(fd) == -1)
-		return err_set(err, ERR_TEMP, "folder '%s' cannot be synced: %s", dir, strerror(errno));
-	return 0;
-}
-
-/* Beside the old one, then in its place: a crash leaves one or the other. */
-static int
-list_write(struct poison *poison, struct err *err)
-{
-	AUTO(xfree) char *beside = xasprintf("%s.new", poison->list_path);
-	AUTO_BUF struct buf text = { 0 };
-	AUTO_FD int fd = -1;
-
-	buf_init(&text, LIST_BYTES);
-	list_text(poison, &text);
-	(void)unlink(beside);
-	fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
-	if (fd == -1 || !write_all(fd, buf_slice(&text)) || rename(beside, poison->list_path) == -1)
-		return err_set(err, ERR_TEMP, "list of poison '%s' cannot be written: %s; free space, or give the folder to uid %d",
-		    poison->list_path, strerror(errno), (int)geteuid());
-	if (fstat(fd, &poison->read) == -1)
-		poison->read = (struct stat){ 0 };
-	return sync_folder(poison->dir, err);
-}
-
 /* ---- what the last process left ---- */
 
 static bool
@@ -436,10 +160,10 @@ is_first(const struct slots *slots, size_t i)
 static void
 blame(struct poison *poison, const struct slot *slot, bool first, time_t now)
 {
-	struct entry fresh = { .at = now }, *entry;
+	struct poison_entry fresh = { .at = now }, *entry;
 
 	memcpy(fresh.hash, slot->hash, sizeof(fresh.hash));
-	entry = add(poison, &fresh);
+	entry = poison_list_add(&poison->list, &fresh);
 	entry->at = now;
 	if (first && entry->times < MOST_TIMES)
 		entry->times++;
@@ -453,11 +177,11 @@ blame(struct poison *poison, const struct slot *slot, bool first, time_t now)
 }
 
 static void
-tell(const struct entry *entry)
+tell(const struct poison_entry *entry)
 {
 	char hash[65];
 
-	hex(entry->hash, 32, hash);
+	poison_hex(entry->hash, 32, hash);
 	log_line(LOG_LEVEL_WARNING, "the last process ended with message %s in hand (%s): %s", hash, entry->words,
 	    entry->poison ? "it is not read when it comes again" : "suspected, and read again");
 }
@@ -474,24 +198,8 @@ take_over(struct poison *poison, time_t now)
 			n++;
 		}
 	for (size_t i = 0; i < N_SLOTS; i++)
-		if (is_left(&slots->at[i]) && is_first(slots, i) && find(poison, slots->at[i].hash))
-			tell(find(poison, slots->at[i].hash));
-	return n;
-}
-
-static size_t
-drop_old(struct poison *poison, time_t now)
-{
-	size_t n = 0;
-
-	for (size_t i = poison->n_entries; i-- > 0;) {
-		const struct entry *entry = &poison->entries[i];
-
-		if (!entry->poison && entry->at < now - (time_t)SUSPICION_DAYS * 24 * 3600) {
-			drop(poison, i);
-			n++;
-		}
-	}
+		if (is_left(&slots->at[i]) && is_first(slots, i) && poison_list_find(&poison->list, slots->at[i].hash))
+			tell(poison_list_find(&poison->list, slots->at[i].hash));
 	return n;
 }
 
@@ -509,14 +217,14 @@ static int
 settle(struct poison *poison, time_t now, struct err *err)
 {
 	struct slots *slots = poison->slots;
-	size_t n = drop_old(poison, now);
+	size_t n = poison_list_age(&poison->list, now);
 
 	if (memcmp(slots->magic, slots_magic, sizeof(slots->magic)) == 0
-	    && memcmp(slots->process, poison->counted, sizeof(slots->process)) != 0) {
+	    && memcmp(slots->process, poison->list.counted, sizeof(slots->process)) != 0) {
 		n += take_over(poison, now);
-		memcpy(poison->counted, slots->process, sizeof(poison->counted));
+		memcpy(poison->list.counted, slots->process, sizeof(poison->list.counted));
 	}
-	if (n > 0 && list_write(poison, err) == -1)
+	if (n > 0 && poison_list_write(&poison->list, err) == -1)
 		return -1;
 	clear_slots(poison);
 	if (getrandom(slots->process, sizeof(slots->process), 0) != (ssize_t)sizeof(slots->process))
@@ -567,7 +275,7 @@ map_stacks(struct poison *poison, struct err *err)
 static int
 open_all(struct poison *poison, time_t now, struct err *err)
 {
-	if (map_slots(poison, err) == -1 || map_stacks(poison, err) == -1 || list_read(poison, err) == -1
+	if (map_slots(poison, err) == -1 || map_stacks(poison, err) == -1 || poison_list_read(&poison->list, err) == -1
 	    || settle(poison, now, err) == -1)
 		return -1;
 	return install_handler(poison->slots, err);
@@ -583,8 +291,7 @@ forget(struct poison *poison)
 	if (poison->slots_fd != -1)
 		close(poison->slots_fd);
 	pthread_mutex_destroy(&poison->lock);
-	free(poison->entries);
-	free(poison->list_path);
+	poison_list_done(&poison->list);
 	free(poison->dir);
 	free(poison);
 }
@@ -595,9 +302,8 @@ poison_open(const char *dir, time_t now, struct poison **ret, struct err *err)
 	struct poison *poison = xcalloc(1, sizeof(*poison));
 
 	poison->dir = xstrdup(dir);
-	poison->list_path = xasprintf("%s/poison", dir);
 	poison->slots_fd = -1;
-	poison->entries = xcalloc(MAX_ENTRIES, sizeof(*poison->entries));
+	poison_list_init(&poison->list, dir);
 	pthread_mutex_init(&poison->lock, NULL);
 	if (open_all(poison, now, err) == -1) {
 		forget(poison);
@@ -721,14 +427,14 @@ bool
 poison_enter(struct poison *poison, const unsigned char hash[32])
 {
 	static const unsigned char unknown[32];
-	const struct entry *entry;
+	const struct poison_entry *entry;
 	bool is_poison;
 
 	if (memcmp(hash, unknown, sizeof(unknown)) == 0)
 		return false;
 	pthread_mutex_lock(&poison->lock);
-	list_refresh(poison);
-	entry = find(poison, hash);
+	poison_list_refresh(&poison->list);
+	entry = poison_list_find(&poison->list, hash);
 	is_poison = entry && entry->poison;
 	if (!is_poison)
 		take_slot(poison, hash);
@@ -758,14 +464,14 @@ static void
 acquit(struct poison *poison, const unsigned char hash[32])
 {
 	struct err err = { .text = "" };
-	struct entry *entry;
+	struct poison_entry *entry;
 
-	list_refresh(poison);
-	entry = find(poison, hash);
+	poison_list_refresh(&poison->list);
+	entry = poison_list_find(&poison->list, hash);
 	if (!entry || entry->poison)
 		return;
-	drop(poison, (size_t)(entry - poison->entries));
-	if (list_write(poison, &err) == -1)
+	poison_list_remove(&poison->list, entry);
+	if (poison_list_write(&poison->list, &err) == -1)
 		log_line(LOG_LEVEL_WARNING, "%s; a message judged without harm stays suspected there", err.text);
 }
 
