@@ -32,7 +32,7 @@ class Filter(Gateway):
 
 
 def make_world(place):
-    return Filter(place, [BUDI]).make().start()
+    return Filter(place, [BUDI], roles=("submission", "inbound")).make().start()
 
 
 def no_key(cert, name):
@@ -44,9 +44,9 @@ def no_issuer(world, cert, name):
             rf"seal\.chain_dir '{re.escape(world.authority.chain_folder)}'.*PEM")
 
 
-def checked(world, code=0):
+def checked(world, code=0, role="submission"):
     """The lines of `segel-milter -n` on standard error."""
-    done = subprocess.run([*world.milter.command[:-1], "-n"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    done = subprocess.run([*world.milters[role].command[:-1], "-n"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
     suite.equal(done.returncode, code, f"exit status of -n: {done.stdout!r} {done.stderr!r}")
     suite.equal(done.stdout.decode().endswith(": good\n"), code == 0, "'good' on standard output")
     return done.stderr.decode().splitlines()
@@ -131,6 +131,25 @@ def _(world):
         warned(reloaded(world), RELOADED, want)
         warned(restarted(world), SERVING, want)
     are_warnings(checked(world))
+
+
+@suite.test("role inbound without a quarantine, and with one that nobody here could open: checked; other roles say nothing")
+def _(world):
+    are_warnings(checked(world, role="inbound"), r"quarantine\.certificate is empty.*deferred instead.*segelctl quarantine key")
+    are_warnings(checked(world))
+    folder = world.path("new-quarantine")
+    os.mkdir(folder, 0o755)
+    world.must("quarantine", "key", "--out", folder)
+    world.write_config(quarantine=f'quarantine: {{ certificate = "{folder}/quarantine.crt"; }};')
+    try:
+        are_warnings(checked(world, role="inbound"), r"quarantine\.certificate is given.*none of keyd\.keys is of purpose decrypt")
+        are_warnings(checked(world))
+        keys = (f'{world.settings()["keys"]}, {{ file = "{folder}/quarantine.key"; passphrase_file = "{folder}/quarantine.pass"; '
+                'purpose = "decrypt"; }')
+        world.write_config(quarantine=f'quarantine: {{ certificate = "{folder}/quarantine.crt"; }};', keys=keys)
+        are_warnings(checked(world, role="inbound"))
+    finally:
+        world.write_config()
 
 
 @suite.test("an authority missing from seal.chain_dir: checked, at start, after a reload")
