@@ -121,20 +121,36 @@ print_warnings(const struct buf *warnings)
 		fprintf(stderr, "warning: %.*s\n", (int)len, line);
 }
 
+static void
+check_trust(const struct snapshot *snapshot, struct buf *problems)
+{
+	struct err err;
+	const struct trust_held *held = trust_watch_ref(snapshot->trust, time(NULL), &err);
+
+	if (!held)
+		buf_printf(problems, "%s\n", err.text);
+	trust_watch_unref(snapshot->trust, held);
+}
+
 /* What only the role's own user can tell: may it read, write and ask? */
 static void
 check_as_user(const struct role_traits *role, const struct config *config, struct buf *problems, struct buf *warnings)
 {
 	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
-	const char *audit_dir = role_settings(role, config)->audit_dir;
+	const struct role_settings *own = role_settings(role, config);
 	struct err err;
 
-	if (access(audit_dir, W_OK | X_OK) == -1)
-		buf_printf(problems, "%s.audit_dir: '%s': %s\n", role->name, audit_dir, strerror(errno));
+	if (access(own->audit_dir, W_OK | X_OK) == -1)
+		buf_printf(problems, "%s.audit_dir: '%s': %s\n", role->name, own->audit_dir, strerror(errno));
+	if (access(own->state_dir, W_OK | X_OK) == -1)
+		buf_printf(problems, "%s.state_dir: '%s': %s\n", role->name, own->state_dir, strerror(errno));
 	if (snapshot_load(config->file, role, &snapshot, problems) == -1)
 		return;
 	if (role->seals && keyd_ping(snapshot->keyd, &err) == -1)
 		buf_printf(problems, "keyd.socket: %s\n", err.text);
+	if (snapshot->depot && depot_ping(snapshot->depot, &err) == -1)
+		buf_printf(problems, "quarantine.hold_socket: %s\n", err.text);
+	check_trust(snapshot, problems);
 	readiness(snapshot, role, time(NULL), warnings);
 }
 
