@@ -200,12 +200,13 @@ frame_take(int fd, enum frame_kind *kind, struct buf *ret, int timeout_ms, struc
 {
 	const int64_t until = now_ms() + timeout_ms;
 	unsigned char head[HEAD_BYTES];
-	enum frame_kind found;
+	enum frame_kind found = FRAME_NONE;
 	size_t len;
 	int result;
 
 	ret->len = 0;
 	ret->full = false;
+	buf_add(ret, "", 0); /* buf_text() must not show what was there */
 	result = take_head(fd, head, until, err);
 	if (result != 1)
 		return result;

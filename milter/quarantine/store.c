@@ -15,6 +15,8 @@
 
 #include "smime/box.h"
 
+enum { RESERVE_BYTES = 1024 * 1024 }; /* no body takes them: deleting one needs room in the database first */
+
 static const char *const outcomes[] = {
 	[STORE_UNAVAILABLE] = "unavailable",
 	[STORE_FULL] = "full",
@@ -341,9 +343,9 @@ check_room(struct quarantine *store, size_t items, size_t bytes, struct err *err
 		return store_fail(STORE_FULL, err, "the quarantine is full: %zu items with this one; quarantine.max_items is %zu", n_items, max_items);
 	if (n_bytes > max_size)
 		return store_fail(STORE_FULL, err, "the quarantine is full: %zu bytes with this message; quarantine.max_size is %zu", n_bytes, max_size);
-	if (left < min_free + bytes)
-		return store_fail(STORE_FULL, err, "the quarantine's disk is full: %zu bytes free, %zu wanted; quarantine.min_free is %zu", left,
-		    min_free + bytes, min_free);
+	if (left < min_free + RESERVE_BYTES + bytes)
+		return store_fail(STORE_FULL, err, "the quarantine's disk is full: %zu bytes free, %zu wanted; quarantine.min_free is %zu, and %d are "
+		    "for the database alone", left, min_free + RESERVE_BYTES + bytes, min_free, RESERVE_BYTES);
 	return STORE_DONE;
 }
 

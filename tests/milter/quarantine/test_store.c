@@ -10,7 +10,7 @@ static int
 setup(void **state)
 {
 	(void)state;
-	folder_open(&world);
+	folder_open(&world, "/tmp");
 	return 0;
 }
 

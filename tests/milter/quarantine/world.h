@@ -9,7 +9,7 @@ enum { NOW = 1790000000 };
 
 /* As world_open(), from one folder further down. */
 static inline UNUSED void
-folder_open(struct world *world)
+folder_open(struct world *world, const char *parent)
 {
 	char self[400] = "";
 	char *slash;
@@ -19,7 +19,7 @@ folder_open(struct world *world)
 	assert_non_null(slash);
 	*slash = '\0';
 	snprintf(world->mkpki, sizeof(world->mkpki), "%s/../../pki/mkpki", self);
-	strcpy(world->dir, "/tmp/segel-test.XXXXXX");
+	snprintf(world->dir, sizeof(world->dir), "%s/segel-test.XXXXXX", parent);
 	assert_non_null(mkdtemp(world->dir));
 	assert_int_equal(chdir(world->dir), 0);
 }
