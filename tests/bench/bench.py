@@ -9,6 +9,7 @@
     hold       from segelctl's exit until it counts, on a session between MAIL and DATA
     registry   a lookup among 1,000,000 certificates
     replay     a signature looked for and kept among 1,000,000, against a bare SQLite insert
+    quarantine lists of 10,000 held messages against the same questions to the sqlite3 library alone
     tlspol     policies of 100,000 domains, asked from another process on the same single core; against a
                socketmap server that looks nothing up
     signers    50,000 messages of 20 identities over 24 connections: each signed with its own key?
@@ -41,6 +42,7 @@ ROUNDS = int(os.environ.get("ROUNDS", 7))
 MESSAGES = int(os.environ.get("MESSAGES", 800))
 CERTIFICATES = int(os.environ.get("CERTIFICATES", 1000000))
 DOMAINS = int(os.environ.get("DOMAINS", 100000))
+ITEMS = int(os.environ.get("ITEMS", 10000))
 SIGNATURES = int(os.environ.get("SIGNATURES", 1000000))
 SIGNED = int(os.environ.get("SIGNED", 50000))
 SESSIONS = 8
@@ -236,6 +238,14 @@ def registry():
         f"p50 {found['p50']:.0f}, max {found['max']:.0f}, of {found['lookups']:.0f}")
 
 
+def quarantine():
+    with tempfile.TemporaryDirectory(prefix="segel-bench-") as folder:
+        for line in ran(program("quarantine"), folder, ITEMS).splitlines():
+            name, found = line.split()[0], numbers(line.partition(" ")[2])
+            say(f"list of {ITEMS} held messages, {name}", f"{found['store']:.1f} ms", "at most 100 ms",
+                f"{found['ratio']:.2f} of the bare query ({found['bare']:.1f}); max {found['max']:.1f}")
+
+
 def replay():
     with tempfile.TemporaryDirectory(prefix="segel-bench-") as folder:
         found = numbers(ran(program("replay"), folder, SIGNATURES))
@@ -298,7 +308,7 @@ def signers(world):
         f"{found['aborted']:.0f} aborted, {found['cut']:.0f} connections cut, {found['sealed'] / found['seconds']:.0f}/s")
 
 
-ROWS = {"transform": transform, "verify": verify, "registry": registry, "replay": replay, "tlspol": tlspol}
+ROWS = {"transform": transform, "verify": verify, "registry": registry, "quarantine": quarantine, "replay": replay, "tlspol": tlspol}
 WORLD_ROWS = {"postfix": postfix, "memory": memory, "hold": hold, "signers": signers}
 
 
