@@ -109,8 +109,8 @@ ask_bare(sqlite3 *db, const struct question *question, size_t *lines)
 	char *count = sqlite3_mprintf("SELECT count(*) FROM item WHERE %s", question->where);
 	char *page = sqlite3_mprintf("SELECT id, arrived, expires, state, class, action, reason, \"from\", sender, subject,"
 	    " (SELECT address FROM recipient r WHERE r.item = item.n AND r.i = 0), queue_id, signer_subject, client, tls_version, \"by\","
-	    " n_recipients, size, version, legal_hold, asked_for, has_body FROM item WHERE %s ORDER BY arrived DESC, n DESC LIMIT %zu OFFSET %zu",
-	    question->where, question->filter.limit, question->filter.offset);
+	    " n_recipients, size, version, legal_hold, asked_for, has_body FROM item WHERE %s ORDER BY arrived DESC, n DESC LIMIT %lld OFFSET %lld",
+	    question->where, (long long)question->filter.limit, (long long)question->filter.offset); /* sqlite3_mprintf knows no %zu */
 	double began = clock_now(CLOCK_MONOTONIC);
 
 	(void)step_all(db, count);
