@@ -570,7 +570,9 @@ const struct check checks[] = {
 	{ "sender", STAGE_MESSAGE, SUBMISSION | LOCAL, 0, check_sender,
 	  { REASON_REG_ADDRESS_MISMATCH, REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE } },
 	{ "replay", STAGE_MESSAGE, 0, SUBMISSION | FROM_OUTSIDE, check_replay, { REASON_REPLAY, REASON_STORE_UNAVAILABLE } },
-	{ "missing", ANY, 0, OFFICIAL | OTHER | LOCAL, check_missing, { REASON_SIG_MISSING } },
+	{ "missing", ANY, 0, OFFICIAL | OTHER, check_missing, { REASON_SIG_MISSING } },
+	/* A message of role local is not sealed yet: that is what the filter is there for. */
+	{ "missing offline", STAGE_CONTENT, 0, LOCAL, check_missing, { REASON_SIG_MISSING } },
 	{ "signature", ANY, 0, ALL, check_signature,
 	  { REASON_SIG_PARTIAL, REASON_SIG_INVALID, REASON_SIG_MALFORMED, REASON_SIG_UNSUPPORTED, REASON_ENC_UNREADABLE, REASON_INTERNAL } },
 	{ "strength", ANY, 0, ALL, check_strength, { REASON_SIG_WEAK } },
