@@ -362,7 +362,7 @@ def _(world):
         token = f"datang-{word}-{tls}".lower()
         taken(world, token, arrive(world, sender, sender, token, tls))
         line = world.wait_filter_log(rf".*msgid=\S*{token}.*", role="inbound").group(0)
-        for words in (f"class={word}", "tls=TLSv1.3" if tls else "tls=none", "action=accept"):
+        for words in (f"class={word}", "tls=TLSv1.3" if tls else "tls=none", "action=tag" if word == "inbound-official" else "action=accept"):
             suite.check(f" {words} " in line, f"'{words}' is missing in: {line}")
 
 
