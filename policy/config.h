@@ -131,6 +131,7 @@ struct config {
 		long view_bytes;    /* most that a view shows */
 		char *digest_from;
 		struct text_list digest_to;
+		char *sendmail;     /* the command that takes the digest */
 	} quarantine;
 	struct {
 		char *socket;

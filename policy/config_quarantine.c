@@ -91,6 +91,7 @@ check_paths(const struct config *config, struct buf *problems)
 	check_sockets(config, problems);
 	check_path(config, "quarantine.dir", config->quarantine.dir, problems);
 	check_path(config, "quarantine.audit_dir", config->quarantine.audit_dir, problems);
+	check_path(config, "quarantine.sendmail", config->quarantine.sendmail, problems);
 	if (certificate && *certificate)
 		check_path(config, "quarantine.certificate", certificate, problems);
 }

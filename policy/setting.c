@@ -217,6 +217,8 @@ const struct setting settings[] = {
 	  .help = "From of the daily mail to reviewers; an address that role local seals for. Empty = none is sent" },
 	{ .name = "quarantine.digest_to", .type = SETTING_TEXTS, AT(quarantine.digest_to), .fallback = "",
 	  .help = "who gets it" },
+	{ .name = "quarantine.sendmail", .type = SETTING_TEXT, AT(quarantine.sendmail), .fallback = "/usr/sbin/sendmail",
+	  .help = "the mail server's sendmail command, which takes the digest" },
 
 	{ .name = "seal.form", .type = SETTING_CHOICE, AT(seal.form), .fallback = "clear", .choices = seal_forms, .least = 1,
 	  .help = "clear (multipart/signed, readable everywhere) or opaque (application/pkcs7-mime)" },

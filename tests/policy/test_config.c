@@ -148,6 +148,7 @@ problems_are_named(void **state)
 		  "quarantine.certificate: '/k' is a key of keyd.keys" },
 		{ "quarantine: { dir = \"var/q\"; };", "quarantine.dir: 'var/q': wanted a path" },
 		{ "quarantine: { audit_dir = \"\"; };", "quarantine.audit_dir: '': wanted a path" },
+		{ "quarantine: { sendmail = \"sendmail\"; };", "quarantine.sendmail: 'sendmail': wanted a path" },
 		{ "quarantine: { hold_socket = \"hold.sock\"; };", "quarantine.hold_socket: 'hold.sock': wanted a path" },
 		{ "quarantine: { hold_socket = \"/run/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"; };",
 		  "is too long for a socket" },
