@@ -322,6 +322,6 @@ static const struct ctl_option options[] = {
 
 const struct ctl_command ctl_explain_commands[] = {
 	{ "", CTL_READS, { "[FILE|ID]" }, options,
-	  "what would happen to the message in FILE, or what did to the one with this queue id (or the id its sender saw)", explain },
+	  "what would happen to the message in FILE, or what did to the one with this queue id (or the id its sender saw, or item of the quarantine)", explain },
 	{ .run = NULL },
 };

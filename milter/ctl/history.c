@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "milter/audit/audit.h"
+#include "milter/ctl/phrase.h"
 #include "milter/filter/role.h"
 #include "policy/config.h"
 
@@ -19,8 +20,15 @@ struct kept {
 	char **pairs; /* key, value, key, value, ... */
 };
 
+/* What one message is called: the word that was asked for, and what records that have it also name. */
+struct names {
+	char **at; /* owned */
+	size_t n;
+};
+
 struct history {
 	const char *id;
+	struct names names;
 	const char *file; /* being read */
 	struct kept *at;
 	size_t n;
@@ -36,8 +44,34 @@ value_of(const struct kept *kept, const char *key)
 	return "";
 }
 
+static bool
+has_name(const struct names *names, const char *word)
+{
+	for (size_t i = 0; i < names->n; i++)
+		if (strcmp(names->at[i], word) == 0)
+			return true;
+	return false;
+}
+
 static void
-history_done(struct history *history)
+add_name(struct names *names, const char *word)
+{
+	if (!*word || has_name(names, word))
+		return;
+	names->at = xrealloc(names->at, (names->n + 1) * sizeof(*names->at));
+	names->at[names->n++] = xstrdup(word);
+}
+
+static void
+names_done(struct names *names)
+{
+	for (size_t i = 0; i < names->n; i++)
+		free(names->at[i]);
+	free(names->at);
+}
+
+static void
+forget_records(struct history *history)
 {
 	for (size_t i = 0; i < history->n; i++) {
 		struct kept *kept = &history->at[i];
@@ -51,19 +85,35 @@ history_done(struct history *history)
 		free(kept->why);
 	}
 	free(history->at);
+	history->at = NULL;
+	history->n = 0;
 }
 
-/* The filter calls a message's own id "id", the key agent "session". */
-static bool
-names(const struct audit_record *record, const char *id)
+static void
+history_done(struct history *history)
 {
-	for (size_t i = 0; i < record->n_pairs; i++) {
-		const char *key = record->pairs[i].key;
+	forget_records(history);
+	names_done(&history->names);
+}
 
-		if ((strcmp(key, "qid") == 0 || strcmp(key, "id") == 0 || strcmp(key, "session") == 0)
-		    && strcmp(record->pairs[i].value, id) == 0)
-			return true;
-	}
+/*
+ * The filter calls a message's own id "id", the key agent and segel-reviewd "session". Those two and an item are one
+ * message's for ever, and lead on to further records; a queue id is given to another message some day.
+ */
+static const struct name_key {
+	const char *key;
+	bool leads_on;
+} name_keys[] = {
+	{ "qid", false }, { "queue", false }, { "id", true }, { "session", true }, { "item", true },
+};
+
+static bool
+names(const struct audit_record *record, const struct names *wanted)
+{
+	for (size_t i = 0; i < record->n_pairs; i++)
+		for (size_t k = 0; k < N_ELEMENTS(name_keys); k++)
+			if (strcmp(record->pairs[i].key, name_keys[k].key) == 0 && has_name(wanted, record->pairs[i].value))
+				return true;
 	return false;
 }
 
@@ -73,7 +123,7 @@ keep(void *ctx, const struct audit_record *record)
 	struct history *history = ctx;
 	struct kept *kept;
 
-	if (!names(record, history->id))
+	if (!names(record, &history->names))
 		return true;
 	history->at = xrealloc(history->at, (history->n + 1) * sizeof(*history->at));
 	kept = &history->at[history->n++];
@@ -93,6 +143,19 @@ keep(void *ctx, const struct audit_record *record)
 	return true;
 }
 
+/* Did the records that are kept name it otherwise, too? A record that was changed leads nowhere. */
+static bool
+learn_names(struct history *history)
+{
+	const size_t before = history->names.n;
+
+	for (size_t i = 0; i < history->n; i++)
+		for (size_t k = 0; k < N_ELEMENTS(name_keys); k++)
+			if (name_keys[k].leads_on && !history->at[i].why)
+				add_name(&history->names, value_of(&history->at[i], name_keys[k].key));
+	return history->names.n > before;
+}
+
 /* By time; the key agent's intent comes before what the filter makes of it. */
 static int
 compare(const void *a, const void *b)
@@ -110,7 +173,7 @@ compare(const void *a, const void *b)
 
 /* Audit files of one folder; one that we may not see is a warning, because the rest is worth showing. */
 static void
-read_folder(struct ctl *ctl, struct history *history, const char *dir, size_t *n_files)
+read_folder(struct ctl *ctl, struct history *history, const char *dir, bool first, size_t *n_files)
 {
 	AUTO(xfree) char *pattern = xasprintf("%s/*.audit", dir);
 	glob_t files = { 0 };
@@ -119,110 +182,137 @@ read_folder(struct ctl *ctl, struct history *history, const char *dir, size_t *n
 	(void)glob(pattern, 0, NULL, &files);
 	for (size_t i = 0; i < files.gl_pathc; i++) {
 		history->file = files.gl_pathv[i];
-		if (audit_read(history->file, keep, history, &err) == -1)
-			(void)ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
-		else
+		if (audit_read(history->file, keep, history, &err) == 0)
 			++*n_files;
+		else if (first)
+			(void)ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
 	}
 	globfree(&files);
 }
+
+static size_t
+read_folders(struct ctl *ctl, struct history *history, const struct config *config, bool first)
+{
+	size_t n_files = 0;
+
+	forget_records(history);
+	for (const struct role_traits *role = role_table; role->name; role++)
+		read_folder(ctl, history, role_settings(role, config)->audit_dir, first, &n_files);
+	read_folder(ctl, history, config->keyd.audit_dir, first, &n_files);
+	read_folder(ctl, history, config->quarantine.audit_dir, first, &n_files);
+	return n_files;
+}
+
+/* From a queue id to the filter's record, to the item, to its reviewers and back: more rounds lead nowhere new. */
+enum { MOST_ROUNDS = 4 };
 
 static enum ctl_exit
 read_all(struct ctl *ctl, struct history *history)
 {
 	AUTO(config_free) struct config *config = NULL;
 	AUTO_BUF struct buf problems = { 0 };
-	size_t n_files = 0;
+	size_t n_files;
 
 	buf_init(&problems, 64 * 1024);
 	if (config_load(ctl->config_file ? ctl->config_file : CONFIG_FILE, &config, &problems) == -1) {
 		fputs(buf_text(&problems), ctl->err);
 		return ctl_fail(ctl, CTL_UNAVAILABLE, "the settings do not say where the records are");
 	}
-	for (const struct role_traits *role = role_table; role->name; role++)
-		read_folder(ctl, history, role_settings(role, config)->audit_dir, &n_files);
-	read_folder(ctl, history, config->keyd.audit_dir, &n_files);
+	add_name(&history->names, history->id);
+	n_files = read_folders(ctl, history, config, true);
+	for (int i = 1; i < MOST_ROUNDS && learn_names(history); i++)
+		(void)read_folders(ctl, history, config, false);
 	if (n_files == 0)
-		return ctl_fail(ctl, CTL_UNAVAILABLE, "no audit files that we may read in '%s', '%s' and the other roles' audit_dir",
-		    config->submission.role.audit_dir, config->keyd.audit_dir);
+		return ctl_fail(ctl, CTL_UNAVAILABLE, "no audit files that we may read in '%s', '%s', '%s' and the other roles' audit_dir",
+		    config->submission.role.audit_dir, config->keyd.audit_dir, config->quarantine.audit_dir);
 	if (history->n == 0)
 		return ctl_fail(ctl, CTL_FALSE, "no record names '%s', neither as queue id nor as the id that a sender saw in "
-		    "brackets", history->id);
+		    "brackets, nor as an item of the quarantine", history->id);
 	qsort(history->at, history->n, sizeof(*history->at), compare);
 	return CTL_OK;
 }
 
 /* --- in words --- */
 
-struct phrase {
-	const char *word, *phrase;
-};
-
-static const struct phrase action_phrases[] = {
-	{ "accept", "accepted" },
-	{ "tag", "accepted, with what was found in its header" },
-	{ "defer", "not accepted; its client was told to try again (4xx)" },
-	{ "hold", "held for review" },
-	{ "reject", "refused; its sender was told why (5xx)" },
-	{ "reject+hold", "refused; its sender was told why (5xx), and a copy was kept" },
-	{ NULL, NULL },
-};
-
-static const struct phrase seal_phrases[] = {
-	{ "clear", "sealed in clear (multipart/signed)" },
-	{ "opaque", "sealed as a whole (application/pkcs7-mime)" },
-	{ "none", "not sealed" },
-	{ "none:already-signed", "untouched: its author had signed it" },
-	{ "none:already-encrypted", "untouched: its author had encrypted it" },
-	{ NULL, NULL },
-};
-
 static const struct phrase event_phrases[] = {
 	{ "message", "the filter decided" },
 	{ "not-applied", "the MTA did not take the filter's changes; it kept the message, and its client was told to try again" },
 	{ "seal-intent", "the key agent recorded that it would sign" },
+	{ "unwrap-intent", "the key agent recorded that it would unwrap the key that the held message is encrypted with" },
+	{ "hold", "segel-reviewd took the message in: encrypted and on disk" },
 	{ NULL, NULL },
 };
 
-/* In this order, each on a line of its own where the record has it. */
-static const struct phrase label_phrases[] = {
-	{ "class", "class" },
-	{ "login", "login" },
-	{ "auth", "login by" },
-	{ "from", "From" },
-	{ "envelope", "envelope" },
-	{ "client", "client" },
-	{ "tls", "TLS" },
-	{ "cipher", "cipher" },
-	{ "ccert", "client cert" },
-	{ "ccert-subject", "  its name" },
-	{ "ccert-issuer", "  issued by" },
-	{ "msgid", "Message-ID" },
-	{ "rcpts", "recipients" },
-	{ "size", "bytes" },
-	{ "cert", "certificate" },
-	{ "entity", "sealed hash" },
-	{ "key", "key" },
-	{ "alg", "digest by" },
-	{ "digest", "digest" },
-	{ "uid", "asked by uid" },
-	{ "pid", "process" },
-	{ "why", "why" },
-	{ "ms", "took ms" },
-	{ "id", "id" },
-	{ "session", "id" },
-	{ NULL, NULL },
+/* In this order, each on a line of its own where the record has it; with phrases, what the word means stands below. */
+static const struct label {
+	const char *key, *label;
+	const struct phrase *phrases;
+} labels[] = {
+	{ "class", "class", NULL },
+	{ "login", "login", NULL },
+	{ "role", "role", NULL },
+	{ "auth", "login by", NULL },
+	{ "from", "From", NULL },
+	{ "envelope", "envelope", NULL },
+	{ "sender", "envelope", NULL },
+	{ "client", "client", NULL },
+	{ "tls", "TLS", NULL },
+	{ "cipher", "cipher", NULL },
+	{ "ccert", "client cert", NULL },
+	{ "ccert-subject", "  its name", NULL },
+	{ "ccert-issuer", "  issued by", NULL },
+	{ "signature", "signature", signature_phrases },
+	{ "coverage", "  covers", coverage_phrases },
+	{ "signer", "signed with", NULL },
+	{ "serial", "  serial", NULL },
+	{ "issuer", "  issued by", NULL },
+	{ "chain", "  chain", chain_phrases },
+	{ "revocation", "  revocation", revocation_phrases },
+	{ "registry", "  registry", registry_phrases },
+	{ "msgid", "Message-ID", NULL },
+	{ "rcpts", "recipients", NULL },
+	{ "recipients", "recipients", NULL },
+	{ "size", "bytes", NULL },
+	{ "sha256", "SHA-256", NULL },
+	{ "cert", "certificate", NULL },
+	{ "entity", "sealed hash", NULL },
+	{ "key", "key", NULL },
+	{ "alg", "digest by", NULL },
+	{ "digest", "digest", NULL },
+	{ "uid", "asked by uid", NULL },
+	{ "pid", "process", NULL },
+	{ "why", "why", NULL },
+	{ "detail", "detail", NULL },
+	{ "finding", "finding", NULL },
+	{ "version", "its version", NULL },
+	{ "ms", "took ms", NULL },
+	{ "item", "item", NULL },
+	{ "id", "id", NULL },
+	{ "session", "id", NULL },
 };
 
-/* The word itself where we know no better. */
+/* A reviewer's act: "quarantine-view". NULL: it is none. */
 static const char *
-phrase_of(const struct phrase *table, const char *word)
+act_of(const char *event)
 {
-	for (; table->word; table++) {
-		if (strcmp(table->word, word) == 0)
-			return table->phrase;
-	}
-	return word;
+	static const char prefix[] = "quarantine-";
+
+	return strncmp(event, prefix, sizeof(prefix) - 1) == 0 ? event + sizeof(prefix) - 1 : NULL;
+}
+
+static const char *
+meaning_of(const char *event)
+{
+	const char *act = act_of(event);
+
+	return act ? phrase_of(item_event_phrases, act) : phrase_of(event_phrases, event);
+}
+
+/* Where findings decided, "reason" holds them; elsewhere somebody said why. */
+static bool
+has_findings(const struct kept *kept)
+{
+	return *value_of(kept, "action") != '\0';
 }
 
 static void
@@ -237,7 +327,7 @@ print_line(struct ctl *ctl, const char *label, const char *value)
 static void
 each_reason(const struct kept *kept, void (*each)(void *ctx, const char *word), void *ctx)
 {
-	AUTO(xfree) char *words = xstrdup(value_of(kept, "reason"));
+	AUTO(xfree) char *words = xstrdup(has_findings(kept) ? value_of(kept, "reason") : "");
 	char *rest = NULL;
 
 	for (char *word = strtok_r(words, ",", &rest); word; word = strtok_r(NULL, ",", &rest))
@@ -270,21 +360,60 @@ print_verdict(struct ctl *ctl, const struct kept *kept)
 		print_line(ctl, "seal", phrase_of(seal_phrases, value_of(kept, "seal")));
 }
 
+/* The authority's statement that was judged by. */
+static void
+print_status_time(struct ctl *ctl, const struct kept *kept)
+{
+	const char *text = value_of(kept, "status-at");
+	char when[CTL_TIME_BYTES];
+
+	if (!*text)
+		return;
+	ctl_time_text(strtoll(text, NULL, 10), when);
+	print_line(ctl, "    as of", when);
+}
+
+static void
+print_label(struct ctl *ctl, const struct kept *kept, const struct label *label)
+{
+	const char *word = value_of(kept, label->key);
+	const char *phrase = label->phrases ? phrase_of_first(label->phrases, word) : NULL;
+
+	if (!*word)
+		return;
+	print_line(ctl, label->label, word);
+	if (phrase)
+		print_line(ctl, "", phrase);
+	if (label->phrases == revocation_phrases)
+		print_status_time(ctl, kept);
+}
+
+static void
+print_head(struct ctl *ctl, const struct kept *kept)
+{
+	fprintf(ctl->out, "%s  ", kept->time);
+	if (act_of(kept->event) && *value_of(kept, "login")) {
+		ctl_print(ctl, value_of(kept, "login"));
+		fputs(": ", ctl->out);
+	}
+	fprintf(ctl->out, "%s\n", meaning_of(kept->event));
+}
+
 static void
 print_kept(struct ctl *ctl, const struct kept *kept)
 {
-	fprintf(ctl->out, "%s  %s\n", kept->time, phrase_of(event_phrases, kept->event));
+	print_head(ctl, kept);
 	if (kept->why) {
 		AUTO(xfree) char *text = xasprintf("this record cannot be trusted: %s", kept->why);
 
 		print_line(ctl, "WARNING", text);
 	}
-	if (*value_of(kept, "action"))
+	if (has_findings(kept))
 		print_verdict(ctl, kept);
-	for (const struct phrase *label = label_phrases; label->word; label++) {
-		if (*value_of(kept, label->word))
-			print_line(ctl, label->phrase, value_of(kept, label->word));
-	}
+	else if (*value_of(kept, "reason"))
+		print_line(ctl, "because", value_of(kept, "reason"));
+	for (size_t i = 0; i < N_ELEMENTS(labels); i++)
+		print_label(ctl, kept, &labels[i]);
 	fprintf(ctl->out, "  %-13s", "on record in");
 	ctl_print(ctl, kept->file);
 	fprintf(ctl->out, ":%" PRIu64 "\n\n", kept->line);
@@ -328,7 +457,7 @@ kept_json(const struct kept *kept)
 	each_reason(kept, add_reason, findings);
 	json_object_set_new(object, "time", text_json(kept->time));
 	json_object_set_new(object, "event", text_json(kept->event));
-	json_object_set_new(object, "meaning", text_json(phrase_of(event_phrases, kept->event)));
+	json_object_set_new(object, "meaning", text_json(meaning_of(kept->event)));
 	json_object_set_new(object, "file", text_json(kept->file));
 	json_object_set_new(object, "line", json_integer((json_int_t)kept->line));
 	json_object_set_new(object, "good", json_boolean(!kept->why));

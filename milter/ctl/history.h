@@ -1,6 +1,6 @@
 /*
- * history: what the records of filter and key agent say about one message, in words.
- * A message is found by its queue id, or by the id in brackets that its sender saw. Reads the
+ * history: what the records of filter, key agent and segel-reviewd say about one message, in words.
+ * A message is found by its queue id, by the id in brackets that its sender saw, or as an item of the quarantine. Reads the
  * files and believes them; whether their chains hold is for `segelctl audit verify`, but a
  * record whose own hash does not hold is marked.
  */
