@@ -70,7 +70,7 @@ desk_store_settings(const struct config *config)
 {
 	return (struct store_settings){
 		.dir = config->quarantine.dir,
-		.timeout_ms = (int)config->quarantine.timeout / 2, /* a filter still waits then, and is told why */
+		.timeout_ms = (int)config->quarantine.timeout / 6, /* several wait for each other, and a filter is still told why */
 		.max_size = config->quarantine.max_size,
 		.max_items = config->quarantine.max_items,
 		.min_free = config->quarantine.min_free,

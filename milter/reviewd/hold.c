@@ -81,6 +81,27 @@ keep_of(const struct config *config, const struct findings *findings)
 	return config->quarantine.keep / 1000;
 }
 
+/* What could end an SMTP command could never go out again. */
+static bool
+is_sayable(const char *text)
+{
+	for (const unsigned char *c = (const unsigned char *)(text ? text : ""); *c; c++)
+		if (*c < 0x20 || *c == 0x7f)
+			return false;
+	return true;
+}
+
+static bool
+has_envelope(const struct item *item)
+{
+	if (!is_sayable(item->sender) || !is_sayable(item->sender_parameters))
+		return false;
+	for (size_t i = 0; i < item->n_recipients; i++)
+		if (!*item->recipients[i].address || !is_sayable(item->recipients[i].address) || !is_sayable(item->recipients[i].parameters))
+			return false;
+	return item->n_recipients > 0 && item->n_recipients <= LIMIT_RECIPIENTS;
+}
+
 static int
 take_item(struct arrival *arrival, const json_t *request)
 {
@@ -97,8 +118,8 @@ take_item(struct arrival *arrival, const json_t *request)
 		return usage(arrival, "the item's id is none");
 	if (item->action != ACTION_HOLD && item->action != ACTION_REJECT_HOLD)
 		return usage(arrival, "the item's action is none that holds");
-	if (item->n_recipients == 0 || item->n_recipients > LIMIT_RECIPIENTS)
-		return usage(arrival, "the item has no recipients, or too many");
+	if (!has_envelope(item))
+		return usage(arrival, "the item's envelope is none: no recipients, too many, or a control character in it");
 	if (item->size > LIMIT_MESSAGE_BYTES)
 		return usage(arrival, "the item's message is larger than a message may be");
 	item->state = ITEM_NEW;

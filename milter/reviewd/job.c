@@ -64,6 +64,7 @@ view(const char *argument, struct err *err)
 	AUTO_BUF struct buf text = { 0 };
 	const long cap = argument ? strtol(argument, NULL, 10) : 0;
 
+	(void)charsets; /* held, not used: what it opened stays open */
 	if (cap <= 0)
 		return err_set(err, ERR_BUG, "view wants how many bytes at most");
 	if (cage_enter(CAGE_VIEW, err) == -1)

@@ -88,7 +88,7 @@ forget(struct desk *desk, const struct desk_settings *settings, const char *logi
 	char text[24];
 
 	snprintf(text, sizeof(text), "%lld", (long long)before);
-	if (record(desk, "quarantine-purge", "rows_without_body_since_before", text, login, err) == -1)
+	if (record(desk, "quarantine-purge", "before", text, login, err) == -1)
 		return -1;
 	pthread_mutex_lock(&desk->acts);
 	outcome = store_forget(desk->store, before, &ret->rows, err);

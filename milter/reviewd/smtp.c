@@ -232,7 +232,8 @@ name(struct talk *talk, const char *verb, const char *address, const char *param
 		buf_printf(&line, " SIZE=%zu", size);
 	add_parameters(talk, parameters, &line);
 	buf_add_text(&line, "\r\n");
-	if (!is_plain(address) || !is_plain(parameters) || strpbrk(address, "<>") || buf_full(&line)) {
+	/* A quoted local part may hold anything; elsewhere such a sign would end the address. */
+	if (!is_plain(address) || !is_plain(parameters) || (*address != '"' && strpbrk(address, "<>")) || buf_full(&line)) {
 		err_set(talk->err, ERR_TEMP, "its envelope cannot be said in SMTP: %s", verb);
 		return SMTP_REFUSED;
 	}
