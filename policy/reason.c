@@ -170,7 +170,7 @@ static const struct reason_row rows[N_REASONS] = {
 	{ REASON_STORE_UNAVAILABLE, "STORE_UNAVAILABLE", "550", "5.3.0", "4.3.0",
 	  "the records cannot be written now",
 	  "catatan saat ini tidak dapat ditulis",
-	  "the audit folder is full, read-only or failing; free space, then restart the program" },
+	  "the audit folder, the quarantine or the memory of signatures: away, full, read-only or failing; the evidence says which" },
 	{ REASON_INTERNAL, "INTERNAL", "550", "5.3.0", "4.3.0",
 	  "temporary problem of this mail system",
 	  "gangguan sementara pada sistem surat ini",

@@ -266,7 +266,8 @@ hold(struct passage *passage)
 	if (hold_message(&request, passage->item, &err) == 0)
 		return;
 	finding_add(&passage->findings, REASON_STORE_UNAVAILABLE, "%s", err.text);
-	passage->verdict = (struct verdict){ ACTION_DEFER, REASON_STORE_UNAVAILABLE, NULL };
+	passage->verdict = (struct verdict){ ACTION_DEFER, REASON_STORE_UNAVAILABLE,
+		passage->findings.overflow ? NULL : &passage->findings.at[passage->findings.n - 1] };
 }
 
 static void
