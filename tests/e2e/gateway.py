@@ -60,7 +60,7 @@ QUARANTINE_CONFIG = """\
 quarantine: {{
 	certificate = "{cert}"; dir = "{folder}"; user = "{uid}"; audit_dir = "{audit}";
 	hold_socket = "{hold}"; hold_group = "{hold_gid}"; holders = [ "{holders}" ];
-	review_socket = "{review}"; review_group = "{review_gid}"; release_to = "127.0.0.1:{release}"; min_free = "1MiB"; {more}
+	review_socket = "{review}"; review_group = "{review_gid}"; release_to = "127.0.0.1:{release}"; {more}
 }};
 """
 
@@ -123,7 +123,7 @@ class Gateway(World):
         self.form = form
         self.roles = roles
         self.senders = senders
-        self.more = {}  # further settings of a role, or of "quarantine", as text
+        self.more = {"least": 'min_free = "1MiB";'}  # further settings of a role, or of "quarantine", as text
         self.quarantine_key = None  # prefix of its files, once the world is made
         sockets = {role: os.path.join(place.folder, role_folder(role), "milter.sock") for role in roles}
         if tlspol:
@@ -275,7 +275,7 @@ class Gateway(World):
         return QUARANTINE_CONFIG.format(
             cert=self.quarantine_key + ".crt", folder=self.path("quarantine"), uid=REVIEWD_UID, audit=self.path("audit-reviewd"),
             hold=self.hold_socket, hold_gid=HOLD_GID, holders=INBOUND_UID, review=self.review_socket, review_gid=REVIEW_GID,
-            release=self.mta.ports["release"], more=self.more.get("quarantine", ""))
+            release=self.mta.ports["release"], more=" ".join(self.more.get(name, "") for name in ("quarantine", "least")))
 
     @property
     def hold_socket(self):
