@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "policy/config_quarantine.h"
+#include "policy/config_split.h"
 #include "policy/endpoint.h"
 #include "policy/input.h"
 #include "policy/network.h"
@@ -510,6 +511,7 @@ check_across(struct config *config, struct buf *problems)
 	check_tlspol(config, problems);
 	check_trust(config, problems);
 	config_check_quarantine(config, problems);
+	config_check_split(config, problems);
 }
 
 static void

@@ -28,6 +28,9 @@ struct keyd_key_setting {
 
 enum key_purpose { KEY_PURPOSE_UNKNOWN, KEY_PURPOSE_SEAL, KEY_PURPOSE_DECRYPT };
 
+/* What segel-split does with mail that nobody of ours sealed. */
+enum unsealed { UNSEALED_UNKNOWN, UNSEALED_DEFER, UNSEALED_REJECT };
+
 /* How long bodies of some findings are kept; the first row that fits decides. */
 struct retention_setting {
 	struct text_list findings;
@@ -142,6 +145,19 @@ struct config {
 		long idle;    /* ms between two requests */
 		long max_connections;
 	} tlspol;
+	struct {
+		char *socket;       /* struct endpoint's text */
+		char *socket_group; /* of a UNIX socket */
+		char *user;
+		char *state_dir;    /* what was handed on in the last day */
+		char *next_hop;     /* struct endpoint's text: the MTA's listener for what comes back */
+		long unsealed;      /* enum unsealed */
+		char *trigger;      /* field that asks for encryption; "" = none does */
+		long timeout;       /* ms the MTA may be silent, and a message may take to come */
+		long next_timeout;  /* ms handing on may take */
+		long drain;         /* ms */
+		long max_connections;
+	} split;
 	struct {
 		long form; /* enum seal_form of smime/seal.h */
 		char *chain_dir;

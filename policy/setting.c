@@ -11,6 +11,7 @@ static const char *const log_levels[] = { "panic", "fatal", "error", "warning", 
 static const char *const seal_forms[] = { "unknown", "clear", "opaque", NULL };
 static const char *const tls_versions[] = { "none", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", NULL };
 
+static const char *const unsealed_actions[] = { "unknown", "defer", "reject", NULL };
 static const char *const key_purposes[] = { "unknown", "seal", "decrypt", NULL };
 
 static const struct setting key_row[] = {
@@ -219,6 +220,34 @@ const struct setting settings[] = {
 	  .help = "who gets it" },
 	{ .name = "quarantine.sendmail", .type = SETTING_TEXT, AT(quarantine.sendmail), .fallback = "/usr/sbin/sendmail",
 	  .help = "the mail server's sendmail command, which takes the digest" },
+
+	{ .name = "split.socket", .type = SETTING_TEXT, AT(split.socket), .fallback = "127.0.0.1:10029",
+	  .help = "where Postfix's content filter hands each message over, one recipient at a time: \"127.0.0.1:PORT\",\n"
+		  "\"[::1]:PORT\" or a UNIX socket in a folder closed to others (mode 0750)" },
+	{ .name = "split.socket_group", .type = SETTING_TEXT, AT(split.socket_group), .fallback = "postfix",
+	  .help = "Postfix's group, by name or number; for a UNIX socket" },
+	{ .name = "split.user", .type = SETTING_TEXT, AT(split.user), .fallback = "segel-split",
+	  .help = "the user segel-split runs as, by name or number, when started by root; it reads the registry" },
+	{ .name = "split.state_dir", .type = SETTING_TEXT, AT(split.state_dir), .fallback = "/var/lib/segel/state-split",
+	  .help = "folder where segel-split remembers for a day which copies the next hop took; not writable = all mail waits" },
+	{ .name = "split.next_hop", .type = SETTING_TEXT, AT(split.next_hop), .fallback = "127.0.0.1:10030",
+	  .help = "the mail server's listener that takes each copy back: \"127.0.0.1:PORT\", \"[::1]:PORT\" or a UNIX socket; it must\n"
+		  "take mail from this machine only (contrib/postfix/split.cf)" },
+	{ .name = "split.unsealed", .type = SETTING_CHOICE, AT(split.unsealed), .fallback = "reject", .choices = unsealed_actions,
+	  .least = 1, .help = "what becomes of a message that comes to segel-split without a good seal of its From: reject (the\n"
+		  "sender is told) or defer (it waits in the queue)" },
+	{ .name = "split.trigger", .type = SETTING_TEXT, AT(split.trigger), .fallback = "",
+	  .help = "name of the header field under which the filter says that the sender asked for encryption; segel-split\n"
+		  "removes it. Random, so that no sender guesses it: \"X-Segel-\" and 32 hexadecimal digits. Empty = none" },
+	{ .name = "split.timeout", .type = SETTING_DURATION, AT(split.timeout), .fallback = "5m", .least = 1000, .most = 3600000,
+	  .help = "how long Postfix may be silent, and how long a message may take to come" },
+	{ .name = "split.next_timeout", .type = SETTING_DURATION, AT(split.next_timeout), .fallback = "5m", .least = 1000,
+	  .most = 540000, .help = "how long handing a copy on may take; below Postfix's smtp_data_done_timeout (600s), so that\n"
+		  "Postfix still hears the answer" },
+	{ .name = "split.drain", .type = SETTING_DURATION, AT(split.drain), .fallback = "60s", .least = 0, .most = 600000,
+	  .help = "how long messages in hand may take after SIGTERM" },
+	{ .name = "split.max_connections", .type = SETTING_NUMBER, AT(split.max_connections), .fallback = "100",
+	  .least = 1, .most = 1000, .help = "most connections at a time, each with one message in memory; at least the transport's process limit" },
 
 	{ .name = "seal.form", .type = SETTING_CHOICE, AT(seal.form), .fallback = "clear", .choices = seal_forms, .least = 1,
 	  .help = "clear (multipart/signed, readable everywhere) or opaque (application/pkcs7-mime)" },
