@@ -29,6 +29,7 @@ enum {
 	LIMIT_CMS_CRLS = 20,                    /* embedded in one SignedData; counted, never used */
 	LIMIT_CMS_CRL_BYTES = 2 * 1024 * 1024,  /* of them together: OpenSSL takes apart what nobody asked for */
 	LIMIT_CMS_SIGNER_BYTES = 512 * 1024,    /* one SignerInfo: OpenSSL takes 53 times as much for unsigned attributes */
+	LIMIT_CMS_RECIPIENTS = 200,             /* RecipientInfos: the copy of a message to a list of our own is smaller */
 	LIMIT_CERT_EXTENSIONS = 50,             /* in one certificate; each is looked for by going through all */
 	LIMIT_CERT_POLICIES = 50,               /* policies, and mappings of them: the tree grows with their product (CVE-2023-0464) */
 	LIMIT_CERT_CONSTRAINT_BYTES = 32,       /* policyConstraints: two counts of certificates */

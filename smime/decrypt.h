@@ -1,0 +1,109 @@
+/*
+ * decrypt: an encrypted message (RFC 8551 3.3, 3.4) opened, where we hold a key for it, and held shut until it is proven.
+ *
+ * Only the whole message: the outermost entity is encrypted, or only signatures lie around what is (A34); an encrypted part in
+ * a multipart is never opened. Layers are opened from the outside in (signed, encrypted, encrypted in signed, triple),
+ * at most LIMIT_LAYERS in all. The gate (enveloped.h) stands before every one.
+ *
+ * Unproven plaintext has no way out. struct opened keeps it; who wants it names the ground on which it counts:
+ *   GROUND_CIPHER      the innermost encryption is authenticated (GCM, tag checked over the whole);
+ *   GROUND_SIGNATURE   inside it is a message whose signature verifies good, and the caller has judged the signer
+ *                      (registry, policy) by opened_signature().
+ * CBC without a good signature inside is never given out (A32). A signature around an encryption proves nothing about
+ * what is in it: it is not looked at here (smime_verify of the message as it came does, A11).
+ *
+ * Every failure is one state, one text, and one time class: wrong key, padding, tag, garbage, plaintext that is no strict MIME entity
+ * (A35). A failed unwrap goes on with a random key; CBC plaintext is parsed whether its padding was right or not; nothing
+ * is given out before all of it was checked. What differs openly is what everybody can read without a key: refused by the gate,
+ * unsupported, to no key of ours.
+ *
+ * The plaintext must be ONE strict MIME entity: our scanner and GMime agree, no limit, no ambiguity. From inside only Content-* fields,
+ * and those header fields that a good signature protects and the sender has recorded as hidden (RFC 9788 HP-Outer), are offered (A37);
+ * From and Sender never.
+ *
+ * Memory: the decoded object, decrypted in place; at most the message's own size beside it. Wiped when freed.
+ * Does not check: who may read it, which keys count for which recipient (the caller gives only those), the registry.
+ * Whatever the bytes, the result is facts; errors are our surroundings. Thread-safe.
+ */
+#ifndef SMIME_DECRYPT_H
+#define SMIME_DECRYPT_H
+
+#include <time.h>
+
+#include "smime/enveloped.h"
+#include "smime/trust.h"
+#include "smime/unlock.h"
+
+enum decrypt_state {
+	DECRYPT_UNKNOWN,
+	DECRYPT_NONE,        /* the message as a whole is not encrypted */
+	DECRYPT_OTHERS,      /* to no certificate of `certs`: ENC_UNREADABLE */
+	DECRYPT_UNSUPPORTED, /* an algorithm or form that is not handled; PGP */
+	DECRYPT_MALFORMED,   /* refused by the gate, or beyond the layers */
+	DECRYPT_FAILED,      /* did not open; nobody is told why */
+	DECRYPT_OPENED,      /* plaintext is there, and kept until it is proven */
+};
+
+const char *decrypt_state_name(enum decrypt_state state); /* unknown none others unsupported malformed failed opened */
+
+/* Why plaintext counts. */
+enum decrypt_ground { GROUND_UNKNOWN, GROUND_CIPHER, GROUND_SIGNATURE };
+
+struct decrypt_request {
+	struct slice message;              /* header block, empty line, body; CRLF */
+	const struct message_facts *facts; /* smime_inspect() of exactly these bytes */
+	const struct slice *certs;         /* DER of the certificates whose keys count for this message's recipients */
+	size_t n_certs;
+	struct unlocker unlocker;
+	const struct trust *trust;         /* for the signature inside; NULL = no anchors */
+	time_t at;                         /* when we received it */
+};
+
+/* One header field that the outer message gets. */
+struct opened_field {
+	const char *name;
+	struct slice value; /* as it stands inside: leading blank and folds (CRLF) included */
+};
+
+/* Facts of the opening. All of it may be logged. */
+struct decrypt_facts {
+	enum decrypt_state state;
+	char why[FACT_WHY_BYTES];    /* of FAILED always the same */
+	enum enveloped_cipher cipher; /* of the innermost encryption that was reached */
+	bool authenticated;          /* that one is AEAD, and its tag was right */
+	size_t n_recipients;         /* RecipientInfos of the outermost encryption */
+	size_t cert;                 /* which of `certs` opened the outermost encryption; with FAILED, which was tried */
+	enum unlock_padding padding; /* PADDING_UNKNOWN with an agreement */
+	size_t n_layers;             /* signed and encrypted entities within each other, from the outside in */
+	char layers[64];             /* "encrypted/signed" */
+};
+
+struct opened; /* opaque: unproven until given out */
+
+int smime_decrypt(const struct decrypt_request *request, struct opened **ret, struct err *err) MUST_USE;
+void opened_free(struct opened *opened);
+AUTO_DEFINE(struct opened, opened_free);
+
+const struct decrypt_facts *opened_facts(const struct opened *opened); /* borrowed */
+/*
+ * The signature inside the innermost encryption, judged as smime_verify() judges: over the message as it would be given out. SIGNATURE_NONE
+ * where there is none; SIGNATURE_UNKNOWN unless OPENED. Its protection also follows HP-Outer (RFC 9788 4).
+ */
+const struct signature_facts *opened_signature(const struct opened *opened); /* borrowed */
+
+/* What may be given out. Borrows from `opened`. */
+struct plain {
+	const struct opened_field *content; /* every Content-* field: they replace all Content-* of the outer message */
+	size_t n_content;
+	const struct opened_field *hidden;  /* header fields that replace, or are added to, the outer ones */
+	size_t n_hidden;
+	struct slice body;
+};
+
+/*
+ * False, and nothing given, unless the ground holds: GROUND_CIPHER for what is authenticated, GROUND_SIGNATURE where
+ * opened_signature() is SIGNATURE_GOOD over the whole. Naming the latter says that the caller accepts the signer.
+ */
+bool opened_plain(const struct opened *opened, enum decrypt_ground ground, struct plain *ret) MUST_USE;
+
+#endif
