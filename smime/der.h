@@ -9,10 +9,14 @@
 
 enum der_tag {
 	DER_INTEGER = 0x02,
+	DER_BITS = 0x03,
 	DER_OCTETS = 0x04,
 	DER_SEQUENCE = 0x30,
 	DER_SET = 0x31,
+	DER_CONTEXT_0_PRIMITIVE = 0x80,
 	DER_CONTEXT_0 = 0xa0, /* [0], constructed */
+	DER_CONTEXT_1 = 0xa1,
+	DER_CONTEXT_2 = 0xa2,
 };
 
 /* Tag and length; the content follows. */
