@@ -1,4 +1,4 @@
-#include "smime/key.h"
+#include "smime/key_open.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,20 +13,10 @@
 #include <openssl/rsa.h>
 
 #include "smime/limits.h"
-#include "smime/ossl.h"
 
 enum {
 	MAX_KEY_FILE = 64 * 1024, /* PKCS#12 brings its chain along */
 	MAX_PASSPHRASE = 1024,
-	MIN_RSA_BITS = 2048,
-	MAX_RSA_BITS = 4096,
-};
-
-struct key {
-	EVP_PKEY *pkey;
-	unsigned char spki[32];
-	enum key_kind kind;
-	int bits;
 };
 
 /* A block that is wiped when it goes. */
@@ -453,6 +443,8 @@ key_load(const char *file, const char *passphrase_file, bool allow_plain, struct
 	key->bits = EVP_PKEY_get_bits(key->pkey);
 	if (check_kind(key, file, err) == -1 || check_pair(key, file, err) == -1 || hash_spki(key->pkey, key->spki, err) == -1)
 		return -1;
+	if (key->kind == KEY_RSA && key_prepare_rejection(key, err) == -1)
+		return err_wrap(err, "'%s'", file);
 	*ret = TAKE(key);
 	return 0;
 }
@@ -463,6 +455,7 @@ key_free(struct key *key)
 	if (!key)
 		return;
 	EVP_PKEY_free(key->pkey);
+	wipe(&key->rejection, sizeof(key->rejection));
 	free(key);
 }
 
@@ -530,7 +523,7 @@ int
 key_unwrap(const struct key *key, struct slice wrapped, unsigned char content[KEY_CONTENT_BYTES], struct err *err)
 {
 	AUTO(EVP_PKEY_CTX_free) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key->pkey, NULL);
-	unsigned char room[MAX_RSA_BITS / 8] = { 0 };
+	unsigned char room[MAX_RSA_BYTES] = { 0 };
 	size_t len = sizeof(room);
 	bool good;
 
