@@ -32,7 +32,6 @@
 
 #include "smime/enveloped.h"
 #include "smime/trust.h"
-#include "smime/unlock.h"
 
 enum decrypt_state {
 	DECRYPT_UNKNOWN,
@@ -73,7 +72,7 @@ struct decrypt_facts {
 	bool authenticated;          /* that one is AEAD, and its tag was right */
 	size_t n_recipients;         /* RecipientInfos of the outermost encryption */
 	size_t cert;                 /* which of `certs` opened the outermost encryption; with FAILED, which was tried */
-	enum unlock_padding padding; /* PADDING_UNKNOWN with an agreement */
+	enum key_padding padding;    /* unknown with an agreement */
 	size_t n_layers;             /* signed and encrypted entities within each other, from the outside in */
 	char layers[64];             /* "encrypted/signed" */
 };

@@ -4,7 +4,7 @@
  *     application/pkcs7-mime; smime-type=enveloped-data       AES-256-CBC, EnvelopedData (RFC 5652 6)
  *     application/pkcs7-mime; smime-type=authEnveloped-data   AES-256-GCM, nonce 12, tag 16 (RFC 5083, 5084)
  *
- * One RecipientInfo a certificate, in the order given: RSA by RSAES-PKCS1-v1_5 or RSAES-OAEP (SHA-256, MGF1 with
+ * One RecipientInfo a certificate: RSA by RSAES-PKCS1-v1_5 or RSAES-OAEP (SHA-256, MGF1 with
  * SHA-256); P-256 and P-384 by ephemeral-static ECDH with an ephemeral key of each certificate's own, X9.63 KDF with
  * SHA-256 or SHA-384, AES-256 key wrap (RFC 5753). DER, lengths definite.
  *
@@ -26,9 +26,9 @@
 
 #include "smime/box.h"
 #include "smime/facts.h"
+#include "smime/key.h"
 #include "smime/pieces.h"
 #include "smime/seal.h"
-#include "smime/unlock.h"
 
 enum encrypt_cipher {
 	ENCRYPT_CIPHER_UNKNOWN,
@@ -54,9 +54,9 @@ const char *encrypt_fit_name(enum encrypt_fit fit); /* fit unreadable ca usage k
 enum encrypt_fit encrypt_fit_of(const struct cert_facts *cert, time_t now);
 
 struct encrypt_recipient {
-	struct slice cert;           /* DER */
-	enum unlock_padding padding; /* of RSA: PADDING_PKCS1 or PADDING_OAEP_SHA256; not looked at for EC */
-	bool by_key_id;              /* named by subjectKeyIdentifier, if it has one; otherwise by issuer and serial number */
+	struct slice cert;        /* DER */
+	enum key_padding padding; /* of RSA: v1.5, or OAEP with SHA-256; not looked at for EC */
+	bool by_key_id;           /* named by subjectKeyIdentifier, if it has one; otherwise by issuer and serial number */
 };
 
 struct encrypt_request {

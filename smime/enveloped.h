@@ -8,7 +8,7 @@
  * password, KEK and other RecipientInfos (A42: also beside good ones), a content key whose length is not the cipher's.
  * Well formed and unsupported: CompressedData and other content types, other ciphers (3DES, RC2, CCM, ChaCha20), content that is
  * not id-data, key transport other than RSA v1.5 and OAEP with an empty label, agreements that are not ephemeral-static ECDH
- * on an uncompressed point with X9.63 and plain AES wrap. A RecipientInfo that is not ours may name algorithms we do not
+ * on a P-256 or P-384 point with X9.63 and plain AES wrap. A RecipientInfo that is not ours may name algorithms we do not
  * handle: it is noted, and the walk goes on.
  *
  * originatorInfo (certificates, CRLs) and unprotected attributes are stepped over, within limits; nobody uses them.
@@ -20,7 +20,7 @@
 #include "smime/buf.h"
 #include "smime/facts.h"
 #include "smime/limits.h"
-#include "smime/unlock.h"
+#include "smime/key.h"
 
 enum enveloped_state {
 	ENVELOPED_UNKNOWN,
@@ -54,9 +54,8 @@ struct enveloped_recipient {
 	enum recipient_kind kind;
 	struct slice issuer, serial; /* DER; empty = by subject key identifier */
 	struct slice key_id;         /* or empty */
-	enum unlock_padding padding;
-	struct slice block;
-	struct unlock_agreement agreement;
+	struct key_transport transport; /* content_len is the content cipher's */
+	struct key_agreement agreement; /* the same */
 };
 
 struct enveloped_facts {
