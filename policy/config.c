@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "policy/config_encrypt.h"
 #include "policy/config_quarantine.h"
 #include "policy/config_split.h"
 #include "policy/endpoint.h"
@@ -506,12 +507,14 @@ check_across(struct config *config, struct buf *problems)
 	check_metrics(config, "submission", &config->submission.role, problems);
 	check_metrics(config, "inbound", &config->inbound.role, problems);
 	check_metrics(config, "local", &config->local.role, problems);
+	check_metrics(config, "egress", &config->egress.role, problems);
 	check_tls_rules(config, problems);
 	check_local_senders(config, problems);
 	check_tlspol(config, problems);
 	check_trust(config, problems);
 	config_check_quarantine(config, problems);
 	config_check_split(config, problems);
+	config_check_encrypt(config, problems);
 }
 
 static void

@@ -31,6 +31,26 @@ enum key_purpose { KEY_PURPOSE_UNKNOWN, KEY_PURPOSE_SEAL, KEY_PURPOSE_DECRYPT };
 /* What segel-split does with mail that nobody of ours sealed. */
 enum unsealed { UNSEALED_UNKNOWN, UNSEALED_DEFER, UNSEALED_REJECT };
 
+/* What recipients must get (policy/recipient.h). */
+enum level {
+	LEVEL_UNKNOWN,  /* could not be found out */
+	LEVEL_MUST,     /* encrypted, or nothing */
+	LEVEL_MAY,      /* encrypted where that can be */
+	LEVEL_NEVER,    /* in clear */
+	LEVEL_FORBID,   /* nothing */
+	LEVEL_INTERNAL, /* in clear, because it stays with us; no rule says it */
+};
+
+enum cipher_choice { CIPHER_CHOICE_UNKNOWN, CIPHER_BY_CAPABILITY, CIPHER_ALWAYS_CBC, CIPHER_ALWAYS_GCM };
+enum rsa_choice { RSA_CHOICE_UNKNOWN, RSA_BY_CAPABILITY, RSA_ALWAYS_V15, RSA_ALWAYS_OAEP };
+
+/* Which recipients must get encrypted mail; the first row that fits decides. */
+struct encrypt_rule_setting {
+	char *to;   /* pattern.h; "" = whoever is not internal */
+	char *unit; /* of the sender, by its code; "" = any */
+	long level; /* enum level, LEVEL_MUST to LEVEL_FORBID */
+};
+
 /* How long bodies of some findings are kept; the first row that fits decides. */
 struct retention_setting {
 	struct text_list findings;
@@ -99,6 +119,21 @@ struct config {
 		struct role_settings role;
 		struct row_list senders; /* struct local_sender_setting */
 	} local;
+	struct {
+		struct role_settings role;
+		struct text_list unsealed; /* patterns of From that need no seal */
+	} egress;
+	struct {
+		bool use;
+		struct row_list rules;  /* struct encrypt_rule_setting */
+		char *trigger;          /* field by which a sender asks for it; "" = none */
+		bool split;             /* segel-split is behind the submission service */
+		struct text_list peers; /* struct network's texts: clients that are mail servers */
+		long cipher;            /* enum cipher_choice */
+		long rsa;               /* enum rsa_choice */
+		char *copy_certificate; /* PEM; "" = no copy */
+		bool hide_subject;
+	} encrypt;
 	struct {
 		char *socket;
 		char *socket_group;

@@ -12,6 +12,10 @@ static const char *const seal_forms[] = { "unknown", "clear", "opaque", NULL };
 static const char *const tls_versions[] = { "none", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", NULL };
 
 static const char *const unsealed_actions[] = { "unknown", "defer", "reject", NULL };
+static const char *const levels[] = { "unknown", "must", "may", "never", "forbid", NULL };
+static const char *const cipher_choices[] = { "unknown", "by-capability", "cbc", "gcm", NULL };
+static const char *const rsa_choices[] = { "unknown", "by-capability", "v1.5", "oaep", NULL };
+
 static const char *const key_purposes[] = { "unknown", "seal", "decrypt", NULL };
 
 static const struct setting key_row[] = {
@@ -65,6 +69,17 @@ static const struct setting local_sender_row[] = {
 	  .help = "UNIX login that may have mail sealed" },
 	{ .name = "from", .type = SETTING_TEXTS, .offset = offsetof(struct local_sender_setting, from),
 	  .help = "its From addresses; each has a system certificate (kind sistem) bound for purpose seal" },
+	{ .name = NULL },
+};
+
+static const struct setting encrypt_rule_row[] = {
+	{ .name = "to", .type = SETTING_TEXT, .offset = offsetof(struct encrypt_rule_setting, to), .fallback = "",
+	  .help = "recipients: \"user@domain\", \"domain\", \".domain\" (those below it); empty = all but internal ones" },
+	{ .name = "unit", .type = SETTING_TEXT, .offset = offsetof(struct encrypt_rule_setting, unit), .fallback = "",
+	  .help = "code of the sender's unit (`segelctl unit list`); empty = every sender" },
+	{ .name = "level", .type = SETTING_CHOICE, .offset = offsetof(struct encrypt_rule_setting, level), .choices = levels, .least = 1,
+	  .help = "must (encrypted, or the message is refused), may (encrypted where there is a certificate and no other recipient\n"
+		  "stands against it), never (in clear), forbid (no mail at all)" },
 	{ .name = NULL },
 };
 
@@ -126,6 +141,37 @@ const struct setting settings[] = {
 	  .row_size = sizeof(struct local_sender_setting),
 	  .help = "who may have mail of the sendmail command, cron and web applications sealed, and under which From.\n"
 		  "The MTA must tie envelope senders to logins: `segelctl local sender-map`" },
+
+	ROLE(egress, "UNIX socket for the MTA's listeners where mail leaves or comes back from a filter; its folder as for submission"),
+	{ .name = "egress.unsealed", .type = SETTING_TEXTS, AT(egress.unsealed), .fallback = "",
+	  .help = "From addresses in own domains whose mail need not be sealed (programs, system mail): \"user@domain\", \"domain\",\n"
+		  "\".domain\" (those below it). All others of own domains must be, or it is refused on the way out" },
+
+	{ .name = "encrypt.use", .type = SETTING_BOOL, AT(encrypt.use), .fallback = "false",
+	  .help = "encrypt what officials send; once it is on, recipients outside own domains for whom no rule stands must get\n"
+		  "encrypted mail, and mail to those without a certificate is refused" },
+	{ .name = "encrypt.rules", .type = SETTING_ROWS, AT(encrypt.rules), .fallback = "", .row = encrypt_rule_row,
+	  .row_size = sizeof(struct encrypt_rule_setting),
+	  .help = "who gets encrypted mail; the first row that fits recipient and sender decides (`segelctl encrypt check`)" },
+	{ .name = "encrypt.trigger", .type = SETTING_TEXT, AT(encrypt.trigger), .fallback = "X-Segel-Encrypt",
+	  .help = "name of a header field by which a logged-in sender asks for encryption, whatever its value: may and never\n"
+		  "become must. It is removed. Empty = none" },
+	{ .name = "encrypt.split", .type = SETTING_BOOL, AT(encrypt.split), .fallback = "false",
+	  .help = "segel-split stands behind the submission service and encrypts for each recipient by itself. Without it, a message\n"
+		  "whose recipients cannot all get the same is refused" },
+	{ .name = "encrypt.peers", .type = SETTING_TEXTS, AT(encrypt.peers), .fallback = "",
+	  .help = "clients of the submission service that are mail servers, as \"192.0.2.0/24\" or one address: what cannot go in one\n"
+		  "transaction they are asked to send in several (452)" },
+	{ .name = "encrypt.cipher", .type = SETTING_CHOICE, AT(encrypt.cipher), .fallback = "by-capability", .choices = cipher_choices, .least = 1,
+	  .help = "of the content: AES-256-CBC, which every program reads, or AES-256-GCM; by-capability: GCM where every recipient's\n"
+		  "program is known to read it (`segelctl cert set-capability`)" },
+	{ .name = "encrypt.rsa", .type = SETTING_CHOICE, AT(encrypt.rsa), .fallback = "by-capability", .choices = rsa_choices, .least = 1,
+	  .help = "padding of the content key for RSA certificates: v1.5, which every program reads, or OAEP; by-capability: OAEP for\n"
+		  "recipients whose program is known to read it" },
+	{ .name = "encrypt.copy_certificate", .type = SETTING_TEXT, AT(encrypt.copy_certificate), .fallback = "",
+	  .help = "certificate (PEM) of the organisation: what is encrypted can be read with its key, too. Empty = by recipients only" },
+	{ .name = "encrypt.hide_subject", .type = SETTING_BOOL, AT(encrypt.hide_subject), .fallback = "true",
+	  .help = "the Subject of encrypted mail stands inside only; outside it reads [...]" },
 
 	{ .name = "keyd.socket", .type = SETTING_TEXT, AT(keyd.socket), .fallback = "/run/segel/keyd/keyd.sock",
 	  .help = "UNIX socket of the key agent; its folder must be closed to others (mode 0750)" },
