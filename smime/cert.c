@@ -150,7 +150,26 @@ read_key(const X509 *cert, struct cert_facts *ret)
 		ret->key = ec_kind(key);
 }
 
-/* RFC 8550 4.4.2: digitalSignature or nonRepudiation; 4.4.4: emailProtection or anyExtendedKeyUsage. */
+/* What key usage must allow for a content key to be encrypted to such a key (RFC 8550 4.4.2): OpenSSL does not ask. */
+static uint32_t
+usage_to_encrypt(enum key_kind key)
+{
+	switch (key) {
+	case KEY_RSA:
+		return KU_KEY_ENCIPHERMENT;
+	case KEY_P256:
+	case KEY_P384:
+	case KEY_P521:
+		return KU_KEY_AGREEMENT;
+	case KEY_OTHER:
+		return KU_KEY_ENCIPHERMENT | KU_KEY_AGREEMENT;
+	case KEY_UNKNOWN:
+		break;
+	}
+	return 0;
+}
+
+/* RFC 8550 4.4.2: digitalSignature or nonRepudiation; 4.4.4: emailProtection or anyExtendedKeyUsage. After the key. */
 static void
 read_usage(X509 *cert, struct cert_facts *ret)
 {
@@ -160,7 +179,7 @@ read_usage(X509 *cert, struct cert_facts *ret)
 
 	ret->is_ca = X509_check_ca(cert) != 0;
 	ret->may_sign = (usage & (KU_DIGITAL_SIGNATURE | KU_NON_REPUDIATION)) && (extended & (XKU_SMIME | XKU_ANYEKU));
-	ret->may_encrypt = (usage & (KU_KEY_ENCIPHERMENT | KU_KEY_AGREEMENT)) != 0;
+	ret->may_encrypt = (usage & usage_to_encrypt(ret->key)) && (extended & (XKU_SMIME | XKU_ANYEKU));
 }
 
 static bool

@@ -105,7 +105,7 @@ struct cert_facts {
 	int key_bits;
 	bool is_ca;
 	bool may_sign;            /* key usage allows digital signatures (absent = yes), EKU allows e-mail (absent or any = yes) */
-	bool may_encrypt;         /* key usage allows key encipherment or agreement */
+	bool may_encrypt;         /* key usage allows key encipherment (RSA) or agreement (EC) (absent = yes), EKU as for may_sign */
 	bool weak_signature;      /* signed with MD5 or SHA-1 */
 	size_t n_addresses;
 	char addresses[LIMIT_CERT_ADDRESSES][LIMIT_ADDRESS_BYTES + 1]; /* rfc822Names, then SmtpUTF8Mailboxes (UTF-8); else subject emailAddress */

@@ -247,6 +247,10 @@ usage_text(const struct options *options, bool rsa)
 		return "critical,digitalSignature,nonRepudiation";
 	if (strcmp(options->usage, "encrypt") == 0)
 		return rsa ? "critical,keyEncipherment" : "critical,keyAgreement";
+	if (strcmp(options->usage, "encipher") == 0)
+		return "critical,keyEncipherment";
+	if (strcmp(options->usage, "agree") == 0)
+		return "critical,keyAgreement";
 	if (strcmp(options->usage, "both") == 0)
 		return rsa ? "critical,digitalSignature,nonRepudiation,keyEncipherment"
 			   : "critical,digitalSignature,nonRepudiation,keyAgreement";
@@ -306,7 +310,7 @@ add_extensions(X509 *cert, X509 *issuer, const struct options *options)
 	const char *eku = eku_text(options);
 
 	if (usage && usage[0] == '?')
-		return fail("unknown usage; want sign encrypt both none", options->usage);
+		return fail("unknown usage; want sign encrypt encipher agree both none", options->usage);
 	if (eku && eku[0] == '?')
 		return fail("unknown extended usage; want email server client any none", options->eku);
 	if (add_extension(cert, issuer, NID_basic_constraints, options->ca ? "critical,CA:TRUE" : "critical,CA:FALSE") == -1
@@ -433,7 +437,7 @@ usage(void)
 {
 	fputs("usage: mkpki --out PREFIX [--ca-of PREFIX | --self] [--ca] --cn NAME [--org O] [--email ADDR]...\n"
 	      "    [--subject-email ADDR] --from TIME --to TIME [--key rsa2048|rsa3072|rsa4096|p256|p384|...]\n"
-	      "    [--usage sign|encrypt|both|none] [--eku email|server|client|any|none] [--serial HEX]\n"
+	      "    [--usage sign|encrypt|encipher|agree|both|none] [--eku email|server|client|any|none] [--serial HEX]\n"
 	      "    [--digest sha256|sha384|sha1] [--passphrase-file F] [--ca-passphrase-file F] [--pkcs12]\n"
 	      "TIME is 2026-01-01T00:00:00Z, or relative to now: -1d, +2y (s m h d w y)\n",
 	    stderr);
