@@ -53,7 +53,7 @@ struct decrypt_request {
 	const struct message_facts *facts; /* smime_inspect() of exactly these bytes */
 	const struct slice *certs;         /* DER of the certificates whose keys count for this message's recipients */
 	size_t n_certs;
-	struct unlocker unlocker;
+	struct opener opener;              /* key.h: the key agent, or a key in this process */
 	const struct trust *trust;         /* for the signature inside; NULL = no anchors */
 	time_t at;                         /* when we received it */
 };
@@ -71,7 +71,9 @@ struct decrypt_facts {
 	enum enveloped_cipher cipher; /* of the innermost encryption that was reached */
 	bool authenticated;          /* that one is AEAD, and its tag was right */
 	size_t n_recipients;         /* RecipientInfos of the outermost encryption */
-	size_t cert;                 /* which of `certs` opened the outermost encryption; with FAILED, which was tried */
+	bool limited;                /* with FAILED: the agent did not try, too much had failed before. Not for the sender to know */
+	size_t cert;                 /* with FAILED and OPENED: which of `certs` was tried on the innermost encryption that was reached */
+	unsigned char spki[32];      /* its key's, for keyd_failed() */
 	enum key_padding padding;    /* unknown with an agreement */
 	size_t n_layers;             /* signed and encrypted entities within each other, from the outside in */
 	char layers[64];             /* "encrypted/signed" */
