@@ -40,11 +40,12 @@ CFLAGS := -std=c17 -D_GNU_SOURCE $(DEBUG) -pthread -fPIE -fstack-protector-stron
 LDFLAGS := -pthread -Wl,--as-needed $(LDFLAGS_$(MODE))
 LDLIBS := -lmilter $(shell pkg-config --libs $(PKGS)) -lresolv
 
-PROGRAMS := segel-milter segel-keyd segel-reviewd segel-tlspol segelctl
+PROGRAMS := segel-milter segel-keyd segel-reviewd segel-tlspol segel-split segelctl
 MAIN_segel-milter := milter/filter/main.c
 MAIN_segel-keyd := milter/keyd/main.c
 MAIN_segel-reviewd := milter/reviewd/main.c
 MAIN_segel-tlspol := milter/tlspol/main.c
+MAIN_segel-split := milter/split/main.c
 MAIN_segelctl := milter/ctl/main.c
 
 MAINS := $(foreach p,$(PROGRAMS),$(MAIN_$(p)))
@@ -106,7 +107,7 @@ check:
 	SEGEL_BUILD=$(CURDIR)/build/asan SEGEL_BUILD_TSAN=$(CURDIR)/build/tsan tests/run
 
 # The tests that use threads, once more with the thread sanitizer.
-tsan-tests: $(filter $(OUT)/tests/milter/filter/% $(OUT)/tests/milter/audit/% $(OUT)/tests/milter/tlspol/% \
+tsan-tests: $(filter $(OUT)/tests/milter/filter/% $(OUT)/tests/milter/audit/% $(OUT)/tests/milter/tlspol/% $(OUT)/tests/milter/split/% \
 	$(OUT)/tests/milter/quarantine/test_store_threads $(OUT)/tests/milter/quarantine/test_deposit \
 	$(OUT)/tests/smime/test_trust_threads,$(TESTS)) $(TOOLS)
 
@@ -139,7 +140,7 @@ endef
 install: all
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,sbin bin share/doc/segel/postfix share/doc/segel/sendmail share/man/man5 share/man/man7 share/man/man8 \
 		lib/systemd/system lib/sysusers.d lib/tmpfiles.d)
-	install -m 0755 $(OUT)/segel-milter $(OUT)/segel-keyd $(OUT)/segel-reviewd $(OUT)/segel-tlspol $(DESTDIR)$(PREFIX)/sbin
+	install -m 0755 $(OUT)/segel-milter $(OUT)/segel-keyd $(OUT)/segel-reviewd $(OUT)/segel-tlspol $(OUT)/segel-split $(DESTDIR)$(PREFIX)/sbin
 	install -m 0755 $(OUT)/segelctl $(DESTDIR)$(PREFIX)/bin
 	install -m 0644 README.md LICENSE contrib/segel.conf.sample $(DESTDIR)$(PREFIX)/share/doc/segel
 	install -m 0644 $(wildcard contrib/postfix/*.cf) $(DESTDIR)$(PREFIX)/share/doc/segel/postfix
