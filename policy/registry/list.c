@@ -50,11 +50,12 @@ static const struct list {
 	[LIST_CERT] = { "nhssssttt", { "id", "sha256", "kind", "state", "subject", "serial", "not_before", "not_after", "hold_until" },
 	    "SELECT c.id, c.sha256, c.kind, " STATE_NOW ", c.subject, c.serial, c.not_before, c.not_after, c.hold_until"
 	    " FROM cert c WHERE (?2 OR (c.state IN ('aktif', 'ditahan') AND ?1<=c.not_after)) AND (?3=0 OR c.id=?3) ORDER BY c.id" },
-	[LIST_CERT_DETAIL] = { "nhhsssssttbbssbtnstt",
+	[LIST_CERT_DETAIL] = { "nhhsssssttbbsssbtnstt",
 	    { "id", "sha256", "spki", "subject", "issuer", "serial", "kind", "state", "not_before", "not_after", "may_sign",
-	      "may_encrypt", "code", "reason", "compromised", "hold_until", "successor", "officer", "recorded", "changed" },
+	      "may_encrypt", "capabilities", "code", "reason", "compromised", "hold_until", "successor", "officer", "recorded", "changed" },
 	    "SELECT c.id, c.sha256, c.spki, c.subject, c.issuer, c.serial, c.kind, " STATE_NOW ", c.not_before, c.not_after,"
-	    " c.may_sign, c.may_encrypt, c.code, c.reason, c.compromised, c.hold_until, c.successor, s.login, i.at, s.at"
+	    " c.may_sign, c.may_encrypt,"
+	    " (SELECT group_concat(k.word, ' ') FROM capability k WHERE k.cert=c.id AND " SQL_CURRENT("k") "), c.code, c.reason, c.compromised, c.hold_until, c.successor, s.login, i.at, s.at"
 	    " FROM cert c JOIN act i ON i.seq=c.act JOIN act s ON s.seq=c.state_act WHERE (?2 OR ?1) AND c.id=?3" },
 	[LIST_BINDING] = { "nnhssssttts",
 	    { "id", "cert", "sha256", "state", "purpose", "to", "name", "from", "until", "ended", "decision" },

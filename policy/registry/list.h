@@ -44,7 +44,7 @@ struct list_filter {
 	int64_t id;   /* only this row; for LIST_BINDING, only this certificate's. 0 = any */
 };
 
-enum { LIST_MAX_COLUMNS = 20 };
+enum { LIST_MAX_COLUMNS = 24 };
 
 /* Column names, `*n` of them. */
 const char *const *list_columns(enum list_what what, size_t *n);

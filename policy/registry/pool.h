@@ -1,6 +1,6 @@
 /*
  * pool: read-only connections to one registry file, each used by one thread at a time, with
- * their statements kept. For the questions in this folder only (sqlite.c, signer.c, tls.c, reviewer.c, list.c).
+ * their statements kept. For the questions in this folder only (sqlite.c, signer.c, encrypt.c, tls.c, reviewer.c, list.c).
  *
  * A connection notices that its file was replaced by another (device and inode are compared at
  * each use) and opens the new one. Connections do not survive fork(); open after it.
@@ -27,6 +27,8 @@ enum query {
 	Q_TWIN,
 	Q_LEAKED,
 	Q_SPEAKS,
+	Q_CAPABILITIES,
+	Q_UNIT,
 	Q_LOGIN,
 	Q_TLS,
 	Q_REVIEWER,

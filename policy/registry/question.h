@@ -1,6 +1,6 @@
 /*
  * question: one question under way: where an address stands, and what stands against a certificate.
- * For sqlite.c and signer.c only, which make answers of it.
+ * For sqlite.c, signer.c and encrypt.c only, which make answers of it.
  */
 #ifndef POLICY_REGISTRY_QUESTION_H
 #define POLICY_REGISTRY_QUESTION_H
@@ -34,6 +34,15 @@ bool place_is_known(const struct place *place);
  * those of BINDINGS (pool.c): id, state, hold_until, not_before, not_after.
  */
 int question_judge(const struct question *q, sqlite3_stmt *stmt, enum unusable *ret, struct err *err) MUST_USE;
+
+/*
+ * The whole answer to the question (sqlite.c). `ret` as for registry_lookup; what it owns is the caller's also at -1.
+ * `place` is filled, too.
+ */
+int question_answer(const struct question *q, struct place *place, struct registry_found *ret, struct err *err) MUST_USE;
+
+/* Those of BINDINGS that ask for this level, and the number to ask for; 0 = the address has no such level. */
+enum query question_level(enum bound_to bound, const struct place *place, int64_t *id);
 
 /* The certificate of this number; its bytes are checked against its SHA-256. `cert->der` is the caller's. */
 int question_cert(const struct question *q, int64_t id, struct registry_cert *cert, struct err *err) MUST_USE;

@@ -378,11 +378,31 @@ static const char reviewers[] =
     "  AND (r.to_at IS NULL OR a.at < r.to_at))"
     " BEGIN SELECT RAISE(ABORT, 'the person still has an appointment as reviewer; end that first'); END;";
 
+/*
+ * What the programs of a certificate's owner can read beyond what every program can (encrypt.h has the words). Said by an
+ * officer, or taken from mail that the owner signed. A certificate that cannot be encrypted to has none.
+ */
+static const char capabilities[] =
+    "CREATE TABLE capability ("
+    " id INTEGER PRIMARY KEY,"
+    " cert INTEGER NOT NULL REFERENCES cert(id),"
+    " word TEXT NOT NULL CHECK (word IN ('gcm', 'oaep')),"
+    " source TEXT NOT NULL CHECK (source IN ('officer', 'mail')),"
+    SPAN ") STRICT;"
+    "CREATE UNIQUE INDEX capability_cert ON capability(cert, word) WHERE ended_at IS NULL;"
+    LAWS("capability", "cert, word, source", "t.cert = NEW.cert AND t.word = NEW.word AND t.ended_at IS NULL",
+        "this certificate has that capability already")
+    "CREATE TRIGGER capability_of_encrypting BEFORE INSERT ON capability"
+    " WHEN EXISTS (SELECT 1 FROM cert WHERE id = NEW.cert AND (may_encrypt = 0 OR state IN ('dicabut', 'diganti')))"
+    " BEGIN SELECT RAISE(ABORT, 'nothing is encrypted to this certificate: its key usage does not allow it, or it is revoked or"
+    " replaced'); END;";
+
 /* One step a version: all of its texts in one transaction. */
 static const char *const steps[SCHEMA_VERSION][4] = {
 	{ people, addresses, certificates, NULL },
 	{ tls_policies, NULL },
 	{ reviewers, NULL },
+	{ capabilities, NULL },
 };
 
 static int

@@ -23,7 +23,7 @@
 #include "smime/err.h"
 
 enum {
-	SCHEMA_VERSION = 3,
+	SCHEMA_VERSION = 4,
 	SCHEMA_APPLICATION = 0x5345474c, /* "SEGL" */
 };
 

@@ -92,29 +92,48 @@ answer_with(const struct question *q, const struct candidate *best, enum bound_t
 	return 0;
 }
 
+enum query
+question_level(enum bound_to bound, const struct place *place, int64_t *id)
+{
+	switch (bound) {
+	case BOUND_ADDRESS:
+		*id = place->address_id;
+		return Q_BY_ADDRESS;
+	case BOUND_UNIT:
+		*id = place->unit_id;
+		return Q_BY_UNIT;
+	case BOUND_DOMAIN:
+	case BOUND_UNKNOWN:
+		break;
+	}
+	*id = place->domain_id;
+	return Q_BY_DOMAIN;
+}
+
 /* Levels in their order; a level without an id is passed over, one that has ended binds nobody. */
 static int
 ask_levels(const struct question *q, const struct place *place, struct registry_found *ret, bool *ended,
     struct err *err)
 {
 	const struct {
-		enum query query;
 		enum bound_to bound;
 		enum standing standing;
-		int64_t id;
 	} levels[] = {
-		{ Q_BY_ADDRESS, BOUND_ADDRESS, place->address, place->address_id },
-		{ Q_BY_UNIT, BOUND_UNIT, place->unit, place->unit_id },
-		{ Q_BY_DOMAIN, BOUND_DOMAIN, place->domain, place->domain_id },
+		{ BOUND_ADDRESS, place->address },
+		{ BOUND_UNIT, place->unit },
+		{ BOUND_DOMAIN, place->domain },
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(levels); i++) {
 		struct candidate best = { 0 };
 		enum standing found;
+		enum query query;
+		int64_t id;
 
 		if (levels[i].standing == STANDING_NONE)
 			continue;
-		if (ask_level(q, levels[i].query, levels[i].id, &found, &best, err) == -1)
+		query = question_level(levels[i].bound, place, &id);
+		if (ask_level(q, query, id, &found, &best, err) == -1)
 			return -1;
 		if (found == STANDING_CURRENT && levels[i].standing == STANDING_CURRENT)
 			return answer_with(q, &best, levels[i].bound, ret, err);
@@ -140,24 +159,23 @@ answer_ended(struct registry_found *ret, const char *why)
 	return 0;
 }
 
-static int
-answer(const struct question *q, struct registry_found *ret, struct err *err)
+int
+question_answer(const struct question *q, struct place *place, struct registry_found *ret, struct err *err)
 {
-	struct place place;
 	bool ended = false;
 
-	if (question_place(q, &place, err) == -1)
+	if (question_place(q, place, err) == -1)
 		return -1;
-	ret->known = place_is_known(&place);
-	if (place.domain == STANDING_NONE)
+	ret->known = place_is_known(place);
+	if (place->domain == STANDING_NONE)
 		return answer_none(ret, "neither the address nor its domain is registered");
-	if (place.domain == STANDING_ENDED)
+	if (place->domain == STANDING_ENDED)
 		return answer_ended(ret, "the domain's registration has ended");
-	if (place.address == STANDING_ENDED)
+	if (place->address == STANDING_ENDED)
 		return answer_ended(ret, "the address's registration has ended");
-	if (place.address == STANDING_NONE && !place.partner)
+	if (place->address == STANDING_NONE && !place->partner)
 		return answer_none(ret, "the domain is registered, the address is not");
-	if (ask_levels(q, &place, ret, &ended, err) == -1)
+	if (ask_levels(q, place, ret, &ended, err) == -1)
 		return -1;
 	if (ret->answer != REGISTRY_UNAVAILABLE)
 		return 0;
@@ -181,6 +199,7 @@ registry_lookup(struct registry *registry, const char *address, enum purpose pur
 {
 	struct question q = { .address = address, .purpose = purpose, .at = at };
 	struct err err = { 0 };
+	struct place place;
 	bool good;
 
 	*ret = (struct registry_found){ 0 };
@@ -193,7 +212,7 @@ registry_lookup(struct registry *registry, const char *address, enum purpose pur
 		answer_unavailable(ret, &err);
 		return;
 	}
-	good = answer(&q, ret, &err) == 0;
+	good = question_answer(&q, &place, ret, &err) == 0;
 	if (!good)
 		answer_unavailable(ret, &err);
 	conn_end(registry, q.conn, good);

@@ -107,6 +107,13 @@ enum write_outcome write_cert_revoke(struct registry_writer *, const char *cert,
 /* The old one becomes diganti; the new one gets its current bindings as well. */
 enum write_outcome write_cert_replace(struct registry_writer *, const char *cert, const char *by, int64_t *id, struct err *) MUST_USE;
 
+/*
+ * What the programs of its owner can read from now on: bits of enum capability (encrypt.h), exactly these. WRITE_REFUSED where that
+ * is so already, and for a certificate that nothing is encrypted to.
+ */
+enum write_outcome write_cert_capabilities(struct registry_writer *, const char *cert, unsigned capabilities, int64_t *id,
+    struct err *) MUST_USE;
+
 struct new_binding {
 	const char *cert;
 	enum purpose purpose;

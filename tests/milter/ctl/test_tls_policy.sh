@@ -118,9 +118,9 @@ is "on record" "tls policy end|kota.go.id|x" "SELECT verb, object, detail FROM a
 
 # --- a registry of schema 1, made by the program of that time ---
 rm -f r.db r.db-wal r.db-shm && sqlite3 r.db "PRAGMA journal_mode=WAL" >/dev/null && sqlite3 r.db <"$TOP/tests/policy/registry/version1.sql"
-want "an older schema is refused, with what to do" 4 "schema 1, this program wants 3; run \`segelctl init --migrate\`" tls policy list
+want "an older schema is refused, with what to do" 4 "schema 1, this program wants 4; run \`segelctl init --migrate\`" tls policy list
 want "and not written to" 4 "run \`segelctl init --migrate\`" tls policy set kota.go.id secure
-want "migrated" 0 "went from schema 1 to 3" init --migrate
+want "migrated" 0 "went from schema 1 to 4" init --migrate
 is "its contents are there, and on record" "kota.go.id|migrate" "SELECT d.name, a.verb FROM domain d, act a WHERE d.id = 1 ORDER BY a.seq DESC LIMIT 1"
 is "it is whole" "ok" "PRAGMA integrity_check"
 want "and takes policies" 0 "secure" tls policy set kota.go.id secure

@@ -1,6 +1,7 @@
 /* Each law of the schema: what keeps it passes, what breaks it is refused, whoever writes. */
 #include "tests/policy/registry/world.h"
 
+#include "policy/registry/encrypt.h"
 #include "policy/registry/schema.h"
 
 /* Certificates: 1 jabatan, 2 revoked, 3 compromised (key 3), 4 held, 5 replaced by 1, 6 individu, 7 signs only. */
@@ -25,6 +26,7 @@ fill(struct world *w)
 	must(write_cert_revoke(w->writer, "3", "KUNCI_BOCOR", "found in a mailbox", NULL, &err));
 	must(write_cert_hold(w->writer, "4", "reported lost", 0, NULL, &err));
 	must(write_cert_replace(w->writer, "5", "1", NULL, &err));
+	must(write_cert_capabilities(w->writer, "4", CAPABILITY_GCM, NULL, &err));
 	world_commit(w);
 }
 
@@ -35,6 +37,7 @@ fill(struct world *w)
 #define NEW_BINDING(columns, values) \
 	"INSERT INTO binding(purpose, decision, from_at, act, " columns ") VALUES ('seal', '', " NOW_TEXT ", segel_act(), " values ")"
 #define NEW_REVIEWER(values) "INSERT INTO reviewer(person, login, role, appointment, from_at, act) VALUES (" values ", 1, segel_act())"
+#define NEW_CAPABILITY(values) "INSERT INTO capability(cert, word, source, from_at, act) VALUES (" values ", " NOW_TEXT ", segel_act())"
 #define CERT(change, id) "UPDATE cert SET state_act=segel_act(), " change " WHERE id=" id
 #define END(table, id) "UPDATE " table " SET ended_at=" NOW_TEXT ", end_reason='x', end_act=segel_act() WHERE id=" id
 
@@ -64,6 +67,22 @@ static const struct {
 	{ "replaced by itself", CERT("state='diganti', successor=1", "1"), "CHECK constraint" },
 	{ "state without its act", "UPDATE cert SET state='ditahan', reason='x' WHERE id=1", "names the act" },
 	{ "state of an older act", "UPDATE cert SET state='ditahan', reason='x', state_act=1 WHERE id=1", "names the act" },
+
+	{ "a capability", NEW_CAPABILITY("1, 'gcm', 'officer'"), NULL },
+	{ "a capability, from mail", NEW_CAPABILITY("1, 'oaep', 'mail'"), NULL },
+	{ "a capability of a held certificate", NEW_CAPABILITY("4, 'oaep', 'officer'"), NULL },
+	{ "a capability again", NEW_CAPABILITY("4, 'gcm', 'mail'"), "has that capability already" },
+	{ "a capability under the number of another", "INSERT OR REPLACE INTO capability(id, cert, word, source, from_at, act)"
+	    " VALUES (1, 1, 'gcm', 'officer', 1, segel_act())", "has that capability already" },
+	{ "a capability that is none", NEW_CAPABILITY("1, 'ccm', 'officer'"), "CHECK constraint" },
+	{ "a capability from nowhere", NEW_CAPABILITY("1, 'gcm', 'rumour'"), "CHECK constraint" },
+	{ "a capability of a key that only signs", NEW_CAPABILITY("7, 'gcm', 'officer'"), "nothing is encrypted to" },
+	{ "a capability of a revoked certificate", NEW_CAPABILITY("2, 'gcm', 'officer'"), "nothing is encrypted to" },
+	{ "a capability of a replaced certificate", NEW_CAPABILITY("5, 'gcm', 'officer'"), "nothing is encrypted to" },
+	{ "a capability of no certificate", NEW_CAPABILITY("99, 'gcm', 'officer'"), "FOREIGN KEY" },
+	{ "a capability ends", END("capability", "1"), NULL },
+	{ "a capability becomes another", "UPDATE capability SET word='oaep' WHERE id=1", "what was recorded stays" },
+	{ "a capability is deleted", "DELETE FROM capability WHERE id=1", "rows are never deleted" },
 
 	{ "a new certificate", NEW_CERT("x'3031'", "zeroblob(32)", "'a1'"), NULL },
 	{ "a certificate again", NEW_CERT("CAST('one' AS BLOB)", "zeroblob(32)", "'a2'"), "is registered" },

@@ -417,7 +417,8 @@ test_schema_of_others(void **state)
 	static const struct {
 		const char *sql, *part;
 	} rows[] = {
-		{ "PRAGMA user_version=4", "newer Segel" },
+		{ "PRAGMA user_version=5", "newer Segel" },
+		{ "PRAGMA user_version=3", "--migrate" },
 		{ "PRAGMA user_version=2", "--migrate" },
 		{ "PRAGMA user_version=1", "--migrate" },
 		{ "PRAGMA user_version=0", "--migrate" },
@@ -436,14 +437,14 @@ test_schema_of_others(void **state)
 		if (!strstr(err.text, rows[i].part))
 			fail_msg("%s: %s", rows[i].sql, err.text);
 		assert_int_equal(registry_write_open(w->file, "ani", NOW, &writer, &err), WRITE_UNAVAILABLE);
-		spoil(w->file, "PRAGMA user_version=3; PRAGMA application_id=1397049164");
+		spoil(w->file, "PRAGMA user_version=4; PRAGMA application_id=1397049164");
 	}
 	fill(w);
 	open_reader(w);
 	expect(w->reader, REGISTRY_FOUND, NULL);
+	spoil(w->file, "PRAGMA user_version=5");
+	expect(w->reader, REGISTRY_UNAVAILABLE, "schema 5");
 	spoil(w->file, "PRAGMA user_version=4");
-	expect(w->reader, REGISTRY_UNAVAILABLE, "schema 4");
-	spoil(w->file, "PRAGMA user_version=3");
 	expect(w->reader, REGISTRY_FOUND, NULL);
 }
 

@@ -287,7 +287,7 @@ test_migrate(void **state)
 	run_sql(file, "PRAGMA journal_mode=WAL");
 	run_sql(file, old);
 	assert_int_equal(registry_open(file, 100, &reader, &err), -1);
-	assert_non_null(strstr(err.text, "has schema 2, this program wants 3; run `segelctl init --migrate`"));
+	assert_non_null(strstr(err.text, "has schema 2, this program wants 4; run `segelctl init --migrate`"));
 	assert_int_equal(registry_migrate(file, "budi", NOW, false, &from, &err), WRITE_REFUSED);
 	must(registry_migrate(file, "root", NOW, true, &from, &err)); /* dry */
 	assert_int_equal(registry_open(file, 100, &reader, &err), -1);

@@ -419,9 +419,9 @@ test_unavailable(void **state)
 	expect(w, "asing.example", NOW + 20, "none", "");
 
 	assert_int_equal(sqlite3_open_v2(w->file, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=5", NULL, NULL, NULL), SQLITE_OK);
+	expect(w, "kota.example", NOW + 20, "unavailable", "schema 5");
 	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=4", NULL, NULL, NULL), SQLITE_OK);
-	expect(w, "kota.example", NOW + 20, "unavailable", "schema 4");
-	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=3", NULL, NULL, NULL), SQLITE_OK);
 	expect(w, "kota.example", NOW + 20, "secure mx.kota.example", "");
 	sqlite3_close(db);
 }
@@ -465,7 +465,7 @@ test_migrate(void **state)
 	run_sql(file, "PRAGMA journal_mode=WAL");
 	run_sql(file, old);
 	assert_int_equal(registry_open(file, 100, &w->reader, &err), -1);
-	assert_non_null(strstr(err.text, "has schema 1, this program wants 3; run `segelctl init --migrate`"));
+	assert_non_null(strstr(err.text, "has schema 1, this program wants 4; run `segelctl init --migrate`"));
 	assert_int_equal(registry_write_open(file, "root", NOW, &writer, &err), WRITE_UNAVAILABLE);
 	assert_int_equal(registry_migrate(file, "budi", NOW, false, &from, &err), WRITE_REFUSED);
 	must(registry_migrate(file, "root", NOW, true, &from, &err)); /* dry */
@@ -473,7 +473,7 @@ test_migrate(void **state)
 	must(registry_migrate(file, "root", NOW, false, &from, &err));
 	assert_int_equal(from, 1);
 	must(registry_migrate(file, "root", NOW, false, &from, &err));
-	assert_int_equal(from, 3);
+	assert_int_equal(from, 4);
 
 	must(registry_write_open(file, "root", NOW + 1, &writer, &err));
 	must(write_begin(writer, &err));
