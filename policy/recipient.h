@@ -99,10 +99,11 @@ bool level_wants_cert(enum level level);
 void rcpt_judge(const struct config *config, const struct rcpt_sender *sender, struct rcpt *rcpt);
 
 /*
- * For peers that are mail servers, at RCPT: may `next` share a transaction with `first`? False: 452, and the peer sends
- * it in a transaction of its own. Whether a recipient is hidden is not known then, and not asked.
+ * For peers that are mail servers, at RCPT: may `next` share the transaction of those before it? False: 452, and the
+ * peer sends it in a transaction of its own. What can be sent to nobody is refused by itself, and not told here; whether a
+ * recipient is hidden, or the sender asks for encryption, is not known yet.
  */
-bool rcpt_joins(const struct rcpt *first, const struct rcpt *next);
+bool rcpt_joins(const struct rcpt *before, size_t n_before, const struct rcpt *next);
 /* Is this client one of encrypt.peers? */
 bool encrypt_is_peer(const struct config *config, const char *client);
 
