@@ -60,15 +60,8 @@ gate_digest_len(enum gate_digest digest)
 	return 0;
 }
 
-/* OID, and what is behind it: nothing, NULL, or parameters. */
-struct identifier {
-	struct slice oid;
-	struct ber params;
-	bool plain; /* no parameters, or NULL */
-};
-
-static bool
-take_identifier(struct ber *in, struct identifier *ret)
+bool
+algorithm_take(struct ber *in, struct algorithm_id *ret)
 {
 	struct element all, oid, params;
 	struct ber inside;
@@ -78,21 +71,22 @@ take_identifier(struct ber *in, struct identifier *ret)
 	inside = ber_inside(in, &all);
 	if (!ber_take(&inside, BER_OID, &oid))
 		return false;
-	*ret = (struct identifier){ .oid = oid.content, .params = inside, .plain = true };
+	*ret = (struct algorithm_id){ .oid = oid.content, .params = inside, .plain = true };
 	if (ber_done(&inside))
 		return true;
 	if (!ber_next(&inside, &params) || !ber_done(&inside))
 		return false;
-	ret->plain = params.tag == BER_NULL && params.content.len == 0;
+	ret->is_null = params.tag == BER_NULL && params.content.len == 0;
+	ret->plain = ret->is_null;
 	return true;
 }
 
 enum algorithm_state
 algorithm_digest(struct ber *in, enum gate_digest *ret)
 {
-	struct identifier id;
+	struct algorithm_id id;
 
-	if (!take_identifier(in, &id))
+	if (!algorithm_take(in, &id))
 		return ALGORITHM_MALFORMED;
 	for (size_t i = 0; i < N_ELEMENTS(digests); i++) {
 		if (!slice_equal(digests[i].oid, id.oid))
@@ -122,13 +116,13 @@ is_tagged_mask(struct ber *in, unsigned tag, enum gate_digest want)
 {
 	enum gate_digest found = GATE_DIGEST_UNKNOWN;
 	struct element wrap;
-	struct identifier id;
+	struct algorithm_id id;
 	struct ber inside;
 
 	if (!ber_take(in, tag, &wrap))
 		return false;
 	inside = ber_inside(in, &wrap);
-	if (!take_identifier(&inside, &id) || !ber_done(&inside) || !slice_equal(id.oid, id_mgf1))
+	if (!algorithm_take(&inside, &id) || !ber_done(&inside) || !slice_equal(id.oid, id_mgf1))
 		return false;
 	return algorithm_digest(&id.params, &found) == ALGORITHM_READ && found == want;
 }
@@ -171,7 +165,7 @@ is_good_pss(struct ber params, enum gate_digest digest)
 }
 
 static enum algorithm_state
-check_row(size_t row, const struct identifier *id, enum gate_digest digest)
+check_row(size_t row, const struct algorithm_id *id, enum gate_digest digest)
 {
 	if (signatures[row].scheme == SCHEME_PSS)
 		return is_good_pss(id->params, digest) ? ALGORITHM_READ : ALGORITHM_UNSUPPORTED;
@@ -185,9 +179,9 @@ check_row(size_t row, const struct identifier *id, enum gate_digest digest)
 enum algorithm_state
 algorithm_signature(struct ber *in, enum gate_digest digest)
 {
-	struct identifier id;
+	struct algorithm_id id;
 
-	if (!take_identifier(in, &id))
+	if (!algorithm_take(in, &id))
 		return ALGORITHM_MALFORMED;
 	for (size_t i = 0; i < N_ELEMENTS(signatures); i++) {
 		if (slice_equal(signatures[i].oid, id.oid))

@@ -1,5 +1,5 @@
 /*
- * algorithm: the AlgorithmIdentifiers of a SignedData that we know (RFC 8551 2.1, 2.2, RFC 4056,
+ * algorithm: AlgorithmIdentifiers, and those of a SignedData that we know (RFC 8551 2.1, 2.2, RFC 4056,
  * RFC 5754), and nothing else: what is not in these tables is not handled.
  *
  * Signatures: RSA PKCS#1 v1.5, RSASSA-PSS and ECDSA. Of PSS those whose hash and mask are the
@@ -24,6 +24,17 @@ enum algorithm_state {
 	ALGORITHM_UNSUPPORTED, /* not in the tables */
 	ALGORITHM_OTHER_DIGEST, /* of a signature: it names another digest than the message's */
 };
+
+/* OID, and what is behind it: nothing, NULL, or parameters. */
+struct algorithm_id {
+	struct slice oid;
+	struct ber params;
+	bool plain;   /* no parameters, or NULL */
+	bool is_null; /* NULL */
+};
+
+/* Whatever it names. False: no AlgorithmIdentifier, or more than one thing behind the OID. */
+bool algorithm_take(struct ber *in, struct algorithm_id *ret);
 
 /* Of a digest. */
 enum algorithm_state algorithm_digest(struct ber *in, enum gate_digest *ret);

@@ -13,6 +13,7 @@
 
 enum ber_tag {
 	BER_INTEGER = 0x02,
+	BER_BITS = 0x03,
 	BER_OCTETS = 0x04,
 	BER_NULL = 0x05,
 	BER_OID = 0x06,
@@ -26,6 +27,7 @@ enum ber_tag {
 	BER_CONTEXT_1 = 0xa1,
 	BER_CONTEXT_2 = 0xa2,
 	BER_CONTEXT_3 = 0xa3,
+	BER_CONTEXT_4 = 0xa4,
 };
 
 struct ber {

@@ -5,7 +5,7 @@
  * other parser sees it. Refused as malformed: bytes behind the object, depth, sizes, lengths that do not fit, more than
  * LIMIT_CMS_RECIPIENTS RecipientInfos, a tag of other than 12 to 16 bytes, an IV of other than 16 (CBC) or a nonce of other
  * than 12 bytes (GCM), a tag length that is not the one named, CBC content that is no whole number of blocks or empty,
- * password, KEK and other RecipientInfos (A42: also beside good ones), a content key whose length is not the cipher's.
+ * password, KEK and other RecipientInfos (A42: also beside good ones), CBC in an AuthEnvelopedData and GCM in an EnvelopedData.
  * Well formed and unsupported: CompressedData and other content types, other ciphers (3DES, RC2, CCM, ChaCha20), content that is
  * not id-data, key transport other than RSA v1.5 and OAEP with an empty label, agreements that are not ephemeral-static ECDH
  * on a P-256 or P-384 point with X9.63 and plain AES wrap. A RecipientInfo that is not ours may name algorithms we do not

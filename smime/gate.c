@@ -49,9 +49,8 @@ type_name(struct slice oid)
 	return "other";
 }
 
-/* ContentInfo (RFC 5652 3): its type and what is inside; nothing may be behind it. */
-static bool
-open_content_info(struct ber *all, struct slice *type, struct ber *content)
+bool
+gate_open(struct ber *all, struct slice *type, struct ber *content)
 {
 	struct element info, oid, wrap;
 	struct ber in;
@@ -73,7 +72,7 @@ gate_content_type(struct slice cms)
 	struct ber all = { .rest = cms, .depth = 1, .work = &work }, content;
 	struct slice type;
 
-	return open_content_info(&all, &type, &content) ? type_name(type) : "";
+	return gate_open(&all, &type, &content) ? type_name(type) : "";
 }
 
 /* ---- SignerInfo ---- */
@@ -411,7 +410,7 @@ gate_signed(struct slice cms, bool detached, struct gate_facts *ret)
 	struct slice type;
 
 	*ret = (struct gate_facts){ .state = GATE_MALFORMED };
-	if (cms.len > LIMIT_MESSAGE_BYTES || !open_content_info(&all, &type, &content)) {
+	if (cms.len > LIMIT_MESSAGE_BYTES || !gate_open(&all, &type, &content)) {
 		gate_refuse(&walk, "no ContentInfo, or bytes behind it, or nested deeper than %d (RFC 5652 3)", LIMIT_CMS_DEPTH);
 		return;
 	}

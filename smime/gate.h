@@ -70,6 +70,9 @@ struct slice gate_content(const struct gate_facts *facts, struct buf *room);
  */
 bool gate_is_attributes(struct slice content);
 
+/* ContentInfo (RFC 5652 3): its type (the OID's content) and what is inside. False also where bytes are behind it. */
+bool gate_open(struct ber *all, struct slice *type, struct ber *content);
+
 /* "signedData", "envelopedData", "authEnvelopedData", "compressedData" ..., "other"; "" for what is no ContentInfo. Static. */
 const char *gate_content_type(struct slice cms);
 
