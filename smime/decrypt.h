@@ -5,17 +5,18 @@
  * a multipart is never opened. Layers are opened from the outside in (signed, encrypted, encrypted in signed, triple),
  * at most LIMIT_LAYERS in all. The gate (enveloped.h) stands before every one.
  *
- * Unproven plaintext has no way out. struct opened keeps it; who wants it names the ground on which it counts:
+ * Unproven plaintext has no way out. struct decrypted keeps it; who wants it names the ground on which it counts:
  *   GROUND_CIPHER      the innermost encryption is authenticated (GCM, tag checked over the whole);
  *   GROUND_SIGNATURE   inside it is a message whose signature verifies good, and the caller has judged the signer
- *                      (registry, policy) by opened_signature().
+ *                      (registry, policy) by decrypted_signature().
  * CBC without a good signature inside is never given out (A32). A signature around an encryption proves nothing about
  * what is in it: it is not looked at here (smime_verify of the message as it came does, A11).
  *
- * Every failure is one state, one text, and one time class: wrong key, padding, tag, garbage, plaintext that is no strict MIME entity
- * (A35). A failed unwrap goes on with a random key; CBC plaintext is parsed whether its padding was right or not; nothing
- * is given out before all of it was checked. What differs openly is what everybody can read without a key: refused by the gate,
- * unsupported, to no key of ours.
+ * Every failure is one state, one text, and one time class: wrong key, padding, tag, garbage, plaintext that is no strict MIME
+ * entity, CBC without a good signature inside (A35). A failed unwrap goes on with a random key; CBC plaintext is parsed and its signature
+ * verified whether its padding was right or not; nothing is given out before all of it was checked; and a failure is answered at the end of
+ * a slot of time (25 ms, and 25 for every MB), counted from the beginning. What differs openly is what everybody can read without
+ * a key: refused by the gate, unsupported, to no key of ours.
  *
  * The plaintext must be ONE strict MIME entity: our scanner and GMime agree, no limit, no ambiguity. From inside only Content-* fields,
  * and those header fields that a good signature protects and the sender has recorded as hidden (RFC 9788 HP-Outer), are offered (A37);
@@ -39,8 +40,8 @@ enum decrypt_state {
 	DECRYPT_OTHERS,      /* to no certificate of `certs`: ENC_UNREADABLE */
 	DECRYPT_UNSUPPORTED, /* an algorithm or form that is not handled; PGP */
 	DECRYPT_MALFORMED,   /* refused by the gate, or beyond the layers */
-	DECRYPT_FAILED,      /* did not open; nobody is told why */
-	DECRYPT_OPENED,      /* plaintext is there, and kept until it is proven */
+	DECRYPT_FAILED,      /* did not open, or nothing proves what came out; nobody is told which */
+	DECRYPT_OPENED,      /* plaintext is there: authenticated, or with a good signature inside. Kept until a ground is named */
 };
 
 const char *decrypt_state_name(enum decrypt_state state); /* unknown none others unsupported malformed failed opened */
@@ -56,10 +57,11 @@ struct decrypt_request {
 	struct opener opener;              /* key.h: the key agent, or a key in this process */
 	const struct trust *trust;         /* for the signature inside; NULL = no anchors */
 	time_t at;                         /* when we received it */
+	bool hasty;                        /* fuzzing: failures are answered at once, which tells them apart */
 };
 
 /* One header field that the outer message gets. */
-struct opened_field {
+struct plain_field {
 	const char *name;
 	struct slice value; /* as it stands inside: leading blank and folds (CRLF) included */
 };
@@ -75,36 +77,35 @@ struct decrypt_facts {
 	size_t cert;                 /* with FAILED and OPENED: which of `certs` was tried on the innermost encryption that was reached */
 	unsigned char spki[32];      /* its key's, for keyd_failed() */
 	enum key_padding padding;    /* unknown with an agreement */
-	size_t n_layers;             /* signed and encrypted entities within each other, from the outside in */
-	char layers[64];             /* "encrypted/signed" */
+	char layers[64];             /* from the outside in, "encrypted/signed"; what is inside only with OPENED */
 };
 
-struct opened; /* opaque: unproven until given out */
+struct decrypted; /* opaque: unproven until given out */
 
-int smime_decrypt(const struct decrypt_request *request, struct opened **ret, struct err *err) MUST_USE;
-void opened_free(struct opened *opened);
-AUTO_DEFINE(struct opened, opened_free);
+int smime_decrypt(const struct decrypt_request *request, struct decrypted **ret, struct err *err) MUST_USE;
+void decrypted_free(struct decrypted *decrypted);
+AUTO_DEFINE(struct decrypted, decrypted_free);
 
-const struct decrypt_facts *opened_facts(const struct opened *opened); /* borrowed */
+const struct decrypt_facts *decrypted_facts(const struct decrypted *decrypted); /* borrowed */
 /*
- * The signature inside the innermost encryption, judged as smime_verify() judges: over the message as it would be given out. SIGNATURE_NONE
- * where there is none; SIGNATURE_UNKNOWN unless OPENED. Its protection also follows HP-Outer (RFC 9788 4).
+ * The signature inside the innermost encryption, as smime_verify() judges it. SIGNATURE_NONE where there is none; SIGNATURE_UNKNOWN unless OPENED.
+ * `protection` compares with the header of the message as it came, and follows HP-Outer (RFC 9788 4, protect.h).
  */
-const struct signature_facts *opened_signature(const struct opened *opened); /* borrowed */
+const struct signature_facts *decrypted_signature(const struct decrypted *decrypted); /* borrowed */
 
-/* What may be given out. Borrows from `opened`. */
+/* What may be given out. Borrows from `decrypted`. */
 struct plain {
-	const struct opened_field *content; /* every Content-* field: they replace all Content-* of the outer message */
+	const struct plain_field *content; /* every Content-* field: they replace all Content-* of the outer message */
 	size_t n_content;
-	const struct opened_field *hidden;  /* header fields that replace, or are added to, the outer ones */
+	const struct plain_field *hidden;  /* header fields that replace, or are added to, the outer ones */
 	size_t n_hidden;
 	struct slice body;
 };
 
 /*
  * False, and nothing given, unless the ground holds: GROUND_CIPHER for what is authenticated, GROUND_SIGNATURE where
- * opened_signature() is SIGNATURE_GOOD over the whole. Naming the latter says that the caller accepts the signer.
+ * decrypted_signature() is SIGNATURE_GOOD over the whole. Naming the latter says that the caller accepts the signer.
  */
-bool opened_plain(const struct opened *opened, enum decrypt_ground ground, struct plain *ret) MUST_USE;
+bool decrypted_plain(const struct decrypted *decrypted, enum decrypt_ground ground, struct plain *ret) MUST_USE;
 
 #endif

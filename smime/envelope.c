@@ -173,6 +173,8 @@ read_opaque(struct slice message, const struct part *part, struct envelope *ret)
 
 	if (decode(message, part, &ret->cms))
 		type = gate_content_type(buf_slice(&ret->cms));
+	else
+		buf_done(&ret->cms); /* what was decoded before it failed is nobody's object */
 	if (strcmp(type, "signedData") == 0)
 		read_signed(claim, ret);
 	else if (claim == CLAIM_SIGNED)

@@ -12,8 +12,12 @@
  *   - with hp: From, To, Cc or Subject outside only (who signs with hp signs all he wrote, RFC 9788 2.2).
  *     Date and Message-ID may be outside only: submission adds them (RFC 6409 8). protected-headers="v1"
  *     promises nothing about fields that are not inside.
- * Other fields are trace, structure or none of a reader's business. hp="cipher" is compared the same
- * way: what only signatures lie around was hidden from nobody, so no HP-Outer explains a difference.
+ * Other fields are trace, structure or none of a reader's business. Where only signatures lie around the payload,
+ * hp="cipher" is compared the same way: it was hidden from nobody, so no HP-Outer explains a difference.
+ *
+ * Where an encryption lies around it (protect_compare_hidden) and it says hp="cipher", fields other than From and Sender may
+ * differ as their sender has recorded it (RFC 9788 2.2, 4.2): one HP-Outer that names the field and holds the value
+ * that stands outside, or no HP-Outer for a field that is not outside. They are hidden ones: what is inside counts.
  *
  * Does not check whether the signature is good: ask only for one that is.
  */
@@ -25,5 +29,16 @@
 
 /* Give it only heads that part_scan() found no limit in: GMime recurses. Writes protection and its why. */
 void protect_compare(const struct head *outside, const struct head *payload, struct signature_facts *ret);
+
+enum { PROTECT_HIDDEN_FIELDS = 11 };
+
+/* Fields of the payload, borrowed from its head; only where protection is PROTECTION_MATCH. */
+struct protect_hidden {
+	const struct field *fields[PROTECT_HIDDEN_FIELDS];
+	const char *names[PROTECT_HIDDEN_FIELDS]; /* static */
+	size_t n;
+};
+
+void protect_compare_hidden(const struct head *outside, const struct head *payload, struct signature_facts *ret, struct protect_hidden *hidden);
 
 #endif
