@@ -23,6 +23,7 @@ struct keyd_key_setting {
 	char *passphrase_file;
 	long limit; /* signatures a minute */
 	struct text_list signers; /* none = the first of keyd.signers */
+	struct text_list unwrappers; /* none = the first of keyd.unwrappers */
 	long purpose; /* enum key_purpose; a key has one, never both */
 };
 

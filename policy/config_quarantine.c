@@ -162,10 +162,14 @@ check_key(const struct config *config, const struct keyd_key_setting *keys, size
 	if (certificate && strcmp(certificate, keys[i].file) == 0)
 		buf_printf(problems, "%s: quarantine.certificate: '%s' is a key of keyd.keys; wanted its certificate, in a file of its own\n",
 		    config->file, certificate);
+	if (keys[i].purpose != KEY_PURPOSE_DECRYPT && keys[i].unwrappers.n)
+		buf_printf(problems, "%s: keyd.keys: '%s' is of purpose seal, which never unwraps; remove its unwrappers, or set purpose = "
+		    "\"decrypt\"\n", config->file, keys[i].file);
 	if (keys[i].purpose != KEY_PURPOSE_DECRYPT)
 		return;
+	check_users(config, "keyd.keys", &keys[i].unwrappers, problems);
 	if (keys[i].signers.n)
-		buf_printf(problems, "%s: keyd.keys: '%s' is of purpose decrypt, which never signs; remove its signers: keyd.unwrappers may use "
+		buf_printf(problems, "%s: keyd.keys: '%s' is of purpose decrypt, which never signs; remove its signers: its unwrappers may use "
 		    "it\n", config->file, keys[i].file);
 	if (config->keyd.unwrappers.n == 0)
 		buf_printf(problems, "%s: keyd.unwrappers: is empty, so nobody could use the key '%s' of purpose decrypt; wanted \"segel-reviewd\"\n",

@@ -27,9 +27,11 @@ static const struct setting key_row[] = {
 	  .least = 1, .most = 1000000, .help = "most signatures, or unwrapped content keys, a minute" },
 	{ .name = "signers", .type = SETTING_TEXTS, .offset = offsetof(struct keyd_key_setting, signers), .fallback = "",
 	  .help = "who of keyd.signers may use it; empty = the first of them. A system's key for role local: \"segel-local\"" },
+	{ .name = "unwrappers", .type = SETTING_TEXTS, .offset = offsetof(struct keyd_key_setting, unwrappers), .fallback = "",
+	  .help = "who of keyd.unwrappers may use it; empty = the first of them. A key that mail is encrypted to: \"segel-inbound\"" },
 	{ .name = "purpose", .type = SETTING_CHOICE, .offset = offsetof(struct keyd_key_setting, purpose), .fallback = "seal",
 	  .choices = key_purposes, .least = 1,
-	  .help = "seal, or decrypt: for keyd.unwrappers, and never for a signature (the quarantine's key)" },
+	  .help = "seal, or decrypt: for its unwrappers, and never for a signature (keys of arriving mail, the quarantine's key)" },
 	{ .name = NULL },
 };
 
@@ -183,7 +185,8 @@ const struct setting settings[] = {
 	{ .name = "keyd.signers", .type = SETTING_TEXTS, AT(keyd.signers), .fallback = "segel-submission",
 	  .help = "users, by name or number, whose processes may ask for a signature; all others are refused" },
 	{ .name = "keyd.unwrappers", .type = SETTING_TEXTS, AT(keyd.unwrappers), .fallback = "segel-reviewd",
-	  .help = "users, by name or number, whose processes may have a content key unwrapped with a key of purpose decrypt" },
+	  .help = "users, by name or number, whose processes may have a content key unwrapped with a key of purpose decrypt:\n"
+		  "\"segel-reviewd\" for held mail, \"segel-inbound\" to decrypt what arrives" },
 	{ .name = "keyd.audit_dir", .type = SETTING_TEXT, AT(keyd.audit_dir), .fallback = "/var/lib/segel/audit-keyd",
 	  .help = "folder of the key agent's own records; every signature and every key that is unwrapped is on\n"
 		  "record here before" },
@@ -192,7 +195,7 @@ const struct setting settings[] = {
 	{ .name = "keyd.max_connections", .type = SETTING_NUMBER, AT(keyd.max_connections), .fallback = "64",
 	  .least = 1, .most = 1024, .help = "most connections to the key agent at a time" },
 	{ .name = "keyd.keys", .type = SETTING_ROWS, AT(keyd.keys), .fallback = "", .row = key_row,
-	  .row_size = sizeof(struct keyd_key_setting), .help = "the keys: to seal with, and to open held mail with" },
+	  .row_size = sizeof(struct keyd_key_setting), .help = "the keys: to seal with, to decrypt with, and to open held mail with" },
 
 	{ .name = "tlspol.socket", .type = SETTING_TEXT, AT(tlspol.socket),
 	  .fallback = "/var/spool/postfix/segel-tlspol/tlspol.sock",

@@ -97,7 +97,7 @@ struct key_agreement {
 	size_t wrap_len;      /* of the key-encryption key: 16, 24 or 32 for id-aes128-wrap, 192, 256 */
 	bool wrap_null;       /* the wrap algorithm's parameters are written as NULL; RFC 3565 2.3.2 leaves them out, some programs do not */
 	bool has_ukm;
-	struct slice ukm;     /* at most KEY_UKM_BYTES */
+	struct slice ukm;     /* does not open if longer than KEY_UKM_BYTES */
 	size_t content_len;   /* 16, 24 or 32: what the content cipher takes */
 	struct slice point;   /* the originator's, on our key's curve: uncompressed or compressed (SEC 1 2.3.3) */
 	struct slice wrapped; /* encryptedKey */

@@ -401,7 +401,7 @@ open_agreed(const struct key *key, const struct key_agreement *how, unsigned cha
 {
 	AUTO(EVP_PKEY_free) EVP_PKEY *peer = peer_from(key, how->point);
 	unsigned char kek[32] = { 0 };
-	bool good = peer && agree(key, how, peer, kek) && unwrap_aes(how, kek, content);
+	bool good = peer && (!how->has_ukm || how->ukm.len <= KEY_UKM_BYTES) && agree(key, how, peer, kek) && unwrap_aes(how, kek, content);
 
 	wipe(kek, sizeof(kek));
 	ERR_clear_error();
@@ -415,8 +415,6 @@ check_agreement(const struct key_agreement *how, struct err *err)
 		return err_set(err, ERR_BUG, "a key derivation without its hash");
 	if (!is_aes_len(how->wrap_len))
 		return err_set(err, ERR_BUG, "a key wrap with a key of %zu bytes; want 16, 24 or 32", how->wrap_len);
-	if (how->has_ukm && how->ukm.len > KEY_UKM_BYTES)
-		return err_set(err, ERR_BUG, "user keying material of %zu bytes; want at most %d", how->ukm.len, KEY_UKM_BYTES);
 	return check_content_len(how->content_len, err);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "milter/keyd/channel.h"
+#include "milter/keyd/failure.h"
 #include "milter/keyd/limit.h"
 
 enum { LOG_LINES = 5, LOG_WINDOW_MS = 1000 };
@@ -13,6 +14,7 @@ enum { LOG_LINES = 5, LOG_WINDOW_MS = 1000 };
 struct agent {
 	struct audit *audit; /* borrowed */
 	struct limiter *limiter;
+	struct failures *failures;
 	atomic_bool audit_down;
 
 	pthread_mutex_t lock; /* guards all below */
@@ -29,6 +31,7 @@ agent_new(struct audit *audit, struct store **store)
 
 	agent->audit = audit;
 	agent->limiter = limiter_new();
+	agent->failures = failures_new();
 	atomic_init(&agent->audit_down, false);
 	pthread_mutex_init(&agent->lock, NULL);
 	agent->store = TAKE(*store);
@@ -42,6 +45,7 @@ agent_free(struct agent *agent)
 		return;
 	store_unref(agent->store);
 	limiter_free(agent->limiter);
+	failures_free(agent->failures);
 	pthread_mutex_destroy(&agent->lock);
 	free(agent);
 }
@@ -114,7 +118,7 @@ agent_log(struct agent *agent, enum log_level level, const struct peer *peer, co
 	log_line(level, "uid=%lu pid=%ld: %s%s", (unsigned long)peer->uid, (long)peer->pid, text, more);
 }
 
-/* A SIGN, UNWRAP or HAVE request on its way through the steps. */
+/* Any request but PING on its way through the steps. */
 struct work {
 	struct agent *agent;
 	const struct peer *peer;
@@ -177,6 +181,37 @@ check_item(struct work *work, struct err *err)
 	return WIRE_STATUS_OK;
 }
 
+/* Whose mail, for whom, and who sent it: for the record, and to count by. Some mail has no readable From, and a file no queue id. */
+static enum wire_status
+check_message(struct work *work, struct err *err)
+{
+	const struct wire_request *request = work->request;
+
+	if (request->session.len == 0 || request->recipient.len == 0 || request->sender.len == 0)
+		return refuse(err, WIRE_STATUS_BAD_REQUEST, "the request names no session, no recipient or no sender");
+	return WIRE_STATUS_OK;
+}
+
+static enum wire_status
+check_hashes(struct work *work, struct err *err)
+{
+	const struct wire_request *request = work->request;
+	const bool both = request->digest_hash != KEY_HASH_UNKNOWN && request->mask_hash != KEY_HASH_UNKNOWN;
+	const bool none = request->digest_hash == KEY_HASH_UNKNOWN && request->mask_hash == KEY_HASH_UNKNOWN;
+
+	if (request->padding == KEY_PADDING_OAEP ? both : none)
+		return WIRE_STATUS_OK;
+	return refuse(err, WIRE_STATUS_BAD_REQUEST, "OAEP has two hashes, v1.5 has none; the request says otherwise");
+}
+
+static enum wire_status
+check_ukm(struct work *work, struct err *err)
+{
+	if (work->request->ukm.len && !work->request->has_ukm)
+		return refuse(err, WIRE_STATUS_BAD_REQUEST, "the request has user keying material and says that there is none");
+	return WIRE_STATUS_OK;
+}
+
 static enum wire_status
 no_key(const struct work *work, enum key_purpose purpose, struct err *err)
 {
@@ -190,7 +225,8 @@ no_key(const struct work *work, enum key_purpose purpose, struct err *err)
 		err_set(err, ERR_CONFIG, "the key with SPKI hash %s is of purpose %s, which is all it does; see its entry in keyd.keys",
 		    hex, work->key->purpose == KEY_PURPOSE_DECRYPT ? "decrypt" : "seal");
 	else
-		err_set(err, ERR_CONFIG, "the key with SPKI hash %s is not for uid %lu; see signers of its entry in keyd.keys", hex, uid);
+		err_set(err, ERR_CONFIG, "the key with SPKI hash %s is not for uid %lu; see %s of its entry in keyd.keys", hex, uid,
+		    purpose == KEY_PURPOSE_DECRYPT ? "unwrappers" : "signers");
 	return WIRE_STATUS_UNKNOWN_KEY;
 }
 
@@ -264,23 +300,57 @@ check_limit(struct work *work, struct err *err)
 
 	if (limiter_take(work->agent->limiter, work->request->spki.at, limit, channel_now()))
 		return WIRE_STATUS_OK;
-	err_set(err, ERR_TEMP, work->request->op == WIRE_OP_UNWRAP ? "this key has been asked to unwrap %u content keys within a minute"
-								   : "this key has made %u signatures within a minute", limit);
+	err_set(err, ERR_TEMP, work->request->op == WIRE_OP_SIGN ? "this key has made %u signatures within a minute"
+								 : "this key has been asked to unwrap %u content keys within a minute", limit);
 	return WIRE_STATUS_LIMIT;
+}
+
+static enum wire_status
+check_failures(struct work *work, struct err *err)
+{
+	const struct wire_request *request = work->request;
+
+	if (failures_allow(work->agent->failures, request->spki.at, request->sender, channel_now()))
+		return WIRE_STATUS_OK;
+	err_set(err, ERR_TEMP, "%d messages from '%.*s' did not open with this key within an hour; until that is over, none is tried",
+	    FAILURES_AN_HOUR, (int)request->sender.len, (const char *)request->sender.at);
+	return WIRE_STATUS_FAILURES;
+}
+
+static enum wire_status
+recorded(struct agent *agent, int result, const struct err *err)
+{
+	if (result == 0) {
+		/* A clock that was set right again; a failed disk never gets here. */
+		if (atomic_exchange(&agent->audit_down, false))
+			log_line(LOG_LEVEL_INFO, "intents are recorded again, signing and unwrapping");
+		return WIRE_STATUS_OK;
+	}
+	if (!atomic_exchange(&agent->audit_down, true))
+		log_line(LOG_LEVEL_ERROR, "nothing is signed from now on, and nothing unwrapped: %s", err->text);
+	return WIRE_STATUS_AUDIT_UNAVAILABLE;
 }
 
 static enum wire_status
 record(struct work *work, struct err *err)
 {
-	if (intent_record(work->agent->audit, work->request, work->peer, err) == 0) {
-		/* A clock that was set right again; a failed disk never gets here. */
-		if (atomic_exchange(&work->agent->audit_down, false))
-			log_line(LOG_LEVEL_INFO, "intents are recorded again, signing and unwrapping");
-		return WIRE_STATUS_OK;
+	return recorded(work->agent, intent_record(work->agent->audit, work->request, work->peer, err), err);
+}
+
+/* It counts whether it can be recorded or not. */
+static enum wire_status
+count_failure(struct work *work, struct err *err)
+{
+	const struct wire_request *request = work->request;
+	unsigned n = failures_add(work->agent->failures, request->spki.at, request->sender, channel_now());
+	AUTO(xfree) char *text = NULL;
+
+	if (n == FAILURES_AN_HOUR) {
+		text = xasprintf("%u messages from '%.*s' did not open with one key within an hour; none is tried until that is over", n,
+		    (int)request->sender.len, (const char *)request->sender.at);
+		agent_log(work->agent, LOG_LEVEL_WARNING, work->peer, text);
 	}
-	if (!atomic_exchange(&work->agent->audit_down, true))
-		log_line(LOG_LEVEL_ERROR, "nothing is signed from now on, and nothing unwrapped: %s", err->text);
-	return WIRE_STATUS_AUDIT_UNAVAILABLE;
+	return recorded(work->agent, intent_record_failure(work->agent->audit, request, work->peer, n, err), err);
 }
 
 static enum wire_status
@@ -304,11 +374,68 @@ unwrap_key(struct work *work, struct err *err)
 	return err->kind == ERR_CONFIG ? WIRE_STATUS_BAD_BLOCK : WIRE_STATUS_INTERNAL;
 }
 
+static enum wire_status
+opened(struct work *work, int result, enum key_opening opening, struct err *err)
+{
+	if (result == -1)
+		return WIRE_STATUS_INTERNAL;
+	if (opening != KEY_OPENED)
+		return refuse(err, WIRE_STATUS_BAD_BLOCK, "the content key cannot be unwrapped: it was written to another certificate, or is damaged");
+	work->made_len = (size_t)work->request->content * WIRE_UNIT_BYTES;
+	return WIRE_STATUS_OK;
+}
+
+static enum wire_status
+open_block(struct work *work, struct err *err)
+{
+	const struct wire_request *request = work->request;
+	const struct key_transport how = {
+		.padding = (enum key_padding)request->padding,
+		.digest = (enum key_hash)request->digest_hash,
+		.mask = (enum key_hash)request->mask_hash,
+		.content_len = (size_t)request->content * WIRE_UNIT_BYTES,
+		.block = request->wrapped,
+	};
+	enum key_opening opening = KEY_OPENING_UNKNOWN;
+	int result = key_unwrap_mail(work->key->key, &how, work->made, &opening, err);
+
+	return opened(work, result, opening, err);
+}
+
+static enum wire_status
+derive_key(struct work *work, struct err *err)
+{
+	const struct wire_request *request = work->request;
+	const struct key_agreement how = {
+		.kdf = (enum key_hash)request->kdf,
+		.wrap_len = (size_t)request->wrap * WIRE_UNIT_BYTES,
+		.wrap_null = request->wrap_null,
+		.has_ukm = request->has_ukm,
+		.ukm = request->ukm,
+		.content_len = (size_t)request->content * WIRE_UNIT_BYTES,
+		.point = request->point,
+		.wrapped = request->wrapped,
+	};
+	enum key_opening opening = KEY_OPENING_UNKNOWN;
+	int result = key_derive(work->key->key, &how, work->made, &opening, err);
+
+	return opened(work, result, opening, err);
+}
+
 static enum wire_status (*const sign_steps[])(struct work *, struct err *) = {
 	check_signer, check_names, find_seal_key, check_digest, check_limit, record, make_signature, NULL,
 };
 static enum wire_status (*const unwrap_steps[])(struct work *, struct err *) = {
 	check_unwrapper, check_item, find_decrypt_key, check_limit, record, unwrap_key, NULL,
+};
+static enum wire_status (*const open_steps[])(struct work *, struct err *) = {
+	check_unwrapper, check_message, check_hashes, find_decrypt_key, check_failures, check_limit, record, open_block, NULL,
+};
+static enum wire_status (*const derive_steps[])(struct work *, struct err *) = {
+	check_unwrapper, check_message, check_ukm, find_decrypt_key, check_failures, check_limit, record, derive_key, NULL,
+};
+static enum wire_status (*const failed_steps[])(struct work *, struct err *) = {
+	check_unwrapper, check_message, find_decrypt_key, count_failure, NULL,
 };
 static enum wire_status (*const have_steps[])(struct work *, struct err *) = { check_either, find_either_key, NULL };
 
@@ -345,7 +472,7 @@ add_answer(const struct wire_request *request, enum wire_status status, struct s
 	wire_answer_render(&answer, ret);
 }
 
-/* SIGN and UNWRAP: something is made with a key. */
+/* All but PING and HAVE: something is made with a key, or counted against one. */
 static void
 answer_made(struct agent *agent, const struct peer *peer, enum wire_status (*const *steps)(struct work *, struct err *),
     const struct wire_request *request, struct buf *ret)
@@ -410,6 +537,15 @@ agent_answer(struct agent *agent, const struct peer *peer, struct slice frame, s
 		return true;
 	case WIRE_OP_UNWRAP:
 		answer_made(agent, peer, unwrap_steps, &request, ret);
+		return true;
+	case WIRE_OP_OPEN:
+		answer_made(agent, peer, open_steps, &request, ret);
+		return true;
+	case WIRE_OP_DERIVE:
+		answer_made(agent, peer, derive_steps, &request, ret);
+		return true;
+	case WIRE_OP_FAILED:
+		answer_made(agent, peer, failed_steps, &request, ret);
 		return true;
 	case WIRE_OP_HAVE:
 		answer_have(agent, peer, &request, ret);

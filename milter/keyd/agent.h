@@ -1,14 +1,17 @@
 /*
- * agent: one request to one answer. Who asks, with which key, how often, on record, signed or unwrapped.
+ * agent: one request to one answer. Who asks, with which key, how often, on record, signed or opened.
  * Knows no sockets. Thread-safe.
  *
  * A request is answered in this order: is the caller a signer (an unwrapper); is the key here, and for that; do digest
- * and algorithm fit the key; is the limit kept; is the intent on disk; sign (unwrap). Once writing an intent has
+ * and algorithm fit the key; is the limit kept; is the intent on disk; sign (unwrap, open, derive). Once writing an intent has
  * failed, nothing is done until the agent is started anew; while the clock is behind the last
  * record, nothing is done until it is right again.
  *
  * A key has one purpose: what seals never unwraps, what decrypts never signs. A block that cannot be unwrapped
- * has one answer, whatever is wrong with it.
+ * has one answer, whatever is wrong with it; one of v1.5 has a content key for its answer, too (key.h).
+ *
+ * A sender whose mail did not open FAILURES_AN_HOUR times within an hour (failure.h; the callers say so, and each is on record) has
+ * nothing more opened with this key until the hour is over.
  *
  * Whether a key is here is told only to those who may use keys of its purpose, and not recorded: nothing is made with it.
  */

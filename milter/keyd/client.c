@@ -215,7 +215,14 @@ static const struct {
 	[WIRE_STATUS_BAD_REQUEST] = { ERR_BUG, "does not understand the request; are both programs of the same release?", NULL },
 	[WIRE_STATUS_INTERNAL] = { ERR_TEMP, "failed", NULL },
 	[WIRE_STATUS_BAD_BLOCK] = { ERR_CONFIG, "refused", NULL },
+	[WIRE_STATUS_FAILURES] = { ERR_TEMP, "opens nothing more for this sender within the hour", NULL },
 };
+
+static bool
+is_unwrapping(enum wire_op op)
+{
+	return op == WIRE_OP_UNWRAP || op == WIRE_OP_OPEN || op == WIRE_OP_DERIVE || op == WIRE_OP_FAILED;
+}
 
 static int
 check_status(const struct keyd_client *client, const struct wire_answer *answer, struct err *err)
@@ -225,7 +232,7 @@ check_status(const struct keyd_client *client, const struct wire_answer *answer,
 
 	if (answer->status == WIRE_STATUS_OK)
 		return 0;
-	if (answer->op == WIRE_OP_UNWRAP && refusals[answer->status].unwrap)
+	if (is_unwrapping(answer->op) && refusals[answer->status].unwrap)
 		what = refusals[answer->status].unwrap;
 	text = slice_dup(answer->payload);
 	return err_set(err, refusals[answer->status].kind, "key agent at '%s' %s (%s: %s)", client->socket, what,
@@ -330,6 +337,174 @@ keyd_unwrap(struct keyd_client *client, const char *item, const char *reason, co
 		wipe(call.frame.at, call.frame.len);
 	buf_done(&call.frame);
 	return result;
+}
+
+/* The texts come from a stranger's mail: one that is too long for a record is cut, not a reason to refuse. */
+static struct slice
+cut_text(const char *text)
+{
+	return (struct slice){ (const unsigned char *)text, strnlen(text, WIRE_TEXT_BYTES) };
+}
+
+static void
+add_context(const struct open_context *context, const unsigned char spki[32], struct wire_request *ret)
+{
+	ret->spki = (struct slice){ spki, WIRE_SPKI_BYTES };
+	ret->queue_id = cut_text(context->queue_id);
+	ret->session = cut_text(context->session);
+	ret->from = cut_text(context->from);
+	ret->recipient = cut_text(context->recipient);
+	ret->sender = cut_text(context->sender);
+}
+
+static int
+take_opened(const struct keyd_client *client, const struct wire_request *request, const struct wire_answer *answer,
+    unsigned char content[KEY_CONTENT_BYTES], enum key_opening *ret, struct err *err)
+{
+	const size_t len = (size_t)request->content * WIRE_UNIT_BYTES;
+
+	if (check_status(client, answer, err) == -1)
+		return -1;
+	if (answer->payload.len != len)
+		return err_set(err, ERR_BUG, "key agent sent a content key of %zu bytes, wanted %zu", answer->payload.len, len);
+	memcpy(content, answer->payload.at, len);
+	*ret = KEY_OPENED;
+	return 0;
+}
+
+/* What the agent says of the key and the block is an outcome; all else an error. */
+static int
+take_opening(const struct keyd_client *client, const struct wire_request *request, const struct wire_answer *answer,
+    unsigned char content[KEY_CONTENT_BYTES], enum key_opening *ret, struct err *err)
+{
+	switch (answer->status) {
+	case WIRE_STATUS_BAD_BLOCK:
+		*ret = KEY_REFUSED;
+		return 0;
+	case WIRE_STATUS_UNKNOWN_KEY:
+		*ret = KEY_NOT_HERE;
+		return 0;
+	case WIRE_STATUS_FAILURES:
+		*ret = KEY_LIMITED;
+		return 0;
+	case WIRE_STATUS_UNKNOWN:
+	case WIRE_STATUS_OK:
+	case WIRE_STATUS_DENIED:
+	case WIRE_STATUS_LIMIT:
+	case WIRE_STATUS_AUDIT_UNAVAILABLE:
+	case WIRE_STATUS_BAD_REQUEST:
+	case WIRE_STATUS_INTERNAL:
+		break;
+	}
+	return take_opened(client, request, answer, content, ret, err);
+}
+
+static int
+ask_to_open(struct keyd_client *client, struct wire_request *request, unsigned char content[KEY_CONTENT_BYTES],
+    enum key_opening *ret, struct err *err)
+{
+	struct call call = { .number = 0 };
+	int result;
+
+	buf_init(&call.frame, WIRE_FRAME_BYTES);
+	result = reach_agent(client, request, &call, err);
+	if (result == 0)
+		result = take_opening(client, request, &call.answer, content, ret, err);
+	if (call.frame.len)
+		wipe(call.frame.at, call.frame.len);
+	buf_done(&call.frame);
+	return result;
+}
+
+/* Longer than any key takes: sent as nothing, which the agent answers, and records, as any other that does not open. */
+static struct slice
+fitting(struct slice bytes, size_t most)
+{
+	return bytes.len > most ? (struct slice){ bytes.at, 0 } : bytes;
+}
+
+/* 0, which no request may hold, where it is no number of them. */
+static uint8_t
+units_of(size_t len)
+{
+	return len % WIRE_UNIT_BYTES || len > KEY_CONTENT_BYTES ? 0 : (uint8_t)(len / WIRE_UNIT_BYTES);
+}
+
+int
+keyd_open_rsa(struct keyd_client *client, const struct open_context *context, const unsigned char spki[32],
+    const struct key_transport *how, unsigned char content[KEY_CONTENT_BYTES], enum key_opening *ret, struct err *err)
+{
+	struct wire_request request = {
+		.op = WIRE_OP_OPEN,
+		.padding = (uint8_t)how->padding,
+		.digest_hash = (uint8_t)how->digest,
+		.mask_hash = (uint8_t)how->mask,
+		.content = units_of(how->content_len),
+		.wrapped = fitting(how->block, WIRE_WRAPPED_BYTES),
+	};
+
+	add_context(context, spki, &request);
+	return ask_to_open(client, &request, content, ret, err);
+}
+
+int
+keyd_open_ec(struct keyd_client *client, const struct open_context *context, const unsigned char spki[32],
+    const struct key_agreement *how, unsigned char content[KEY_CONTENT_BYTES], enum key_opening *ret, struct err *err)
+{
+	const bool fits = !how->has_ukm || how->ukm.len <= KEY_UKM_BYTES;
+	struct wire_request request = {
+		.op = WIRE_OP_DERIVE,
+		.kdf = (uint8_t)how->kdf,
+		.wrap = units_of(how->wrap_len),
+		.wrap_null = how->wrap_null,
+		.has_ukm = how->has_ukm,
+		.content = units_of(how->content_len),
+		.point = fitting(how->point, fits ? KEY_POINT_BYTES : 0),
+		.wrapped = fitting(how->wrapped, WIRE_WRAPPED_BYTES),
+	};
+
+	if (how->has_ukm)
+		request.ukm = fitting(how->ukm, KEY_UKM_BYTES);
+	add_context(context, spki, &request);
+	return ask_to_open(client, &request, content, ret, err);
+}
+
+int
+keyd_failed(struct keyd_client *client, const struct open_context *context, const unsigned char spki[32], struct err *err)
+{
+	struct wire_request request = { .op = WIRE_OP_FAILED };
+	struct call call = { .number = 0 };
+	int result;
+
+	add_context(context, spki, &request);
+	buf_init(&call.frame, WIRE_FRAME_BYTES);
+	result = call_agent(client, &request, &call, err);
+	buf_done(&call.frame);
+	return result;
+}
+
+static int
+open_rsa_through_agent(void *ctx, const unsigned char spki[32], const struct key_transport *how,
+    unsigned char content[KEY_CONTENT_BYTES], enum key_opening *ret, struct err *err)
+{
+	const struct keyd_opener *bound = ctx;
+
+	return keyd_open_rsa(bound->client, bound->context, spki, how, content, ret, err);
+}
+
+static int
+open_ec_through_agent(void *ctx, const unsigned char spki[32], const struct key_agreement *how,
+    unsigned char content[KEY_CONTENT_BYTES], enum key_opening *ret, struct err *err)
+{
+	const struct keyd_opener *bound = ctx;
+
+	return keyd_open_ec(bound->client, bound->context, spki, how, content, ret, err);
+}
+
+struct opener
+keyd_opener_of(struct keyd_opener *bound)
+{
+	return (struct opener){ open_rsa_through_agent, open_ec_through_agent, bound };
 }
 
 int

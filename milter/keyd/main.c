@@ -1,4 +1,4 @@
-/* segel-keyd: the key agent. Holds the keys that seal and those that decrypt, records each intent, signs, unwraps. */
+/* segel-keyd: the key agent. Holds the keys that seal and those that decrypt, records each intent, signs, opens content keys. */
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -117,7 +117,8 @@ settings_of(const struct config *config, struct keyd_settings *ret, struct keyd_
 	*keys = xcalloc(n, sizeof(**keys));
 	for (size_t i = 0; i < n; i++)
 		(*keys)[i] = (struct keyd_key_settings){ rows[i].file, rows[i].passphrase_file, (enum key_purpose)rows[i].purpose,
-			(unsigned)rows[i].limit, (const char *const *)rows[i].signers.at, rows[i].signers.n };
+			(unsigned)rows[i].limit, (const char *const *)rows[i].signers.at, rows[i].signers.n,
+			(const char *const *)rows[i].unwrappers.at, rows[i].unwrappers.n };
 	*ret = (struct keyd_settings){
 		.socket = config->keyd.socket,
 		.socket_group = config->keyd.socket_group,

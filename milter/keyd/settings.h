@@ -14,6 +14,8 @@ struct keyd_key_settings {
 	unsigned limit;              /* signatures or unwrapped keys a minute, at least 1 */
 	const char *const *signers;  /* who may use it, all of them among those below; none = the first of those. Of seal keys only */
 	size_t n_signers;
+	const char *const *unwrappers; /* the same, of keys that decrypt */
+	size_t n_unwrappers;
 };
 
 struct keyd_settings {
@@ -23,7 +25,7 @@ struct keyd_settings {
 	const char *audit_dir;
 	const char *const *signers; /* users by name or number */
 	size_t n_signers;
-	const char *const *unwrappers; /* users by name or number; they may use every key of purpose decrypt */
+	const char *const *unwrappers; /* users by name or number; each key of purpose decrypt names its own among them */
 	size_t n_unwrappers;
 	unsigned max_connections;
 	const struct keyd_key_settings *keys;

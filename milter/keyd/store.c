@@ -64,45 +64,52 @@ load_users(const char *const *names, size_t n, struct users *ret, struct err *er
 	return 0;
 }
 
-/* An office's key is not for whoever seals for programs: where nobody is named, it is for the first signer only. */
+/*
+ * An office's key is not for whoever seals for programs, and the quarantine's not for whoever decrypts mail: where nobody is named, a
+ * key is for the first of `list` only.
+ */
 static int
-signers_of(const struct store *store, const struct keyd_key_settings *settings, struct users *ret, struct err *err)
+named_users(const struct users *all, const char *list, const char *const *names, size_t n, struct users *ret, struct err *err)
 {
-	if (load_users(settings->signers, settings->n_signers, ret, err) == -1)
-		return err_wrap(err, "signers");
+	if (load_users(names, n, ret, err) == -1)
+		return err_wrap(err, "%s", list);
 	for (size_t i = 0; i < ret->n; i++)
-		if (!store_may_sign(store, ret->at[i]))
-			return err_set(err, ERR_CONFIG, "signers: '%s' is not among keyd.signers", settings->signers[i]);
+		if (!is_among(all, ret->at[i]))
+			return err_set(err, ERR_CONFIG, "%s: '%s' is not among keyd.%s", list, names[i], list);
 	if (ret->n == 0) {
 		free(ret->at);
 		ret->at = xcalloc(1, sizeof(*ret->at));
-		ret->at[ret->n++] = store->signers.at[0];
+		ret->at[ret->n++] = all->at[0];
 	}
 	return 0;
 }
 
-/* Unwrapping is RSAES-OAEP; what an EC key does instead (derive) is not there. */
 static int
-check_decrypt(const struct keyd_key_settings *settings, const struct key *key, struct err *err)
+signers_of(const struct store *store, const struct keyd_key_settings *settings, struct users *ret, struct err *err)
 {
-	if (key_kind_of(key) != KEY_RSA)
-		return err_set(err, ERR_CONFIG, "key '%s' is of kind %s; a key of purpose decrypt is RSA (`segelctl quarantine key` makes "
-		    "one)", settings->file, key_kind_name(key_kind_of(key)));
-	if (settings->n_signers)
-		return err_set(err, ERR_CONFIG, "signers: key '%s' is of purpose decrypt, which never signs; remove them: "
-		    "keyd.unwrappers may use it", settings->file);
-	return 0;
+	if (settings->n_unwrappers)
+		return err_set(err, ERR_CONFIG, "unwrappers: key '%s' is of purpose seal, which never unwraps; remove them, or set "
+		    "purpose = \"decrypt\"", settings->file);
+	return named_users(&store->signers, "signers", settings->signers, settings->n_signers, ret, err);
 }
 
 static int
-users_of(const struct store *store, const struct keyd_key_settings *settings, const struct key *key, struct users *ret,
-    struct err *err)
+unwrappers_of(const struct store *store, const struct keyd_key_settings *settings, struct users *ret, struct err *err)
+{
+	if (settings->n_signers)
+		return err_set(err, ERR_CONFIG, "signers: key '%s' is of purpose decrypt, which never signs; remove them: "
+		    "its unwrappers may use it", settings->file);
+	return named_users(&store->unwrappers, "unwrappers", settings->unwrappers, settings->n_unwrappers, ret, err);
+}
+
+static int
+users_of(const struct store *store, const struct keyd_key_settings *settings, struct users *ret, struct err *err)
 {
 	switch (settings->purpose) {
 	case KEY_PURPOSE_SEAL:
 		return signers_of(store, settings, ret, err);
 	case KEY_PURPOSE_DECRYPT:
-		return check_decrypt(settings, key, err); /* every unwrapper */
+		return unwrappers_of(store, settings, ret, err);
 	case KEY_PURPOSE_UNKNOWN:
 		break;
 	}
@@ -128,7 +135,7 @@ add_key(struct store *store, const struct keyd_key_settings *settings, struct er
 	if (store_find(store, key_spki(key)))
 		return err_set(err, ERR_CONFIG, "key '%s' is listed twice (perhaps under another file name); a key has one entry and "
 		    "one purpose: seal or decrypt", settings->file);
-	result = users_of(store, settings, key, &users, err);
+	result = users_of(store, settings, &users, err);
 	added = &store->keys[store->n_keys++];
 	*added = (struct store_key){ TAKE(key), settings->purpose, settings->limit, users.at, users.n };
 	return result;
@@ -229,11 +236,11 @@ store_find(const struct store *store, const unsigned char spki[32])
 bool
 store_key_serves(const struct store *store, const struct store_key *key, enum key_purpose purpose, uid_t uid)
 {
-	if (key->purpose != purpose)
+	if (key->purpose != purpose || !is_among(&(const struct users){ key->users, key->n_users }, uid))
 		return false;
 	switch (purpose) {
 	case KEY_PURPOSE_SEAL:
-		return store_may_sign(store, uid) && is_among(&(const struct users){ key->users, key->n_users }, uid);
+		return store_may_sign(store, uid);
 	case KEY_PURPOSE_DECRYPT:
 		return store_may_unwrap(store, uid);
 	case KEY_PURPOSE_UNKNOWN:

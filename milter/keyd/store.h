@@ -18,7 +18,7 @@ struct store_key {
 	struct key *key; /* owned by the store */
 	enum key_purpose purpose;
 	unsigned limit;
-	uid_t *users; /* owned; who may seal with it. One to decrypt with is for every unwrapper */
+	uid_t *users; /* owned; who may use it */
 	size_t n_users;
 };
 

@@ -27,6 +27,52 @@ static const struct field unwrap_fields[] = {
 	{ "wrapped", offsetof(struct wire_request, wrapped), 0, WIRE_WRAPPED_BYTES, false },
 };
 
+#define SPKI { "spki", offsetof(struct wire_request, spki), WIRE_SPKI_BYTES, WIRE_SPKI_BYTES, false }
+/* Which message it is about, and who sent it. */
+#define MESSAGE \
+	{ "qid", offsetof(struct wire_request, queue_id), 0, WIRE_TEXT_BYTES, true }, \
+	{ "session", offsetof(struct wire_request, session), 0, WIRE_TEXT_BYTES, true }, \
+	{ "from", offsetof(struct wire_request, from), 0, WIRE_TEXT_BYTES, true }, \
+	{ "recipient", offsetof(struct wire_request, recipient), 0, WIRE_TEXT_BYTES, true }, \
+	{ "sender", offsetof(struct wire_request, sender), 0, WIRE_TEXT_BYTES, true }
+
+static const struct field open_fields[] = {
+	SPKI, MESSAGE, { "wrapped", offsetof(struct wire_request, wrapped), 0, WIRE_WRAPPED_BYTES, false },
+};
+
+static const struct field derive_fields[] = {
+	SPKI, MESSAGE,
+	{ "ukm", offsetof(struct wire_request, ukm), 0, KEY_UKM_BYTES, false },
+	{ "point", offsetof(struct wire_request, point), 0, KEY_POINT_BYTES, false },
+	{ "wrapped", offsetof(struct wire_request, wrapped), 0, WIRE_WRAPPED_BYTES, false },
+};
+
+static const struct field failed_fields[] = { SPKI, MESSAGE };
+
+/* One byte before the fields. */
+struct number {
+	const char *name;
+	size_t offset; /* of a uint8_t in struct wire_request */
+	uint8_t least, most;
+};
+
+#define KEY_UNITS 16 / WIRE_UNIT_BYTES, KEY_CONTENT_BYTES / WIRE_UNIT_BYTES
+
+static const struct number open_numbers[] = {
+	{ "padding", offsetof(struct wire_request, padding), KEY_PADDING_V15, KEY_PADDING_OAEP },
+	{ "digest hash", offsetof(struct wire_request, digest_hash), KEY_HASH_UNKNOWN, KEY_HASH_SHA512 },
+	{ "mask hash", offsetof(struct wire_request, mask_hash), KEY_HASH_UNKNOWN, KEY_HASH_SHA512 },
+	{ "content length", offsetof(struct wire_request, content), KEY_UNITS },
+};
+
+static const struct number derive_numbers[] = {
+	{ "kdf", offsetof(struct wire_request, kdf), KEY_HASH_SHA1, KEY_HASH_SHA512 },
+	{ "wrap length", offsetof(struct wire_request, wrap), KEY_UNITS },
+	{ "wrap's NULL", offsetof(struct wire_request, wrap_null), false, true },
+	{ "presence of ukm", offsetof(struct wire_request, has_ukm), false, true },
+	{ "content length", offsetof(struct wire_request, content), KEY_UNITS },
+};
+
 const char *
 wire_op_name(enum wire_op op)
 {
@@ -39,8 +85,14 @@ wire_op_name(enum wire_op op)
 		return "sign";
 	case WIRE_OP_UNWRAP:
 		return "unwrap";
+	case WIRE_OP_DERIVE:
+		return "derive";
 	case WIRE_OP_HAVE:
 		return "have";
+	case WIRE_OP_OPEN:
+		return "open";
+	case WIRE_OP_FAILED:
+		return "failed";
 	}
 	return "none";
 }
@@ -67,6 +119,8 @@ wire_status_name(enum wire_status status)
 		return "internal";
 	case WIRE_STATUS_BAD_BLOCK:
 		return "bad-block";
+	case WIRE_STATUS_FAILURES:
+		return "failures";
 	}
 	return "unknown";
 }
@@ -109,8 +163,39 @@ fields_of(enum wire_op op, size_t *n)
 	case WIRE_OP_UNWRAP:
 		*n = N_ELEMENTS(unwrap_fields);
 		return unwrap_fields;
+	case WIRE_OP_DERIVE:
+		*n = N_ELEMENTS(derive_fields);
+		return derive_fields;
+	case WIRE_OP_OPEN:
+		*n = N_ELEMENTS(open_fields);
+		return open_fields;
+	case WIRE_OP_FAILED:
+		*n = N_ELEMENTS(failed_fields);
+		return failed_fields;
 	case WIRE_OP_NONE:
 	case WIRE_OP_PING:
+		break;
+	}
+	*n = 0;
+	return NULL;
+}
+
+static const struct number *
+numbers_of(enum wire_op op, size_t *n)
+{
+	switch (op) {
+	case WIRE_OP_DERIVE:
+		*n = N_ELEMENTS(derive_numbers);
+		return derive_numbers;
+	case WIRE_OP_OPEN:
+		*n = N_ELEMENTS(open_numbers);
+		return open_numbers;
+	case WIRE_OP_NONE:
+	case WIRE_OP_PING:
+	case WIRE_OP_SIGN:
+	case WIRE_OP_UNWRAP:
+	case WIRE_OP_HAVE:
+	case WIRE_OP_FAILED:
 		break;
 	}
 	*n = 0;
@@ -141,6 +226,30 @@ check_field(const struct field *field, struct slice value, enum err_kind kind, s
 }
 
 static int
+check_number(const struct number *number, uint32_t value, enum err_kind kind, struct err *err)
+{
+	if (value >= number->least && value <= number->most)
+		return 0;
+	return err_set(err, kind, "%s %lu, allowed are %u to %u", number->name, (unsigned long)value, number->least, number->most);
+}
+
+static int
+add_numbers(struct buf *frame, const struct wire_request *request, struct err *err)
+{
+	size_t n;
+	const struct number *numbers = numbers_of(request->op, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		uint8_t value = *((const uint8_t *)request + numbers[i].offset);
+
+		if (check_number(&numbers[i], value, ERR_CONFIG, err) == -1)
+			return -1;
+		add_number(frame, value, 1);
+	}
+	return 0;
+}
+
+static int
 add_fields(struct buf *frame, const struct wire_request *request, struct err *err)
 {
 	size_t n;
@@ -148,6 +257,8 @@ add_fields(struct buf *frame, const struct wire_request *request, struct err *er
 
 	if (request->op == WIRE_OP_SIGN)
 		add_number(frame, (uint32_t)request->alg, 1);
+	if (add_numbers(frame, request, err) == -1)
+		return -1;
 	for (size_t i = 0; i < n; i++) {
 		if (check_field(&fields[i], *field_in(request, &fields[i]), ERR_CONFIG, err) == -1)
 			return -1;
@@ -235,7 +346,8 @@ wire_frame_len(const unsigned char head[WIRE_LENGTH_BYTES], size_t *ret, struct 
 static bool
 op_from(uint32_t byte, enum wire_op *ret)
 {
-	static const enum wire_op ops[] = { WIRE_OP_PING, WIRE_OP_SIGN, WIRE_OP_UNWRAP, WIRE_OP_HAVE };
+	static const enum wire_op ops[] = { WIRE_OP_PING, WIRE_OP_SIGN, WIRE_OP_UNWRAP, WIRE_OP_DERIVE, WIRE_OP_HAVE, WIRE_OP_OPEN,
+		WIRE_OP_FAILED };
 
 	for (size_t i = 0; i < N_ELEMENTS(ops); i++) {
 		if (byte == (uint32_t)ops[i]) {
@@ -296,12 +408,32 @@ cut_alg(struct slice *rest, enum digest *ret, struct err *err)
 }
 
 static int
+cut_numbers(struct slice *rest, struct wire_request *ret, struct err *err)
+{
+	size_t n;
+	const struct number *numbers = numbers_of(ret->op, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t value;
+
+		if (!cut_number(rest, 1, &value))
+			return err_set(err, ERR_TEMP, "frame ends before the %s", numbers[i].name);
+		if (check_number(&numbers[i], value, ERR_TEMP, err) == -1)
+			return -1;
+		*((uint8_t *)ret + numbers[i].offset) = (uint8_t)value;
+	}
+	return 0;
+}
+
+static int
 cut_fields(struct slice *rest, struct wire_request *ret, struct err *err)
 {
 	size_t n;
 	const struct field *fields = fields_of(ret->op, &n);
 
 	if (ret->op == WIRE_OP_SIGN && cut_alg(rest, &ret->alg, err) == -1)
+		return -1;
+	if (cut_numbers(rest, ret, err) == -1)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
 		struct slice *value = field_of(ret, &fields[i]);
@@ -335,7 +467,7 @@ wire_answer_parse(struct slice frame, struct wire_answer *ret, struct err *err)
 		return -1;
 	if (!cut_number(&frame, 1, &status))
 		return err_set(err, ERR_TEMP, "answer ends before its status");
-	if (status < WIRE_STATUS_OK || status > WIRE_STATUS_BAD_BLOCK)
+	if (status < WIRE_STATUS_OK || status > WIRE_STATUS_FAILURES)
 		return err_set(err, ERR_TEMP, "unknown status %lu", (unsigned long)status);
 	if (!cut_field(&frame, &ret->payload))
 		return err_set(err, ERR_TEMP, "answer ends within its payload");

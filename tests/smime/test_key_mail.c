@@ -406,10 +406,12 @@ test_agreements(void **state)
 
 /* Each differs from the first by one thing. */
 enum change {
-	NOTHING, OTHER_KDF, OTHER_WRAP, OTHER_NULL, OTHER_UKM, NO_UKM, EMPTY_UKM, SHORTER_CONTENT, LONGER_CONTENT, WRAPPED_BIT, WRAPPED_SHORT,
+	NOTHING, OTHER_KDF, OTHER_WRAP, OTHER_NULL, OTHER_UKM, NO_UKM, EMPTY_UKM, LONG_UKM, SHORTER_CONTENT, LONGER_CONTENT, WRAPPED_BIT, WRAPPED_SHORT,
 	WRAPPED_LONG, WRAPPED_NONE, POINT_BIT, POINT_OTHER_Y, POINT_ZERO, POINT_INFINITY, POINT_HYBRID, POINT_SHORT, POINT_LONG, POINT_NONE, POINT_OTHER_CURVE,
 	POINT_BEYOND_FIELD, POINT_COMPRESSED_OFF, N_CHANGES
 };
+
+static const unsigned char long_ukm[KEY_UKM_BYTES + 1];
 
 static void
 change_agreed(struct agreed *agreed, enum change change)
@@ -424,6 +426,7 @@ change_agreed(struct agreed *agreed, enum change change)
 	case OTHER_UKM: agreed->ukm[3] ^= 1; return;
 	case NO_UKM: how->has_ukm = false; return;
 	case EMPTY_UKM: how->ukm.len = 0; return;
+	case LONG_UKM: how->ukm = (struct slice){ long_ukm, sizeof(long_ukm) }; return;
 	case SHORTER_CONTENT: how->content_len = 16; return;
 	case LONGER_CONTENT: how->content_len = 32; return;
 	case WRAPPED_BIT: agreed->wrapped[9] ^= 1; return;
@@ -492,7 +495,6 @@ test_wrong_questions(void **state)
 	const struct key_agreement agreements[] = {
 		{ .kdf = KEY_HASH_UNKNOWN, .wrap_len = 16, .content_len = 16 }, { .kdf = KEY_HASH_SHA1, .wrap_len = 8, .content_len = 16 },
 		{ .kdf = KEY_HASH_SHA1, .wrap_len = 16, .content_len = 8 }, { .kdf = KEY_HASH_SHA1, .wrap_len = 16, .content_len = 0 },
-		{ .kdf = KEY_HASH_SHA1, .wrap_len = 16, .content_len = 16, .has_ukm = true, .ukm = { bytes, KEY_UKM_BYTES + 1 } },
 	};
 	unsigned char content[KEY_CONTENT_BYTES];
 	enum key_opening opening = KEY_OPENING_UNKNOWN;

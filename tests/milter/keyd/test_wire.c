@@ -197,6 +197,188 @@ test_blocks_have_a_cap(void **state)
 	assert_int_equal(wire_request_render(&request, &out, &err), -1);
 }
 
+/* Mail: what all three begin with. */
+static struct wire_request
+mail_sample(enum wire_op op)
+{
+	return (struct wire_request){
+		.op = op,
+		.number = 0x01020304,
+		.spki = { spki, 32 },
+		.queue_id = slice_of("Q"),
+		.session = slice_of("s"),
+		.from = slice_of("f@x"),
+		.recipient = slice_of("r@y"),
+		.sender = slice_of("192.0.2.1"),
+	};
+}
+
+static struct wire_request
+open_sample(void)
+{
+	struct wire_request request = mail_sample(WIRE_OP_OPEN);
+
+	request.padding = KEY_PADDING_OAEP;
+	request.digest_hash = KEY_HASH_SHA256;
+	request.mask_hash = KEY_HASH_SHA1;
+	request.content = 4;
+	request.wrapped = (struct slice){ wrapped, 2 };
+	return request;
+}
+
+static struct wire_request
+derive_sample(void)
+{
+	struct wire_request request = mail_sample(WIRE_OP_DERIVE);
+
+	request.kdf = KEY_HASH_SHA384;
+	request.wrap = 3;
+	request.wrap_null = 1;
+	request.has_ukm = 1;
+	request.content = 2;
+	request.ukm = slice_of("u");
+	request.point = slice_of("po");
+	request.wrapped = slice_of("wra");
+	return request;
+}
+
+static struct wire_request
+failed_sample(void)
+{
+	return mail_sample(WIRE_OP_FAILED);
+}
+
+#define MAIL_TEXTS 0, 1, 'Q', 0, 1, 's', 0, 3, 'f', '@', 'x', 0, 3, 'r', '@', 'y', 0, 9, '1', '9', '2', '.', '0', '.', '2', '.', '1'
+
+/* The bytes as wire.h has them: head and numbers, spki, the rest. */
+static const struct {
+	const char *name;
+	struct wire_request (*make)(void);
+	unsigned char head[16];
+	size_t head_len;
+	unsigned char rest[64];
+	size_t rest_len;
+} mail[] = {
+	{ "open", open_sample, { 1, 6, 1, 2, 3, 4, 2, 3, 1, 4 }, 10, { MAIL_TEXTS, 0, 2, 'a', ' ' }, 31 },
+	{ "derive", derive_sample, { 1, 4, 1, 2, 3, 4, 4, 3, 1, 1, 2 }, 11,
+	  { MAIL_TEXTS, 0, 1, 'u', 0, 2, 'p', 'o', 0, 3, 'w', 'r', 'a' }, 39 },
+	{ "failed", failed_sample, { 1, 7, 1, 2, 3, 4 }, 6, { MAIL_TEXTS }, 27 },
+};
+
+static void
+check_same(const struct wire_request *a, const struct wire_request *b)
+{
+	assert_int_equal(a->op, b->op);
+	assert_int_equal(a->number, b->number);
+	assert_true(slice_equal(a->spki, b->spki) && slice_equal(a->queue_id, b->queue_id) && slice_equal(a->session, b->session));
+	assert_true(slice_equal(a->from, b->from) && slice_equal(a->recipient, b->recipient) && slice_equal(a->sender, b->sender));
+	assert_true(slice_equal(a->wrapped, b->wrapped) && slice_equal(a->ukm, b->ukm) && slice_equal(a->point, b->point));
+	assert_true(a->padding == b->padding && a->digest_hash == b->digest_hash && a->mask_hash == b->mask_hash);
+	assert_true(a->kdf == b->kdf && a->wrap == b->wrap && a->wrap_null == b->wrap_null && a->has_ukm == b->has_ukm);
+	assert_int_equal(a->content, b->content);
+}
+
+static void
+test_mail_comes_back(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(mail); i++) {
+		const size_t head = mail[i].head_len;
+		struct wire_request request = mail[i].make(), got;
+		size_t len;
+		AUTO(xfree) unsigned char *frame = rendered(&request, &len);
+		AUTO(xfree) unsigned char *longer = xcalloc(len + 1, 1);
+		struct err err;
+
+		if (len != head + 2 + 32 + mail[i].rest_len)
+			fail_msg("%s: %zu bytes", mail[i].name, len);
+		assert_memory_equal(frame, mail[i].head, head);
+		assert_memory_equal(frame + head, "\0\40", 2);
+		assert_memory_equal(frame + head + 2, spki, 32);
+		assert_memory_equal(frame + head + 34, mail[i].rest, mail[i].rest_len);
+		assert_int_equal(wire_request_parse((struct slice){ frame, len }, &got, &err), 0);
+		check_same(&got, &request);
+		memcpy(longer, frame, len);
+		for (size_t cut = 0; cut <= len + 1; cut++)
+			assert_int_equal(parsed(longer, cut, &got), cut == len ? 0 : -1);
+		frame[head + 36] = '\0';
+		assert_int_equal(parsed(frame, len, &got), -1); /* NUL in qid */
+	}
+}
+
+/* Each value of each number: what is none is refused when read, and not written either. */
+static const struct {
+	const char *name;
+	struct wire_request (*make)(void);
+	size_t at; /* in the frame */
+	size_t offset;
+	uint8_t least, most;
+} numbers[] = {
+	{ "padding", open_sample, 6, offsetof(struct wire_request, padding), 1, 2 },
+	{ "digest hash", open_sample, 7, offsetof(struct wire_request, digest_hash), 0, 5 },
+	{ "mask hash", open_sample, 8, offsetof(struct wire_request, mask_hash), 0, 5 },
+	{ "content length", open_sample, 9, offsetof(struct wire_request, content), 2, 4 },
+	{ "kdf", derive_sample, 6, offsetof(struct wire_request, kdf), 1, 5 },
+	{ "wrap length", derive_sample, 7, offsetof(struct wire_request, wrap), 2, 4 },
+	{ "wrap's NULL", derive_sample, 8, offsetof(struct wire_request, wrap_null), 0, 1 },
+	{ "presence of ukm", derive_sample, 9, offsetof(struct wire_request, has_ukm), 0, 1 },
+	{ "content length", derive_sample, 10, offsetof(struct wire_request, content), 2, 4 },
+};
+
+static void
+test_numbers(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(numbers); i++) {
+		struct wire_request request = numbers[i].make(), got;
+		size_t len;
+		AUTO(xfree) unsigned char *frame = rendered(&request, &len);
+
+		for (unsigned value = 0; value < 256; value++) {
+			const bool good = value >= numbers[i].least && value <= numbers[i].most;
+			AUTO_BUF struct buf out = { 0 };
+			struct err err;
+
+			buf_init(&out, 64 * 1024);
+			frame[numbers[i].at] = (unsigned char)value;
+			*((uint8_t *)&request + numbers[i].offset) = (uint8_t)value;
+			if ((parsed(frame, len, &got) == 0) != good)
+				fail_msg("%s %u is %s", numbers[i].name, value, good ? "refused" : "read");
+			if ((wire_request_render(&request, &out, &err) == 0) != good)
+				fail_msg("%s %u is %s", numbers[i].name, value, good ? "not written" : "written");
+			if (!good && !strstr(err.text, numbers[i].name))
+				fail_msg("'%s' does not name the %s", err.text, numbers[i].name);
+		}
+	}
+}
+
+static void
+test_mail_has_caps(void **state)
+{
+	static const unsigned char ukm[KEY_UKM_BYTES + 1], point[KEY_POINT_BYTES + 1];
+	struct wire_request request = derive_sample();
+	AUTO(xfree) char *text = xcalloc(WIRE_TEXT_BYTES + 1, 1);
+	AUTO_BUF struct buf out = { 0 };
+	struct err err;
+
+	(void)state;
+	buf_init(&out, 64 * 1024);
+	memset(text, 'x', WIRE_TEXT_BYTES);
+	request.queue_id = request.session = request.from = request.recipient = request.sender = slice_of(text);
+	request.ukm = (struct slice){ ukm, KEY_UKM_BYTES };
+	request.point = (struct slice){ point, KEY_POINT_BYTES };
+	request.wrapped = (struct slice){ wrapped, WIRE_WRAPPED_BYTES };
+	assert_int_equal(wire_request_render(&request, &out, &err), 0); /* the largest there is */
+	assert_in_range(out.len, 5 * WIRE_TEXT_BYTES, WIRE_LENGTH_BYTES + WIRE_FRAME_BYTES);
+	request.ukm.len++;
+	assert_int_equal(wire_request_render(&request, &out, &err), -1);
+	assert_non_null(strstr(err.text, "'ukm'"));
+	request.ukm.len--;
+	request.point.len++;
+	assert_int_equal(wire_request_render(&request, &out, &err), -1);
+	assert_non_null(strstr(err.text, "'point'"));
+}
+
 static void
 test_cut_and_longer_are_refused(void **state)
 {
@@ -226,9 +408,11 @@ static const struct {
 	{ "ping with fields", 1, 1, false },
 	{ "sign", 1, 2, true },
 	{ "unwrap with the fields of sign", 1, 3, false },
-	{ "derive, not yet", 1, 4, false },
+	{ "derive with the fields of sign", 1, 4, false },
 	{ "have with the fields of sign", 1, 5, false },
-	{ "operation 6", 1, 6, false },
+	{ "open with the fields of sign", 1, 6, false },
+	{ "failed with the fields of sign", 1, 7, false },
+	{ "operation 8", 1, 8, false },
 	{ "operation 255", 1, 255, false },
 	{ "another number", 2, 255, true },
 	{ "no algorithm", 6, 0, false },
@@ -308,7 +492,7 @@ static void
 test_answers(void **state)
 {
 	(void)state;
-	for (int status = WIRE_STATUS_OK; status <= WIRE_STATUS_BAD_BLOCK; status++) {
+	for (int status = WIRE_STATUS_OK; status <= WIRE_STATUS_FAILURES; status++) {
 		struct wire_answer answer = { status % 2 ? WIRE_OP_SIGN : WIRE_OP_UNWRAP, 7, (enum wire_status)status, slice_of("text") }, got;
 		AUTO_BUF struct buf out = { 0 };
 		struct err err;
@@ -328,7 +512,7 @@ test_answers(void **state)
 		}
 		out.at[WIRE_LENGTH_BYTES + 6] = 0;
 		assert_int_equal(wire_answer_parse((struct slice){ out.at + 4, out.len - 4 }, &got, &err), -1);
-		out.at[WIRE_LENGTH_BYTES + 6] = WIRE_STATUS_BAD_BLOCK + 1;
+		out.at[WIRE_LENGTH_BYTES + 6] = WIRE_STATUS_FAILURES + 1;
 		assert_int_equal(wire_answer_parse((struct slice){ out.at + 4, out.len - 4 }, &got, &err), -1);
 	}
 }
@@ -337,13 +521,16 @@ static void
 test_names(void **state)
 {
 	(void)state;
-	for (int i = WIRE_STATUS_UNKNOWN; i <= WIRE_STATUS_BAD_BLOCK; i++) {
+	for (int i = WIRE_STATUS_UNKNOWN; i <= WIRE_STATUS_FAILURES; i++) {
 		for (int j = WIRE_STATUS_UNKNOWN; j < i; j++)
 			assert_string_not_equal(wire_status_name((enum wire_status)i), wire_status_name((enum wire_status)j));
 	}
 	assert_string_not_equal(wire_op_name(WIRE_OP_PING), wire_op_name(WIRE_OP_SIGN));
 	assert_string_not_equal(wire_op_name(WIRE_OP_HAVE), wire_op_name(WIRE_OP_SIGN));
 	assert_string_not_equal(wire_op_name(WIRE_OP_HAVE), wire_op_name(WIRE_OP_PING));
+	for (int i = WIRE_OP_PING; i <= WIRE_OP_FAILED; i++)
+		for (int j = WIRE_OP_NONE; j < i; j++)
+			assert_string_not_equal(wire_op_name((enum wire_op)i), wire_op_name((enum wire_op)j));
 	assert_string_equal(wire_op_name(WIRE_OP_UNWRAP), "unwrap");
 }
 
@@ -371,7 +558,7 @@ make_noise(const unsigned char *frame, size_t len)
 static void
 test_noise(void **state)
 {
-	struct wire_request requests[] = { sample(), unwrap_sample() };
+	struct wire_request requests[] = { sample(), unwrap_sample(), open_sample(), derive_sample(), failed_sample() };
 
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(requests); i++) {
@@ -391,6 +578,9 @@ main(void)
 		cmocka_unit_test(test_have_wants_its_field),
 		cmocka_unit_test(test_unwrap_has_four_fields),
 		cmocka_unit_test(test_blocks_have_a_cap),
+		cmocka_unit_test(test_mail_comes_back),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_mail_has_caps),
 		cmocka_unit_test(test_cut_and_longer_are_refused),
 		cmocka_unit_test(test_single_bytes),
 		cmocka_unit_test(test_texts_have_a_cap),
