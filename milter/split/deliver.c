@@ -19,6 +19,7 @@ struct talk {
 	struct slice ehlo;
 	struct buf in;
 	struct smtp_reply reply; /* the last one, in `in` */
+	char why[CURL_ERROR_SIZE]; /* libcurl writes here as long as `curl` lives */
 	struct err *err;
 };
 
@@ -57,7 +58,7 @@ on_head(char *at, size_t size, size_t n, void *ctx)
 }
 
 static bool
-set_up(struct talk *talk, const struct deliver_settings *settings, char why[CURL_ERROR_SIZE])
+set_up(struct talk *talk, const struct deliver_settings *settings)
 {
 	const bool local = settings->next_hop[0] == '/';
 	AUTO(xfree) char *url = xasprintf("smtp://%s/%s", local ? "localhost" : settings->next_hop, settings->host);
@@ -73,7 +74,7 @@ set_up(struct talk *talk, const struct deliver_settings *settings, char why[CURL
 	    && curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)settings->timeout_ms) == CURLE_OK
 	    && curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_head) == CURLE_OK
 	    && curl_easy_setopt(curl, CURLOPT_HEADERDATA, &talk->head) == CURLE_OK
-	    && curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why) == CURLE_OK;
+	    && curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, talk->why) == CURLE_OK;
 }
 
 /* What EHLO was answered with, behind the greeting. */
@@ -94,15 +95,14 @@ read_head(struct talk *talk)
 static int
 reach(struct talk *talk, const struct deliver_settings *settings)
 {
-	char why[CURL_ERROR_SIZE] = "";
 	CURLcode code;
 
-	if (!set_up(talk, settings, why))
-		return err_set(talk->err, ERR_BUG, "libcurl takes no options: %s", why);
+	if (!set_up(talk, settings))
+		return err_set(talk->err, ERR_BUG, "libcurl takes no options: %s", talk->why);
 	code = curl_easy_perform(talk->curl);
 	if (code != CURLE_OK)
 		return err_set(talk->err, ERR_TEMP, "the next hop '%s' does not answer: %s; is its listener there (contrib/postfix/split.cf)?",
-		    settings->next_hop, *why ? why : curl_easy_strerror(code));
+		    settings->next_hop, *talk->why ? talk->why : curl_easy_strerror(code));
 	if (curl_easy_getinfo(talk->curl, CURLINFO_ACTIVESOCKET, &talk->fd) != CURLE_OK || talk->fd == CURL_SOCKET_BAD)
 		return err_set(talk->err, ERR_TEMP, "the connection to the next hop '%s' is gone", settings->next_hop);
 	return read_head(talk);
