@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "policy/check_egress.h"
 #include "policy/check_signature.h"
 #include "policy/identity.h"
 #include "policy/network.h"
@@ -85,6 +86,8 @@ class_of(enum role role, const struct envelope_facts *envelope, const struct reg
 		return class_of_inbound(envelope, registry, message);
 	case ROLE_LOCAL:
 		return CLASS_LOCAL;
+	case ROLE_EGRESS:
+		return CLASS_EGRESS;
 	}
 	return CLASS_UNKNOWN;
 }
@@ -569,6 +572,14 @@ const struct check checks[] = {
 	  { REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE, REASON_CERT_EXPIRED, REASON_CERT_NOT_YET, REASON_INTERNAL } },
 	{ "sender", STAGE_MESSAGE, SUBMISSION | LOCAL, 0, check_sender,
 	  { REASON_REG_ADDRESS_MISMATCH, REASON_REG_UNAVAILABLE, REASON_SEAL_UNAVAILABLE } },
+	{ "encryption", STAGE_MESSAGE, SUBMISSION | LOCAL, 0, check_encryption,
+	  { REASON_RCPT_AMBIGUOUS, REASON_RCPT_FORBIDDEN, REASON_ENC_NO_CERT, REASON_ENC_MIXED, REASON_STATUS_UNKNOWN, REASON_REG_UNAVAILABLE,
+	    REASON_INTERNAL } },
+	{ "claim", STAGE_MESSAGE, SUBMISSION | LOCAL, 0, check_claim, { REASON_ENC_REQUIRED, REASON_INTERNAL } },
+	{ "clear", STAGE_MESSAGE, EGRESS, 0, check_clear,
+	  { REASON_RCPT_AMBIGUOUS, REASON_RCPT_FORBIDDEN, REASON_ENC_REQUIRED, REASON_REG_UNAVAILABLE, REASON_INTERNAL } },
+	{ "sealed", STAGE_MESSAGE, EGRESS, 0, check_sealed, { REASON_SEAL_REQUIRED, REASON_REG_UNAVAILABLE } },
+	{ "decryption", STAGE_MESSAGE, FROM_OUTSIDE, 0, check_decryption, { REASON_DEC_FAILED, REASON_INTERNAL } },
 	{ "replay", STAGE_MESSAGE, 0, SUBMISSION | FROM_OUTSIDE, check_replay, { REASON_REPLAY, REASON_STORE_UNAVAILABLE } },
 	{ "missing", ANY, 0, OFFICIAL | OTHER, check_missing, { REASON_SIG_MISSING } },
 	/* A message of role local is not sealed yet: that is what the filter is there for. */

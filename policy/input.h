@@ -6,6 +6,7 @@
 #define POLICY_INPUT_H
 
 #include "policy/config.h"
+#include "policy/recipient.h"
 #include "policy/registry/registry.h"
 #include "smime/facts.h"
 
@@ -58,6 +59,22 @@ enum replay_answer {
 	REPLAY_SEEN,        /* on another one */
 };
 
+/* Is the message as a whole encrypted, as far as can be told without a key? */
+enum ciphertext {
+	CIPHERTEXT_UNKNOWN, /* nobody looked */
+	CIPHERTEXT_NONE,    /* it does not say so */
+	CIPHERTEXT_CMS,     /* an EnvelopedData or AuthEnvelopedData that keeps the rules (smime/enveloped.h) */
+	CIPHERTEXT_OTHER,   /* it says so; PGP, or what does not keep the rules */
+};
+
+/* What became of decrypting it. */
+enum decryption {
+	DECRYPTION_NOT_TRIED, /* not encrypted, or we may not */
+	DECRYPTION_NOT_OURS,  /* to no key of ours */
+	DECRYPTION_FAILED,    /* for whatever cause: nothing is told of it */
+	DECRYPTION_DONE,
+};
+
 struct registry_facts {
 	enum domain_answer envelope_domain; /* whose is the envelope sender's domain? inbound and local only */
 	enum domain_answer from_domain;     /* From's; DOMAIN_NONE also while there is no From */
@@ -82,6 +99,11 @@ struct policy_input {
 	const struct signature_facts *signature; /* NULL: nobody looked, and nothing is judged by it */
 	enum replay_answer replay;             /* with `signature` */
 	const char *replay_why;                /* NULL = nothing to say */
+	const struct encryption_plan *plan;    /* submission, local: what is to be done for the recipients; NULL: nobody looked */
+	const struct rcpt *rcpts;              /* the recipients: judged, on egress without certificates; NULL: nobody looked */
+	size_t n_rcpts;
+	enum ciphertext ciphertext;
+	enum decryption decryption;            /* inbound */
 	bool poison;                           /* it made a process die before: nobody has read it, and `message` says nothing */
 	bool without_registry;                 /* the OP is not asked about the signer (segelctl verify without --registry) */
 	time_t now;

@@ -432,7 +432,7 @@ name_those(const struct plan_request *request, bool (*is)(const struct rcpt *rcp
 
 		if (!is(rcpt))
 			continue;
-		if (left || len + strlen(between) + strlen(name) + ROOM_FOR_MORE > end) {
+		if (len + strlen(between) + strlen(name) + ROOM_FOR_MORE > end) {
 			left++;
 			continue;
 		}
@@ -440,7 +440,7 @@ name_those(const struct plan_request *request, bool (*is)(const struct rcpt *rcp
 		between = ",";
 	}
 	if (left)
-		snprintf(names + len, end - len, "%s%zu%s", *between ? " and " : "", left, *between ? " more" : "");
+		snprintf(names + len, end - len, *between ? " and %zu more" : "%zu of a long address", left);
 }
 
 static void

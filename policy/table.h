@@ -14,6 +14,7 @@ enum role {
 	ROLE_SUBMISSION, /* authenticated users of our own */
 	ROLE_INBOUND,    /* other servers */
 	ROLE_LOCAL,      /* mail that came without SMTP */
+	ROLE_EGRESS,     /* mail on its way out, or back from a filter: judged once more, and never changed */
 };
 
 enum class {
