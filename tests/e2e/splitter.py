@@ -42,8 +42,9 @@ class Splitter(Gateway):
         self.next_port = self.split_ports["from-split"]
         self.split_more = ""
         self.next_timeout = "10s"
-        self.other = ""  # further groups of settings
-        self.split = self.daemon("segel-split", SPLIT_UID, [MILTER_UID])
+        self.other = ""  # further groups of settings, segel-split's alone
+        self.split_config = self.path("split.conf")
+        self.split = self.daemon("segel-split", SPLIT_UID, [MILTER_UID], config=self.split_config)
         self.next = Daemon("next hop", [sys.executable, nexthop.__file__, str(self.split_ports["next"]), self.taken_folder],
                            self.path("log", "nexthop.log"))
         self.document_split()
@@ -67,11 +68,12 @@ class Splitter(Gateway):
         self.mta.write_file("virtual", "semua@kota.example tim1@kota.example, tim2@kota.example\n")
         self.mta.ports["from-split"] = self.split_ports["from-split"]
 
-    def settings(self):
-        settings = super().settings()
-        settings["policy"] += CONFIG.format(**{**self.split_ports, "next": self.next_port}, uid=SPLIT_UID, state=self.state,
-                                            more=self.split_more, other=self.other, next_timeout=self.next_timeout)
-        return settings
+    def write_config(self, path=None, **changed):
+        """Those of all, and beside them segel-split's."""
+        own = CONFIG.format(**{**self.split_ports, "next": self.next_port}, uid=SPLIT_UID, state=self.state, more=self.split_more,
+                            other=self.other, next_timeout=self.next_timeout)
+        super().write_config(self.split_config, policy=own)
+        return super().write_config(path, **changed)
 
     def make(self):
         os.makedirs(self.taken_folder)

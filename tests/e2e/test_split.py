@@ -330,7 +330,7 @@ def _(world):
 
 @suite.test("settings that cannot be: -n and HUP say so, and the old ones stay")
 def _(world):
-    good = open(world.config, encoding="utf-8").read()
+    good = open(world.split_config, encoding="utf-8").read()
     bad = world.path("bad.conf")
     for name, change in {"no loopback": ('next_hop = "127.0.0.1', 'next_hop = "192.0.2.1'), "another's field": ("split: {", 'split: { trigger = "Subject";'),
                          "no folder": (world.state, "/tidak/ada"), "not absolute": (f'state_dir = "{world.state}', 'state_dir = "state')}.items():
@@ -339,7 +339,7 @@ def _(world):
             out.write(good.replace(*change))
         done = subprocess.run([*world.split.command[:world.split.command.index("-c")], "-c", bad, "-n"], capture_output=True, timeout=30)
         suite.check(done.returncode == 1 and b"split." in done.stderr, f"{name}: {done}")
-    done = subprocess.run([*world.split.command[:world.split.command.index("-c")], "-c", world.config, "-n"], capture_output=True, timeout=30)
+    done = subprocess.run([*world.split.command[:world.split.command.index("-c")], "-c", world.split_config, "-n"], capture_output=True, timeout=30)
     suite.check(done.returncode == 0 and done.stdout.endswith(b": good\n"), str(done))
 
 

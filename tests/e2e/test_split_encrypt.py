@@ -1,0 +1,238 @@
+"""What segel-split gives each recipient: encrypted, in clear, or nothing. openssl(1) decrypts, and verifies the seal inside."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import nexthop
+import splitter
+import suite
+from openssl_ca import OpensslCA, run
+from world import parsed
+
+TRIGGER = "X-Segel-5d41402abc4b2a76b9719d911017c592"
+RULES = """\
+encrypt: {{ use = true; split = true; {copy} rules = (
+	{{ to = "boleh@provinsi.example"; level = "may"; }}, {{ to = "biasa@penerima.example"; level = "may"; }},
+	{{ to = "polos@penerima.example"; level = "never"; }}, {{ to = "terbuka@provinsi.example"; level = "never"; }},
+	{{ to = "blokir.example"; level = "forbid"; }}
+); }};
+"""
+
+# name: how its certificate is made, what makes it unusable
+RECIPIENTS = {"rsa": "rsa", "ec": "ec", "boleh": "rsa", "terbuka": "ec", "sembunyi": "rsa", "dicabut": "revoked", "diam": "silent",
+              "tahan": "held", "asing": "stranger"}
+
+
+def address(name):
+    return f"{name}@provinsi.example"
+
+
+class Encrypting(splitter.Splitter):
+    def make(self):
+        self.other = RULES.format(copy="")
+        self.split_more = f'trigger = "{TRIGGER}";'
+        super().make()
+        os.makedirs(self.path("ca"))
+        self.root = OpensslCA(self.path("ca"), "Root", None)
+        self.issuing = OpensslCA(self.path("ca"), "Issuing", self.root)
+        self.silent = OpensslCA(self.path("ca"), "Silent", self.root)
+        self.stranger = OpensslCA(self.path("ca"), "Stranger", None)
+        self.must("domain", "add", "provinsi.example", "--kind", "partner")
+        self.leaves = {name: self.make_leaf(name, how) for name, how in RECIPIENTS.items()}
+        self.organisation = self.issuing.issue("organisasi", ["arsip@kota.example"], usage="keyEncipherment", algorithm="rsa2048")
+        self.issuing.revoke(self.leaves["dicabut"])
+        self.make_trust()
+        self.next_port = self.split_ports["next"]
+        self.write_config()
+        return self
+
+    def make_leaf(self, name, how):
+        authority = {"silent": self.silent, "stranger": self.stranger}.get(how, self.issuing)
+        usage, algorithm = ("keyAgreement", "ec") if how == "ec" else ("keyEncipherment", "rsa2048")
+        leaf = authority.issue(name, [address(name)], usage=usage, algorithm=algorithm)
+        self.must("address", "add", address(name), "--unit", "UMUM")
+        self.must("cert", "import", leaf.cert, "--kind", "jabatan")
+        self.must("bind", "add", leaf.sha256, "--purpose", "encrypt", "--address", address(name))
+        if how == "held":
+            self.must("cert", "hold", leaf.sha256, "--reason", "uji")
+        return leaf
+
+    def make_trust(self):
+        """As `segelctl trust` leaves it."""
+        official = self.path("trust", "anchors", "official")
+        os.makedirs(official, exist_ok=True)
+        for authority in (self.root, self.issuing, self.silent):
+            shutil.copy(authority.cert, os.path.join(official, authority.name + ".crt"))
+        for authority in (self.root, self.issuing):
+            authority.crl(self.path("trust", "crl", authority.name + ".pem"))
+
+    def copies(self, token, to):
+        # The token is inside where it is encrypted: told by the Message-ID, which is outside too.
+        mark = f"Message-ID: <{token}.1@".encode()
+        return [one["message"] for one in nexthop.taken(self.taken_folder) if mark in one["message"] and f"<{to}>" in one["rcpt"][0]]
+
+    def decrypt(self, message, leaf):
+        """By openssl, which finds the RecipientInfo by itself."""
+        path = self.path("received.eml")
+        with open(path, "wb") as out:
+            out.write(message)
+        done = subprocess.run(["openssl", "cms", "-decrypt", "-in", path, "-recip", leaf.cert, "-inkey", leaf.key], stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=60)
+        return done.stdout if done.returncode == 0 else None
+
+    def verify(self, entity):
+        path = self.path("entity.eml")
+        with open(path, "wb") as out:
+            out.write(entity)
+        return run("openssl", "cms", "-verify", "-in", path, "-CAfile", self.authority.root_file, "-purpose", "any", "-crlfeol")
+
+    def recipients_of(self, message):
+        path = self.path("received.eml")
+        with open(path, "wb") as out:
+            out.write(message)
+        return run("openssl", "cms", "-cmsout", "-print", "-in", path).decode().count("issuerAndSerialNumber:")
+
+
+def make_world(place):
+    return Encrypting(place).make().start()
+
+
+def answer(world, message, to):
+    code, text = world.hand(message, to)
+    return f"{code} {text}"
+
+
+@suite.test("one message, nine recipients of every class: each gets what policy says, once")
+def _(world):
+    shown = [address("rsa"), address("ec"), address("boleh"), "biasa@penerima.example", "polos@penerima.example", address("terbuka"),
+             "rekan@kota.example", address("mentah")]
+    hidden = address("sembunyi")
+    world.to_next()
+    world.submit("campur", [*shown, hidden], shown=shown, body="Kata sandi: kenari-7731.\r\n")
+    world.wait_idle()
+    for name in ("rsa", "ec", "boleh", "sembunyi"):
+        copies = world.copies("campur", address(name))
+        suite.equal(len(copies), 1, f"copies for {name}")
+        suite.check(b"kenari" not in copies[0] and b"multipart/signed" not in copies[0], f"{name}: in clear")
+        suite.equal(parsed(copies[0]).get_content_type(), "application/pkcs7-mime", f"{name}: what it is")
+        suite.equal(world.recipients_of(copies[0]), 1, f"{name}: recipients named in it")
+        entity = world.decrypt(copies[0], world.leaves[name])
+        suite.check(entity and b"kenari-7731" in world.verify(entity), f"{name}: openssl cannot decrypt and verify it")
+        others = [other for other in ("rsa", "boleh", "sembunyi") if other != name]
+        suite.equal([other for other in others if (world.decrypt(copies[0], world.leaves[other]) or b"").find(b"kenari") != -1], [], "others who read it")
+    for to in ("biasa@penerima.example", "polos@penerima.example", address("terbuka"), "rekan@kota.example"):
+        copies = world.copies("campur", to)
+        suite.equal(len(copies), 1, f"copies for {to}")
+        suite.check(b"kenari-7731" in world.verify(copies[0]), f"{to}: not as it was sealed")
+    suite.equal(world.copies("campur", address("mentah")), [], "to the one without a certificate")
+    line, = world.lines_about(address("mentah"))
+    suite.check("action=reject reason=ENC_NO_CERT" in line, line)
+    world.wait_logged(r"to=<mentah@provinsi\.example>.*status=bounced .*ENC_NO_CERT")
+    suite.check(all(b"sembunyi" not in copy for to in shown for copy in world.copies("campur", to)), "the hidden one shows")
+
+
+@suite.test("no usable certificate: revoked by its CA, held, of a stranger: refused; a CA without CRL: deferred")
+def _(world):
+    message = world.sealed("cacat")
+    for name, wanted in {"dicabut": "550 5.7.4 ENC_NO_CERT", "tahan": "550 5.7.4 ENC_NO_CERT",
+                         "asing": "550 5.7.4 ENC_NO_CERT", "diam": "451 "}.items():
+        found = answer(world, message, address(name))
+        suite.check(found.startswith(wanted), f"{name}: found {found}, wanted {wanted}")
+        suite.equal(world.copies("cacat", address(name)), [], f"{name}: sent")
+    suite.check(answer(world, message, address("rsa")).startswith("250 "), "the good one")
+
+
+@suite.test("forbidden, ambiguous, unknown recipients get nothing")
+def _(world):
+    message = world.sealed("larang")
+    for to in ("x@blokir.example", "x%provinsi.example@kota.example", "provinsi.example!x@kota.example", "\"x y\"@kota.example",
+               "@kota.example:x@provinsi.example", "x@tak-dikenal.example"):
+        found = answer(world, message, to)
+        suite.check(found.startswith("550 "), f"{to}: {found}")
+    suite.equal([one for one in nexthop.taken(world.taken_folder) if b"larang.1@" in one["message"] and "larang@" not in one["rcpt"][0]], [], "sent")
+
+
+@suite.test("the header by which the filter says that encryption was asked for: never becomes must; it never goes on")
+def _(world):
+    message = world.sealed("minta")
+    asked = f"{TRIGGER}: yes\r\n".encode() + message
+    twice = f"{TRIGGER.upper()}: no\r\n".encode() + message.replace(b"Subject:", TRIGGER.encode() + b":\r\nSubject:", 1)
+    guessed = b"X-Segel-Encrypt: yes\r\n" + message
+    suite.check(answer(world, asked, "polos@penerima.example").startswith("550 5.7.4 ENC_NO_CERT"), "asked for, without a certificate")
+    for one in (asked, twice):
+        suite.check(answer(world, one, address("terbuka")).startswith("250 "), "asked for, with a certificate")
+        copy = world.copies("minta", address("terbuka"))[-1]
+        suite.check(b"kenari" not in copy and TRIGGER.encode().lower() not in copy.lower(), "the field goes on")
+        suite.check(TRIGGER.encode().lower() not in world.decrypt(copy, world.leaves["terbuka"]).lower(), "inside, too")
+    suite.check(answer(world, asked, "rekan2@kota.example").startswith("250 "), "internal")
+    copy = world.copies("minta", "rekan2@kota.example")[-1]
+    suite.equal(copy, message, "internal stays in clear, without the field")
+    suite.check(answer(world, guessed, address("terbuka")).startswith("250 "), "another name")
+    suite.check(b"multipart/signed" in world.copies("minta", address("terbuka"))[-1], "another name asks for nothing")
+
+
+@suite.test("a copy for the organisation: two RecipientInfos, both can read")
+def _(world):
+    message = world.sealed("arsip", body="Isi: kenari-7731\r\n")
+    world.configure(other=RULES.format(copy=f'copy_certificate = "{world.organisation.cert}";'))
+    try:
+        suite.check(answer(world, message, address("rsa")).startswith("250 "), "sent")
+        copy = world.copies("arsip", address("rsa"))[-1]
+        suite.equal(world.recipients_of(copy), 2, "recipients named in it")
+        for leaf in (world.leaves["rsa"], world.organisation):
+            suite.check(b"kenari-7731" in (world.decrypt(copy, leaf) or b""), leaf.cert)
+    finally:
+        world.configure(other=RULES.format(copy=""))
+
+
+@suite.test("a certificate that is held a moment ago counts no longer, and its message waits in no queue")
+def _(world):
+    message = world.sealed("baru")
+    cert = world.leaves["boleh"].sha256
+    suite.check(answer(world, message, address("boleh")).startswith("250 "), "before")
+    world.must("cert", "hold", cert, "--reason", "uji")
+    try:
+        world.hand(b"Received: x\r\n" + message, address("boleh"))
+        suite.check(b"multipart/signed" in world.copies("baru", address("boleh"))[-1], "level may: in clear then")
+    finally:
+        world.must("cert", "unhold", cert, "--reason", "selesai")
+
+
+@suite.test("the trusted authorities are away: what must be encrypted waits, what is internal goes")
+def _(world):
+    message = world.sealed("otoritas")
+    world.split.stop()
+    trust, hidden = world.path("trust", "crl"), world.path("trust", "crl.hidden")
+    os.rename(trust, hidden)
+    os.makedirs(trust)
+    try:
+        world.start_split()
+        suite.check(answer(world, message, address("rsa")).startswith("451 "), "must")
+        suite.check(answer(world, message, "rekan3@kota.example").startswith("250 "), "internal")
+    finally:
+        world.split.stop()
+        os.rmdir(trust)
+        os.rename(hidden, trust)
+        world.start_split()
+    suite.check(answer(world, message, address("rsa")).startswith("250 "), "afterwards")
+
+
+@suite.test("a canary in what is encrypted stands in no file of segel-split, and in none of its logs")
+def _(world):
+    message = world.sealed("kenari", body="Isi: burung-kenari-7731-rahasia\r\n")
+    suite.check(answer(world, message, address("rsa")).startswith("250 "), "sent")
+    found = []
+    for folder in (world.state, world.path("log")):
+        for top, _, names in os.walk(folder):
+            for name in names:
+                with open(os.path.join(top, name), "rb") as file:
+                    if b"burung-kenari" in file.read():
+                        found.append(name)
+    suite.equal(found, [], "files with the canary")
+
+
+if __name__ == "__main__":
+    sys.exit(suite.main(make_world))
