@@ -95,11 +95,8 @@ AUTO_DEFINE(struct encrypted, encrypt_free);
 
 /*
  * The entity of a sealed message, for encrypt_request.content: its Content-* fields, an empty line, its body. Borrows from
- * `sealed`, which must have been sealed for it where the Subject is hidden (seal_request.hide_subject).
+ * `sealed`, which must have been sealed for it (seal_request.encrypted, hide_subject).
  */
 void encrypt_entity(const struct sealed *sealed, struct pieces *ret);
-
-/* What the Subject outside becomes where it is hidden (RFC 9788 3.2.1). */
-#define ENCRYPT_HIDDEN_SUBJECT "[...]"
 
 #endif

@@ -12,7 +12,9 @@
 #include "smime/ossl.h"
 #include "smime/part.h"
 
-static const char hp[] = "hp=\"clear\""; /* RFC 9788 2.1.1: the protected fields are not encrypted */
+/* RFC 9788 2.1.1: whether the protected fields are encrypted. */
+static const char hp_clear[] = "hp=\"clear\"";
+static const char hp_cipher[] = "hp=\"cipher\"";
 
 enum { SHORT_LINE = 78 }; /* RFC 5322 2.1.1 */
 
@@ -55,12 +57,12 @@ read_source(struct source *source, struct err *err)
 
 /* The value's first line behind the media type, to decide where the parameter goes. */
 static bool
-fits_on_line(struct slice raw, size_t at)
+fits_on_line(struct slice raw, size_t at, const char *hp)
 {
 	const unsigned char *end = memchr(raw.at + at, '\r', raw.len - at);
 	size_t first = end ? (size_t)(end - raw.at) : raw.len;
 
-	return first + sizeof("; ") - 1 + sizeof(hp) - 1 <= SHORT_LINE;
+	return first + sizeof("; ") - 1 + strlen(hp) <= SHORT_LINE;
 }
 
 /* A message may end inside its head; its last field then lacks the line end it needs here. */
@@ -72,9 +74,9 @@ add_raw(struct buf *head, struct slice raw)
 		buf_add_text(head, "\r\n");
 }
 
-/* The field as it is, with hp="clear" behind the media type and any older hp cut out. */
+/* The field as it is, with hp behind the media type and any older hp cut out. */
 static void
-add_content_type(const struct field *field, const struct media *media, struct buf *head)
+add_content_type(const struct field *field, const struct media *media, const char *hp, struct buf *head)
 {
 	size_t before = (size_t)(field->value.at - field->raw.at);
 	size_t at = before + media->type_end;
@@ -82,7 +84,7 @@ add_content_type(const struct field *field, const struct media *media, struct bu
 	size_t behind = media->hp_end ? before + media->hp_end : at;
 
 	buf_add(head, field->raw.at, at);
-	buf_add_text(head, fits_on_line(field->raw, at) ? "; " : ";\r\n\t");
+	buf_add_text(head, fits_on_line(field->raw, at, hp) ? "; " : ";\r\n\t");
 	buf_add_text(head, hp);
 	buf_add(head, field->raw.at + at, cut - at);
 	add_raw(head, (struct slice){ field->raw.at + behind, field->raw.len - behind });
@@ -100,7 +102,7 @@ plain_charset(const struct source *source)
 }
 
 static void
-add_default_type(const struct source *source, struct buf *head)
+add_default_type(const struct source *source, const char *hp, struct buf *head)
 {
 	buf_printf(head, "Content-Type: text/plain; charset=%s; %s\r\n", plain_charset(source), hp);
 }
@@ -108,18 +110,20 @@ add_default_type(const struct source *source, struct buf *head)
 static void
 add_content_fields(const struct source *source, enum cte cte, struct buf *head)
 {
+	const char *hp = source->request->encrypted ? hp_cipher : hp_clear;
+
 	for (size_t i = 0; i < source->head.n_fields; i++) {
 		const struct field *field = &source->head.fields[i];
 
 		if (!canon_is_content(field->name))
 			continue;
 		if (slice_equal_nocase(field->name, "Content-Type"))
-			add_content_type(field, &source->tree.parts[0].media, head);
+			add_content_type(field, &source->tree.parts[0].media, hp, head);
 		else if (cte == CTE_UNKNOWN || !slice_equal_nocase(field->name, "Content-Transfer-Encoding"))
 			add_raw(head, field->raw);
 	}
 	if (!source->tree.parts[0].has_type)
-		add_default_type(source, head);
+		add_default_type(source, hp, head);
 	if (cte != CTE_UNKNOWN)
 		buf_printf(head, "Content-Transfer-Encoding: %s\r\n", cte_name(cte));
 }
@@ -133,6 +137,31 @@ add_protected_fields(const struct source *source, struct buf *head)
 	}
 }
 
+/* HP-Outer: NAME: VALUE, the value as it will stand outside, with its folds. */
+static void
+add_record(const struct source *source, const struct field *field, struct buf *head)
+{
+	const bool hidden = source->request->hide_subject && slice_equal_nocase(field->name, "Subject");
+
+	buf_add_text(head, "HP-Outer: ");
+	if (!hidden) {
+		add_raw(head, field->raw);
+		return;
+	}
+	buf_add_slice(head, field->name);
+	buf_add_text(head, ": " SEAL_HIDDEN_SUBJECT "\r\n");
+}
+
+/* RFC 9788 2.2: only where an encryption hides what is inside is there anything to record. */
+static void
+add_records(const struct source *source, struct buf *head)
+{
+	for (size_t i = 0; source->request->encrypted && i < source->head.n_fields; i++) {
+		if (canon_is_protected(source->head.fields[i].name))
+			add_record(source, &source->head.fields[i], head);
+	}
+}
+
 static int
 build_entity(const struct source *source, struct pieces *ret, struct err *err)
 {
@@ -141,8 +170,9 @@ build_entity(const struct source *source, struct pieces *ret, struct err *err)
 	enum cte cte = opaque ? CTE_UNKNOWN : canon_top_cte(message, &source->tree);
 	AUTO_BUF struct buf head = { 0 };
 
-	buf_init(&head, LIMIT_HEADER_BYTES + LIMIT_FIELD_BYTES);
+	buf_init(&head, 2 * LIMIT_HEADER_BYTES + LIMIT_FIELD_BYTES);
 	add_protected_fields(source, &head);
+	add_records(source, &head);
 	add_content_fields(source, cte, &head);
 	buf_add_text(&head, "\r\n");
 	if (buf_full(&head))
@@ -296,6 +326,8 @@ smime_seal(const struct seal_request *request, struct sealed **ret, struct err *
 
 	if (request->form == SEAL_UNKNOWN)
 		return err_set(err, ERR_BUG, "asked to seal in no form; want clear or opaque");
+	if (request->hide_subject && !request->encrypted)
+		return err_set(err, ERR_BUG, "asked to hide the Subject of a message that will not be encrypted");
 	if (check_request(request, err) == -1)
 		return -1;
 	sealed = xcalloc(1, sizeof(*sealed));

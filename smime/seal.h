@@ -2,7 +2,9 @@
  * seal: a message into its sealed form (RFC 8551 SignedData, RFC 1847, RFC 9788).
  *
  * The signed entity is: protected copies of From, To, Cc, Subject, Date and Message-ID, then
- * the message's own Content-* fields (Content-Type marked hp="clear"), then the body. A clean
+ * the message's own Content-* fields (Content-Type marked hp="clear"), then the body. A message that will be encrypted
+ * is marked hp="cipher", and HP-Outer records what stands outside of each protected field (RFC 9788 2.2): the
+ * same, but "[...]" for a Subject that is to be hidden, which the caller then puts outside. A clean
  * body goes in byte for byte; otherwise leaves are re-encoded (quoted-printable or base64), or
  * the whole is sealed opaque where that would touch what must not change (facts.form).
  *
@@ -40,14 +42,20 @@ struct seal_request {
 	const struct prepared *prepared;
 	struct signer signer;
 	enum seal_form form;
+	bool encrypted;                    /* an encryption will lie around it */
+	bool hide_subject;                 /* with `encrypted`: Subject outside becomes SEAL_HIDDEN_SUBJECT */
 	time_t now;                        /* signing time */
 	/* Our own boundary: 16 random bytes by default; tests pin it. NULL = random. */
 	const unsigned char *boundary_seed;
 };
 
+/* What Subject becomes outside where it is hidden (RFC 9788 3.2.1). */
+#define SEAL_HIDDEN_SUBJECT "[...]"
+
 /*
  * What the outer message becomes. Header fields not named here stay as they are: the caller
- * removes every Content-* and MIME-Version field and adds MIME-Version and these three.
+ * removes every Content-* and MIME-Version field and adds MIME-Version and these three; with hide_subject, a Subject that is
+ * there gets the value SEAL_HIDDEN_SUBJECT.
  */
 struct sealed {
 	enum seal_form form;       /* which it became */
