@@ -40,6 +40,7 @@ struct decrypted {
 	struct head payload;         /* of what only signatures lie around in it */
 	struct plain_field *content; /* owned; names too */
 	size_t n_content;
+	struct slice body;
 	struct plain_field hidden[PROTECT_HIDDEN_FIELDS];
 	size_t n_hidden;
 };
@@ -464,6 +465,93 @@ judge_signature(const struct decrypt_request *request, const struct stage *stage
 	return smime_verify(&verify, ret, err);
 }
 
+/* ---- what no signature is over ---- */
+
+/*
+ * In CBC whoever has the ciphertext can put 16 bytes of his own anywhere, at the price of 16 bytes of garbage before them. Where
+ * only a signature proves the plaintext, that leaves him what it is not over: the head of the signed entity, that of the signature part,
+ * and the text around the parts. The heads have to be of printable characters and of these fields; the text is left out.
+ */
+static bool
+is_bare_field(struct slice name)
+{
+	static const char *const names[] = { "Content-Type", "Content-Transfer-Encoding", "Content-Disposition", "Content-Description", "MIME-Version" };
+
+	for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+		if (slice_equal_nocase(name, names[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_printable(struct slice head)
+{
+	for (size_t i = 0; i < head.len; i++) {
+		const unsigned char c = head.at[i];
+
+		if ((c < ' ' && c != '\t' && c != '\r' && c != '\n') || c > '~')
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_bare_head(const struct stage *stage, const struct part *part)
+{
+	const struct slice whole = { stage->plain.at + part->start, part->body - part->start };
+	AUTO_HEAD struct head head = { 0 };
+
+	head_scan(whole, &head);
+	for (size_t i = 0; i < head.n_fields; i++) {
+		if (!is_bare_field(head.fields[i].name))
+			return false;
+	}
+	return is_printable(whole);
+}
+
+static bool
+is_clear_signed(const struct stage *stage)
+{
+	return stage->levels.n > 0 && stage->levels.at[0].envelope.kind == ENVELOPE_CLEAR;
+}
+
+/* The signature's part: the last one below the root. */
+static const struct part *
+signature_part(const struct stage *stage)
+{
+	const struct part *last = &stage->tree.parts[0];
+
+	for (size_t i = 1; i < stage->tree.n_parts; i++) {
+		if (stage->tree.parts[i].parent == 0)
+			last = &stage->tree.parts[i];
+	}
+	return last;
+}
+
+static bool
+is_bare(const struct stage *stage)
+{
+	if (!is_bare_head(stage, &stage->tree.parts[0]))
+		return false;
+	return !is_clear_signed(stage) || is_bare_head(stage, signature_part(stage));
+}
+
+/* Of a clear-signed entity, its body from the first boundary line to the last. */
+static struct slice
+without_surroundings(const struct stage *stage)
+{
+	const struct slice plain = stage->plain;
+	size_t from = stage->tree.parts[1].start, to = signature_part(stage)->end;
+	const unsigned char *end;
+
+	for (from -= 2; from > stage->tree.parts[0].body && plain.at[from - 1] != '\n'; from--)
+		continue;
+	to = to + 2 < plain.len ? to + 2 : plain.len; /* the line end that belongs to the boundary */
+	end = memchr(plain.at + to, '\n', plain.len - to);
+	return (struct slice){ plain.at + from, (end ? (size_t)(end + 1 - plain.at) : plain.len) - from };
+}
+
 /* ---- what may be given out ---- */
 
 static void
@@ -509,6 +597,7 @@ static void
 read_offer(const struct decrypt_request *request, struct decrypted *decrypted, const struct stage *stage)
 {
 	head_scan(stage->plain, &decrypted->head);
+	decrypted->body = decrypted->facts.authenticated || !is_clear_signed(stage) ? decrypted->head.body : without_surroundings(stage);
 	for (size_t i = 0; i < decrypted->head.n_fields; i++) {
 		if (canon_is_content(decrypted->head.fields[i].name))
 			keep_content(decrypted, &decrypted->head.fields[i]);
@@ -539,7 +628,7 @@ decrypted_plain(const struct decrypted *decrypted, enum decrypt_ground ground, s
 	*ret = (struct plain){
 		.content = decrypted->content, .n_content = decrypted->n_content,
 		.hidden = decrypted->hidden, .n_hidden = decrypted->n_hidden,
-		.body = decrypted->head.body,
+		.body = decrypted->body,
 	};
 	return true;
 }
@@ -634,7 +723,7 @@ judge(struct opening *opening, struct err *err)
 		opening->good = false;
 	if (stage->levels.ambiguous || decrypted->n_layers > LIMIT_LAYERS)
 		opening->good = false;
-	if (!opening->good || (!decrypted->facts.authenticated && signature.state != SIGNATURE_GOOD))
+	if (!opening->good || (!decrypted->facts.authenticated && (signature.state != SIGNATURE_GOOD || !is_bare(stage))))
 		return 0;
 	decrypted->signature = signature;
 	outcome(decrypted, DECRYPT_OPENED, "");

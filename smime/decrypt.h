@@ -9,7 +9,8 @@
  *   GROUND_CIPHER      the innermost encryption is authenticated (GCM, tag checked over the whole);
  *   GROUND_SIGNATURE   inside it is a message whose signature verifies good, and the caller has judged the signer
  *                      (registry, policy) by decrypted_signature().
- * CBC without a good signature inside is never given out (A32). A signature around an encryption proves nothing about
+ * CBC without a good signature inside is never given out (A32). Of what such a signature is not over, heads with anything but
+ * a few plain fields are a failure, and text before the first and behind the last boundary is left out. A signature around an encryption proves nothing about
  * what is in it: it is not looked at here (smime_verify of the message as it came does, A11).
  *
  * Every failure is one state, one text, and one time class: wrong key, padding, tag, garbage, plaintext that is no strict MIME
