@@ -189,6 +189,12 @@ memory_close(struct memory *memory)
 	sqlite3_close(memory->db);
 	if (memory->lock_fd != -1)
 		close(memory->lock_fd); /* last: the next process may come now */
+	while (memory->under_way) {
+		struct under_way *next = memory->under_way->next;
+
+		free(memory->under_way);
+		memory->under_way = next;
+	}
 	pthread_mutex_destroy(&memory->lock);
 	free(memory->path);
 	free(memory);

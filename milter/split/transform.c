@@ -8,6 +8,7 @@
 #include "milter/split/certificate.h"
 #include "policy/recipient.h"
 #include "smime/cert.h"
+#include "smime/decrypt.h"
 #include "smime/encrypt.h"
 #include "smime/head.h"
 #include "smime/inspect.h"
@@ -23,7 +24,8 @@ struct look {
 	struct slice bytes;
 	struct head head;
 	struct message_facts facts;
-	bool trigger; /* the sender asked for encryption */
+	bool trigger;    /* the sender asked for encryption */
+	bool ciphertext; /* its author encrypted it */
 	struct transformed *ret;
 };
 
@@ -111,6 +113,24 @@ is_sealed(struct look *look)
 		sha256_hex(signature.signer.sha256, look->ret->signer);
 	fault = signature_fault(&signature);
 	return fault ? unsealed(look, fault) : asks_registry(look, &signature);
+}
+
+/* ---- encrypted by its author? ---- */
+
+/* An object that keeps the rules, for nobody of ours as far as we can tell: without certificates nothing is ever opened. */
+static bool
+is_ciphertext(struct look *look)
+{
+	const struct decrypt_request request = { .message = look->bytes, .facts = &look->facts, .at = look->now };
+	AUTO(decrypted_free) struct decrypted *decrypted = NULL;
+	struct err err;
+
+	if (look->facts.outer != LAYER_ENCRYPTED || look->facts.from.state != MAILBOX_ONE)
+		return false;
+	if (smime_decrypt(&request, &decrypted, &err) == -1 || decrypted_facts(decrypted)->state != DECRYPT_OTHERS)
+		return false;
+	snprintf(look->ret->from, sizeof(look->ret->from), "%s", look->facts.from.address);
+	return true;
 }
 
 /* ---- what its recipient must get ---- */
@@ -319,7 +339,8 @@ static bool
 send_as_planned(struct look *look)
 {
 	struct rcpt rcpt = { .class = RCPT_UNKNOWN };
-	const struct plan_request request = { .config = look->snapshot->config, .rcpts = &rcpt, .n_rcpts = 1 };
+	const struct plan_request request = { .config = look->snapshot->config, .rcpts = &rcpt, .n_rcpts = 1,
+		.ciphertext = look->ciphertext };
 	AUTO_ENCRYPT struct registry_encrypt found = { .answer = ENCRYPT_UNAVAILABLE };
 	AUTO_PLAN struct encryption_plan plan = { .action = PLAN_UNKNOWN };
 
@@ -353,7 +374,8 @@ look_at(struct look *look)
 	if (smime_inspect(look->bytes, &look->facts, &err) == -1)
 		return stop(look, TRANSFORM_DEFER, REASON_INTERNAL, "%s", err.text);
 	look->trigger = *trigger && head_find(&look->head, trigger, 0);
-	return is_sealed(look) && send_as_planned(look);
+	look->ciphertext = is_ciphertext(look);
+	return (look->ciphertext || is_sealed(look)) && send_as_planned(look);
 }
 
 void

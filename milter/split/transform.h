@@ -4,8 +4,8 @@
  * Is it sealed by us? The signature covers the whole message and is good, the fields inside it are those outside, and the
  * registry says that its certificate is in force and speaks for the From (for verify or seal: also what an official
  * signed in his mail program). It is asked now: a certificate that was held or revoked since the seal was made counts
- * for nothing. What is not so sealed is deferred or refused (split.unsealed); a message that was encrypted by its author
- * carries no seal that could be seen, and is no exception.
+ * for nothing. What is not so sealed is deferred or refused (split.unsealed). A message that its author encrypted may have
+ * its signature inside, where nobody sees it: it goes as it is, if what says it is encrypted keeps the rules (smime/enveloped.h).
  *
  * What must this recipient get? By the rules (policy/recipient.h), with the sender's unit, and with the field by which the filter
  * says that the sender asked for encryption (split.trigger), which never goes on. No key is held here.

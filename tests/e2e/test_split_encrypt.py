@@ -174,6 +174,28 @@ def _(world):
     suite.check(b"multipart/signed" in world.copies("minta", address("terbuka"))[-1], "another name asks for nothing")
 
 
+@suite.test("what its author encrypted goes as it is; what only says so, or breaks the rules, does not")
+def _(world):
+    path = world.path("content.txt")
+    with open(path, "wb") as out:
+        out.write(b"Content-Type: text/plain\r\n\r\nkenari-7731\r\n")
+    head = f"From: dinas@kota.example\r\nTo: {address('rsa')}\r\nSubject: x\r\nMessage-ID: <sendiri.1@kota.example>\r\n".encode()
+
+    def by_openssl(cipher):
+        made = run("openssl", "cms", "-encrypt", cipher, "-in", path, world.leaves["rsa"].cert)
+        return head + made.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    good = by_openssl("-aes256")
+    start, body = good.split(b"\r\n\r\n", 1)
+    for to in (address("rsa"), address("mentah"), "biasa@penerima.example"):
+        suite.check(answer(world, good, to).startswith("250 "), f"{to}: {answer(world, good, to)}")
+        suite.equal(world.copies("sendiri", to), [good], to)
+    for name, bad in {"3DES": by_openssl("-des3"), "no object": start + b"\r\n\r\nUmFoYXNpYQ==\r\n", "cut": start + b"\r\n\r\n" + body[:200] + b"\r\n",
+                      "text": start + b"\r\n\r\nIsi surat rahasia.\r\n", "two Froms": b"From: sekda@kota.example\r\n" + good}.items():
+        found = answer(world, bad, address("terbuka"))
+        suite.check(found.startswith("550 5.7.7 SEAL_REQUIRED"), f"{name}: {found}")
+    suite.equal(world.copies("sendiri", address("terbuka")), [], "sent")
+
+
 @suite.test("a copy for the organisation: two RecipientInfos, both can read")
 def _(world):
     message = world.sealed("arsip", body="Isi: kenari-7731\r\n")
