@@ -200,6 +200,31 @@ gm_same_addresses(struct slice a, struct slice b)
 	return same;
 }
 
+/* Groups within groups are no deeper than LIMIT_ADDRESS_MARKS lets a field be. */
+static void
+each_address(InternetAddressList *list, void (*each)(void *ctx, const char *addr_spec), void *ctx)
+{
+	for (int i = 0; list && i < internet_address_list_length(list); i++) {
+		InternetAddress *address = internet_address_list_get_address(list, i);
+
+		if (INTERNET_ADDRESS_IS_GROUP(address))
+			each_address(internet_address_group_get_members(INTERNET_ADDRESS_GROUP(address)), each, ctx);
+		else if (INTERNET_ADDRESS_IS_MAILBOX(address) && internet_address_mailbox_get_addr(INTERNET_ADDRESS_MAILBOX(address)))
+			each(ctx, internet_address_mailbox_get_addr(INTERNET_ADDRESS_MAILBOX(address)));
+	}
+}
+
+void
+gm_each_address(struct slice value, void (*each)(void *ctx, const char *addr_spec), void *ctx)
+{
+	AUTO(xfree) char *text = slice_dup(value);
+	AUTO_OBJECT InternetAddressList *list = NULL;
+
+	init_once();
+	list = internet_address_list_parse(NULL, text);
+	each_address(list, each, ctx);
+}
+
 static void
 add_filter(GMimeStream *stream, GMimeFilter *filter)
 {

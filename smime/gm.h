@@ -34,6 +34,9 @@ char *gm_decoded_text(struct slice value) MUST_USE;
 /* Do two values read as the same list of addresses and names? */
 bool gm_same_addresses(struct slice a, struct slice b);
 
+/* Each mailbox's addr-spec in a list of addresses, those in groups too, as GMime reads it. The text is borrowed for the call. */
+void gm_each_address(struct slice value, void (*each)(void *ctx, const char *addr_spec), void *ctx);
+
 /*
  * The pieces' bytes, one behind the other, in base64: lines of 76, CRLF. Never NULL: GLib ends the
  * process when memory is out. Free with gm_free.
