@@ -80,7 +80,7 @@ static const struct setting encrypt_rule_row[] = {
 	{ .name = "unit", .type = SETTING_TEXT, .offset = offsetof(struct encrypt_rule_setting, unit), .fallback = "",
 	  .help = "code of the sender's unit (`segelctl unit list`); empty = every sender" },
 	{ .name = "level", .type = SETTING_CHOICE, .offset = offsetof(struct encrypt_rule_setting, level), .choices = levels, .least = 1,
-	  .help = "must (encrypted, or the message is refused), may (encrypted where there is a certificate and no other recipient\n"
+	  .help = "must (encrypted, or the message is refused), may (encrypted where there is a certificate and no other recipient "
 		  "stands against it), never (in clear), forbid (no mail at all)" },
 	{ .name = NULL },
 };

@@ -23,6 +23,7 @@ static const struct ctl_noun nouns[] = {
 	{ "quarantine", "held mail", ctl_quarantine_commands },
 	{ "verify", "what a signature is worth, offline", ctl_verify_commands },
 	{ "seal", "the sealing transform alone, with a key of your own", ctl_seal_commands },
+	{ "encrypt", "who gets encrypted mail, and why", ctl_encrypt_commands },
 	{ "tls", "the encrypted channel between mail servers", ctl_tls_commands },
 	{ "trust", "authorities whose certificates count, CRLs and OCSP", ctl_trust_commands },
 	{ "local", "mail that comes without SMTP", ctl_local_commands },

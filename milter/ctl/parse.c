@@ -276,6 +276,18 @@ take_positional(struct ctl *ctl, const char *word)
 	return CTL_OK;
 }
 
+/* A noun that is a command by itself may have others: the first word tells. */
+static bool
+names_verb(const struct ctl *ctl, const char *word)
+{
+	if (*ctl->command->verb || ctl->n_args)
+		return false;
+	for (const struct ctl_command *c = ctl->noun->commands; c->run; c++)
+		if (*c->verb && strcmp(c->verb, word) == 0)
+			return true;
+	return false;
+}
+
 static enum ctl_exit
 take_word(struct ctl *ctl, const struct ctl_noun *nouns, struct words *words)
 {
@@ -291,7 +303,7 @@ take_word(struct ctl *ctl, const struct ctl_noun *nouns, struct words *words)
 		return ctl_fail(ctl, CTL_USAGE, "unknown option '%s'; only -c and -h are one letter", word);
 	if (!ctl->noun)
 		return take_noun(ctl, nouns, word);
-	if (!ctl->command)
+	if (!ctl->command || names_verb(ctl, word))
 		return take_command(ctl, word);
 	return take_positional(ctl, word);
 }
