@@ -106,7 +106,7 @@ make_keys(struct world *world)
 	    "done; "
 	    "openssl pkcs12 -export -inkey p384.pem -passin file:pass -in p384.crt -passout file:pass2 -out p384.p12; "
 	    "rm p384.pem; cp rsa.pem open.pem; chmod 644 open.pem; cp pass open.pass; chmod 640 open.pass; "
-	    "mkdir own; cp rsa.pem p256.pem pass own/; chown -R 64101 own");
+	    "mkdir own; cp rsa.pem p256.pem vault.pem pass own/; chown -R 64101 own");
 	for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
 		read_spki(world, kinds[i].name, world->spki[i]);
 	for (size_t i = 0; i < N_VAULTS; i++)
@@ -184,6 +184,9 @@ teardown(void **state)
 #define KEY_ENTRY(file, pass, limit) KEY_ENTRY_FOR(file, pass, limit, "\"0\", \"64102\"")
 #define PASS "@/keys/pass"
 #define VAULT(file, limit) "{ file = \"@/keys/" file "\"; passphrase_file = \"" PASS "\"; limit = " #limit "; purpose = \"decrypt\"; }"
+#define MAIL_KEY(file, limit, unwrappers) "{ file = \"@/keys/" file "\"; passphrase_file = \"" PASS "\"; limit = " #limit "; purpose = \"decrypt\"; " \
+	"unwrappers = [ " unwrappers " ]; }"
+#define OWN_MAIL_KEY(file) "{ file = \"@/keys/own/" file "\"; passphrase_file = \"@/keys/own/pass\"; purpose = \"decrypt\"; }"
 #define UNWRAPPERS "\tunwrappers = [ \"64104\" ];\n"
 #define ALL_KEYS KEY_ENTRY("rsa.pem", PASS, 100000) ", " KEY_ENTRY("p256.pem", PASS, 100000) ", " \
 	KEY_ENTRY("p384.p12", PASS, 100000)
@@ -284,6 +287,21 @@ pause_ms(long ms)
 	const struct timespec pause = { ms / 1000, ms % 1000 * 1000000 };
 
 	nanosleep(&pause, NULL);
+}
+
+/* --- reload --- */
+
+static void
+await_log(const struct world *world, const char *want)
+{
+	for (int i = 0; i < 300; i++) {
+		AUTO(xfree) char *text = log_text(world);
+
+		if (strstr(text, want))
+			return;
+		pause_ms(10);
+	}
+	assert_logged(world, want);
 }
 
 static int
@@ -415,8 +433,10 @@ struct found {
 	size_t n;
 	size_t n_intents;
 	size_t n_unwraps;
+	size_t n_decrypts;
+	size_t n_failed;
 	size_t n_bad;
-	char pairs[2048]; /* of the last intent */
+	char pairs[2048]; /* of the last intent, or failure */
 	char syncs[32];   /* of the stop record */
 };
 
@@ -433,7 +453,9 @@ count_intents(void *ctx, const struct audit_record *record)
 	}
 	found->n_intents += strcmp(record->event, "seal-intent") == 0;
 	found->n_unwraps += strcmp(record->event, "unwrap-intent") == 0;
-	if (!strstr(record->event, "-intent"))
+	found->n_decrypts += strcmp(record->event, "decrypt-intent") == 0;
+	found->n_failed += strcmp(record->event, "decrypt-failed") == 0;
+	if (!strstr(record->event, "-intent") && strcmp(record->event, "decrypt-failed") != 0)
 		return true;
 	found->pairs[0] = '\0';
 	for (size_t i = 0; i < record->n_pairs; i++) {
@@ -951,6 +973,377 @@ test_unwrapping_wants_names_and_has_a_limit(void **state)
 	stop(world);
 }
 
+/* --- mail --- */
+
+/* Everything about one content key of mail; asked by a child as that user. */
+struct mail {
+	uid_t uid;
+	const unsigned char *spki;
+	struct open_context context;
+	struct key_transport transport;
+	struct key_agreement agreement;
+	bool by_agreement, only_failed; /* else by RSA; only_failed: reports a failure */
+};
+
+struct opened {
+	int result;
+	enum key_opening opening;
+	unsigned char content[KEY_CONTENT_BYTES];
+	struct err err;
+};
+
+static int
+ask_for(struct keyd_client *client, const struct mail *mail, struct opened *ret)
+{
+	if (mail->only_failed)
+		return keyd_failed(client, &mail->context, mail->spki, &ret->err);
+	if (mail->by_agreement)
+		return keyd_open_ec(client, &mail->context, mail->spki, &mail->agreement, ret->content, &ret->opening, &ret->err);
+	return keyd_open_rsa(client, &mail->context, mail->spki, &mail->transport, ret->content, &ret->opening, &ret->err);
+}
+
+static struct opened
+open_as(const struct world *world, const struct mail *mail)
+{
+	struct opened answer = { .result = -1 };
+	int pipes[2], status = 0;
+	pid_t child;
+
+	assert_int_equal(pipe(pipes), 0);
+	child = fork();
+	if (child == 0) {
+		struct keyd_client *client = keyd_client_new(world->socket, 5000);
+
+		if (setgroups(0, NULL) == -1 || setresgid(SOCKET_GID, SOCKET_GID, SOCKET_GID) == -1
+		    || setresuid(mail->uid, mail->uid, mail->uid) == -1)
+			_exit(100);
+		answer.result = ask_for(client, mail, &answer);
+		_exit(write(pipes[1], &answer, sizeof(answer)) != (ssize_t)sizeof(answer));
+	}
+	close(pipes[1]);
+	assert_int_equal(read(pipes[0], &answer, sizeof(answer)), sizeof(answer));
+	close(pipes[0]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	return answer;
+}
+
+static const struct open_context some_mail = { "4c1bXr", "session 1", "kadis@kota.example.id", "dinas@prov.example.id", "192.0.2.1" };
+
+static struct mail
+rsa_mail(struct world *world, size_t vault, enum key_padding padding, const char *options, size_t len, unsigned char block[512])
+{
+	const enum key_hash hash = padding == KEY_PADDING_OAEP ? KEY_HASH_SHA1 : KEY_HASH_UNKNOWN;
+	size_t block_len = wrap(world, vaults[vault], options, content, len, block);
+
+	return (struct mail){ .uid = UNWRAPPER_UID, .spki = world->vault[vault], .context = some_mail,
+		.transport = { padding, hash, hash, len, { block, block_len } } };
+}
+
+#define V15 "-pkeyopt rsa_padding_mode:pkcs1"
+#define OAEP_SHA1 "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha1 -pkeyopt rsa_mgf1_md:sha1"
+
+/* What an agreement's slices borrow from. */
+struct agreement {
+	unsigned char ukm[KEY_UKM_BYTES], point[KEY_POINT_BYTES], wrapped[KEY_WRAPPED_BYTES], content[KEY_CONTENT_BYTES];
+};
+
+static size_t
+bytes_of(const char *hex, unsigned char *ret, size_t room)
+{
+	size_t n = strlen(hex) / 2;
+
+	assert_true(n <= room);
+	for (size_t i = 0; i < n; i++) {
+		unsigned byte;
+
+		assert_int_equal(sscanf(hex + 2 * i, "%2x", &byte), 1);
+		ret[i] = (unsigned char)byte;
+	}
+	return n;
+}
+
+/* As key_mail.py makes it: SHA-384, AES-256 wrap, some keying material, 32 bytes. */
+static struct mail
+ec_mail(struct world *world, size_t kind, struct agreement *room)
+{
+	AUTO(xfree) char *file = xasprintf("%s/keys/vector", world->dir);
+	AUTO(xfree) char *script = NULL;
+	char self[400] = "", line[4096] = "", *words[7], *save = NULL;
+	struct mail mail = { .uid = UNWRAPPER_UID, .spki = world->spki[kind], .context = some_mail, .by_agreement = true };
+	FILE *in;
+
+	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
+	*strrchr(self, '/') = '\0';
+	script = xasprintf("'%s/../../../../../tests/smime/key_mail.py' agree %s.pub >vectors; "
+	    "grep '^sha384 32 0 0001.* [0-9a-f]\\{80\\} ' vectors | head -1 >vector", self, kinds[kind].name);
+	shell(world, script);
+	in = fopen(file, "re");
+	assert_non_null(in);
+	assert_non_null(fgets(line, sizeof(line), in));
+	fclose(in);
+	for (size_t i = 0; i < N_ELEMENTS(words); i++) {
+		words[i] = strtok_r(i ? NULL : line, " \n", &save);
+		assert_non_null(words[i]);
+	}
+	mail.agreement = (struct key_agreement){ .kdf = KEY_HASH_SHA384, .wrap_len = 32, .has_ukm = true, .content_len = 32,
+		.ukm = { room->ukm, bytes_of(words[3], room->ukm, sizeof(room->ukm)) },
+		.point = { room->point, bytes_of(words[4], room->point, sizeof(room->point)) },
+		.wrapped = { room->wrapped, bytes_of(words[5], room->wrapped, sizeof(room->wrapped)) } };
+	assert_int_equal(bytes_of(words[6], room->content, sizeof(room->content)), 32);
+	return mail;
+}
+
+static void
+check_opened(struct world *world, const char *name, const struct mail *mail, const void *want, const char *want_pairs)
+{
+	const size_t before = audited(world).n_decrypts;
+	struct opened opened = open_as(world, mail);
+	struct found found = audited(world);
+	char hex[65];
+	AUTO(xfree) char *pairs = NULL;
+
+	if (opened.result == -1 || opened.opening != KEY_OPENED)
+		fail_msg("%s: %d '%s'", name, (int)opened.opening, opened.err.text);
+	assert_memory_equal(opened.content, want, mail->by_agreement ? 32 : mail->transport.content_len);
+	sha256_hex(mail->spki, hex);
+	pairs = xasprintf("qid=4c1bXr;session=session 1;from=kadis@kota.example.id;recipient=dinas@prov.example.id;client=192.0.2.1;"
+	    "%s;key=%s;uid=64104;pid=", want_pairs, hex);
+	assert_int_equal(found.n_decrypts, before + 1);
+	if (strncmp(found.pairs, pairs, strlen(pairs)) != 0)
+		fail_msg("%s: on record: %s", name, found.pairs);
+}
+
+#define MAIL_KEYS MAIL_KEY("vault.pem", 1000, "\"64104\"") ", " MAIL_KEY("p256.pem", 1000, "\"64104\"") ", " \
+	"{ file = \"@/keys/p384.p12\"; passphrase_file = \"@/keys/pass2\"; purpose = \"decrypt\"; unwrappers = [ \"64104\" ]; }"
+
+/* Blocks of openssl's and agreements of python3-cryptography's; each on record before. */
+static void
+test_opens_mail(void **state)
+{
+	struct world *world = *state;
+	unsigned char block[512];
+	struct agreement agreement;
+	struct mail mail;
+
+	start(world, MAIL_KEYS ", " KEY_ENTRY("rsa.pem", PASS, 100), UNWRAPPERS);
+	for (size_t len = 16; len <= 32; len += 8) {
+		AUTO(xfree) char *v15 = xasprintf("by=v1.5;content=%zu", len);
+		AUTO(xfree) char *oaep = xasprintf("by=oaep;content=%zu", len);
+
+		mail = rsa_mail(world, 0, KEY_PADDING_V15, V15, len, block);
+		check_opened(world, "v1.5", &mail, content, v15);
+		mail = rsa_mail(world, 0, KEY_PADDING_OAEP, OAEP_SHA1, len, block);
+		check_opened(world, "OAEP", &mail, content, oaep);
+	}
+	mail = ec_mail(world, 1, &agreement);
+	check_opened(world, "P-256", &mail, agreement.content, "by=ecdh;content=32");
+	mail = ec_mail(world, 2, &agreement);
+	check_opened(world, "P-384", &mail, agreement.content, "by=ecdh;content=32");
+	assert_int_equal(audited(world).n_unwraps, 0);
+	assert_int_equal(audited(world).n_bad, 0);
+	stop(world);
+}
+
+static void
+check_opening(struct world *world, const char *name, const struct mail *mail, enum key_opening want)
+{
+	struct opened opened = open_as(world, mail);
+
+	if (opened.result == -1 || opened.opening != want)
+		fail_msg("%s: %d, opening %d '%s'", name, opened.result, (int)opened.opening, opened.err.text);
+}
+
+/* Whose keys they are; a key that seals opens nothing. */
+static void
+test_who_opens_mail(void **state)
+{
+	struct world *world = *state;
+	unsigned char block[512], other_block[512];
+	struct mail mail, other, seal;
+	struct opened opened;
+
+	start(world, MAIL_KEYS ", " MAIL_KEY("vault4096.pem", 100, "\"64102\"") ", " KEY_ENTRY("rsa.pem", PASS, 100),
+	    "\tunwrappers = [ \"64104\", \"64102\" ];\n");
+	mail = rsa_mail(world, 0, KEY_PADDING_V15, V15, 32, block);
+	check_opening(world, "its own", &mail, KEY_OPENED);
+	mail.uid = SIGNER_UID;
+	check_opening(world, "another's", &mail, KEY_NOT_HERE);
+	mail.uid = STRANGER_UID;
+	opened = open_as(world, &mail);
+	assert_int_equal(opened.result, -1);
+	assert_non_null(strstr(opened.err.text, "(denied: "));
+	other = rsa_mail(world, 1, KEY_PADDING_OAEP, OAEP_SHA1, 32, other_block);
+	check_opening(world, "the other's, by the first", &other, KEY_NOT_HERE);
+	other.uid = SIGNER_UID;
+	check_opening(world, "the other's, by himself", &other, KEY_OPENED);
+	seal = rsa_mail(world, 0, KEY_PADDING_V15, V15, 32, block);
+	seal.spki = world->spki[0];
+	seal.transport.block = (struct slice){ other_block, wrap(world, "rsa", V15, content, 32, other_block) };
+	check_opening(world, "a key that seals", &seal, KEY_NOT_HERE);
+	seal.uid = SIGNER_UID;
+	check_opening(world, "a key that seals, by its signer", &seal, KEY_NOT_HERE);
+	stop(world);
+}
+
+static void
+check_agreement(struct world *world, const char *name, enum key_opening want, struct agreement *room, const unsigned char *spki,
+    void (*change)(struct key_agreement *))
+{
+	struct mail mail = ec_mail(world, 1, room);
+
+	if (spki)
+		mail.spki = spki;
+	if (change)
+		change(&mail.agreement);
+	check_opening(world, name, &mail, want);
+}
+
+static const unsigned char too_long[600];
+
+static void long_ukm(struct key_agreement *how) { how->ukm = (struct slice){ too_long, sizeof(too_long) }; }
+static void long_point(struct key_agreement *how) { how->point = (struct slice){ too_long, sizeof(too_long) }; }
+static void long_wrapped(struct key_agreement *how) { how->wrapped = (struct slice){ too_long, sizeof(too_long) }; }
+static void other_kdf(struct key_agreement *how) { how->kdf = KEY_HASH_SHA256; }
+
+/* What does not open has one answer; of v1.5 it is a content key. What is too long for any key is one of them, and on record as they are. */
+static void
+test_mail_that_does_not_open(void **state)
+{
+	struct world *world = *state;
+	unsigned char block[512];
+	struct agreement room;
+	struct mail mail;
+	struct opened opened[2];
+
+	start(world, MAIL_KEYS, UNWRAPPERS);
+	mail = rsa_mail(world, 0, KEY_PADDING_V15, V15, 32, block);
+	block[100] ^= 1;
+	for (int i = 0; i < 2; i++) {
+		opened[i] = open_as(world, &mail);
+		assert_int_equal(opened[i].result, 0);
+		assert_int_equal(opened[i].opening, KEY_OPENED);
+		assert_memory_not_equal(opened[i].content, content, 32);
+	}
+	assert_memory_equal(opened[0].content, opened[1].content, 32);
+	mail.transport.block = (struct slice){ too_long, sizeof(too_long) };
+	check_opening(world, "v1.5, too long for any key", &mail, KEY_OPENED);
+	mail.spki = world->spki[1];
+	check_opening(world, "a block for a curve", &mail, KEY_REFUSED);
+	mail = rsa_mail(world, 0, KEY_PADDING_OAEP, OAEP_SHA1, 32, block);
+	block[100] ^= 1;
+	check_opening(world, "OAEP, a bit", &mail, KEY_REFUSED);
+	mail.transport.block = (struct slice){ too_long, sizeof(too_long) };
+	check_opening(world, "OAEP, too long for any key", &mail, KEY_REFUSED);
+	check_agreement(world, "good", KEY_OPENED, &room, NULL, NULL);
+	check_agreement(world, "an RSA key", KEY_REFUSED, &room, world->vault[0], NULL);
+	check_agreement(world, "a key on another curve", KEY_REFUSED, &room, world->spki[2], NULL);
+	check_agreement(world, "another kdf", KEY_REFUSED, &room, NULL, other_kdf);
+	check_agreement(world, "ukm, too long", KEY_REFUSED, &room, NULL, long_ukm);
+	check_agreement(world, "point, too long", KEY_REFUSED, &room, NULL, long_point);
+	check_agreement(world, "wrapped, too long", KEY_REFUSED, &room, NULL, long_wrapped);
+	assert_int_equal(audited(world).n_decrypts, 13);
+	stop(world);
+}
+
+/* What makes no sense is a bug of ours, and nothing is done. */
+static void
+test_mail_wants_names_and_sense(void **state)
+{
+	struct world *world = *state;
+	unsigned char block[512];
+	struct mail mail, changed;
+
+	start(world, MAIL_KEYS, UNWRAPPERS);
+	mail = rsa_mail(world, 0, KEY_PADDING_V15, V15, 32, block);
+	for (size_t i = 0; i < 6; i++) {
+		struct opened opened;
+
+		changed = mail;
+		switch (i) {
+		case 0: changed.context.recipient = ""; break;
+		case 1: changed.context.session = ""; break;
+		case 2: changed.context.sender = ""; break;
+		case 3: changed.transport.mask = KEY_HASH_SHA1; break;
+		case 4: changed.transport.content_len = 17; break;
+		case 5: changed.transport.content_len = 256; break;
+		}
+		opened = open_as(world, &changed);
+		if (opened.result != -1 || (opened.err.kind != ERR_BUG && opened.err.kind != ERR_CONFIG))
+			fail_msg("change %zu: %d '%s'", i, opened.result, opened.err.text);
+	}
+	assert_int_equal(audited(world).n_decrypts, 0);
+	mail.context.queue_id = mail.context.from = "";
+	check_opening(world, "without queue id and From", &mail, KEY_OPENED);
+	stop(world);
+}
+
+static void
+report_failures(struct world *world, struct mail mail, const char *sender, size_t n)
+{
+	mail.only_failed = true;
+	mail.context.sender = sender;
+	for (size_t i = 0; i < n; i++) {
+		struct opened opened = open_as(world, &mail);
+
+		if (opened.result == -1)
+			fail_msg("failure %zu: %s", i, opened.err.text);
+	}
+}
+
+/* After so many failures of one sender with one key nothing of his is tried with it, while all others go on; a reload forgets nothing. */
+static void
+test_failures_end_it_for_their_sender(void **state)
+{
+	struct world *world = *state;
+	unsigned char block[512];
+	struct agreement room;
+	struct mail mail, other;
+	struct found found;
+
+	shell(world, "chmod 711 ."); /* these the agent can read again */
+	write_settings(world, OWN_MAIL_KEY("vault.pem") ", " OWN_MAIL_KEY("p256.pem"), UNWRAPPERS);
+	start_as(world, &(const struct how){ .uid = AGENT_UID });
+	mail = rsa_mail(world, 0, KEY_PADDING_V15, V15, 32, block);
+	report_failures(world, mail, "2001:db8:1:2::1", 10);
+	report_failures(world, mail, "2001:db8:1:2::2", 9); /* of the same /64 */
+	mail.context.sender = "2001:db8:1:2::3";
+	check_opening(world, "19 failures", &mail, KEY_OPENED);
+	report_failures(world, mail, "2001:db8:1:2:3::", 1);
+	found = audited(world);
+	assert_int_equal(found.n_failed, 20);
+	if (!strstr(found.pairs, "client=2001:db8:1:2:3::;failures=20;key="))
+		fail_msg("%s", found.pairs);
+	assert_logged(world, "20 messages from '2001:db8:1:2:3::' did not open with one key within an hour");
+	check_opening(world, "20 failures", &mail, KEY_LIMITED);
+	mail.transport.padding = KEY_PADDING_OAEP;
+	mail.transport.digest = mail.transport.mask = KEY_HASH_SHA1;
+	check_opening(world, "20 failures, by another padding", &mail, KEY_LIMITED);
+	assert_int_equal(audited(world).n_decrypts, found.n_decrypts);
+	mail = rsa_mail(world, 0, KEY_PADDING_V15, V15, 32, block);
+	mail.context.sender = "2001:db8:1:3::1";
+	check_opening(world, "another sender", &mail, KEY_OPENED);
+	other = ec_mail(world, 1, &room);
+	other.context.sender = "2001:db8:1:2::1";
+	check_opening(world, "another key", &other, KEY_OPENED);
+	report_failures(world, other, "2001:db8:1:2::1", 20);
+	check_opening(world, "by agreement", &other, KEY_LIMITED);
+	kill(world->pid, SIGHUP);
+	await_log(world, ": reloaded ");
+	mail.context.sender = "2001:db8:1:2::77";
+	check_opening(world, "after a reload", &mail, KEY_LIMITED);
+	/* A failure is an unwrapper's to report, of a key that is his. */
+	mail.only_failed = true;
+	mail.uid = STRANGER_UID;
+	assert_int_equal(open_as(world, &mail).result, -1);
+	mail.uid = UNWRAPPER_UID;
+	mail.spki = world->vault[1];
+	assert_int_equal(open_as(world, &mail).result, -1);
+	assert_int_equal(audited(world).n_failed, 40);
+	stop(world);
+	shell(world, "chmod 750 .");
+}
+
 /* Only keys that decrypt: signers are not looked up. Only keys that seal: unwrappers are not. */
 static void
 test_each_purpose_wants_its_users(void **state)
@@ -1040,7 +1433,11 @@ static const struct bad_start bad_starts[] = {
 	{ "a key for both", KEY_ENTRY("rsa.pem", PASS, 10) ", " VAULT("rsa.pem", 10), NULL, NULL, { "twice", "one purpose" } },
 	{ "a key for both, in two files", VAULT("rsa.pem", 10) ", " KEY_ENTRY("own/rsa.pem", PASS, 10), "chown root own/rsa.pem",
 	  "chown 64101 own/rsa.pem", { "entry 2", "one purpose" } },
-	{ "an EC key that decrypts", VAULT("p256.pem", 10), NULL, NULL, { "keyd.keys, entry 1", "a key of purpose decrypt is RSA" } },
+	{ "a key that seals, for an unwrapper", "{ file = \"@/keys/rsa.pem\"; passphrase_file = \"" PASS "\"; unwrappers = [ \"64104\" ]; }",
+	  NULL, NULL, { "never unwraps" } },
+	{ "unwrapper of a key who is none", MAIL_KEY("vault.pem", 10, "\"64104\", \"64103\""), NULL, NULL,
+	  { "keyd.keys, entry 1", "unwrappers: '64103' is not among keyd.unwrappers" } },
+	{ "unwrapper of a key who is no user", MAIL_KEY("vault.pem", 10, "\"no-such-user\""), NULL, NULL, { "keyd.keys, entry 1: unwrappers: " } },
 	{ "a key that decrypts, for a signer", "{ file = \"@/keys/vault.pem\"; passphrase_file = \"" PASS "\"; purpose = \"decrypt\"; "
 	  "signers = [ \"0\" ]; }", NULL, NULL, { "never signs" } },
 	{ "a purpose that is none", "{ file = \"@/keys/vault.pem\"; passphrase_file = \"" PASS "\"; purpose = \"both\"; }", NULL, NULL,
@@ -1459,21 +1856,6 @@ test_background(void **state)
 	assert_int_equal(access(world->socket, F_OK), -1);
 }
 
-/* --- reload --- */
-
-static void
-await_log(const struct world *world, const char *want)
-{
-	for (int i = 0; i < 300; i++) {
-		AUTO(xfree) char *text = log_text(world);
-
-		if (strstr(text, want))
-			return;
-		pause_ms(10);
-	}
-	assert_logged(world, want);
-}
-
 /* Started by root: what only root may read cannot be read again; that is said, and the old keys stay. */
 static void
 test_reload_after_root(void **state)
@@ -1611,6 +1993,11 @@ main(void)
 		WORLD_TEST(test_a_box_opens_through_the_agent),
 		WORLD_TEST(test_bad_blocks_look_alike),
 		WORLD_TEST(test_unwrapping_wants_names_and_has_a_limit),
+		WORLD_TEST(test_opens_mail),
+		WORLD_TEST(test_who_opens_mail),
+		WORLD_TEST(test_mail_that_does_not_open),
+		WORLD_TEST(test_mail_wants_names_and_sense),
+		WORLD_TEST(test_failures_end_it_for_their_sender),
 		WORLD_TEST(test_each_purpose_wants_its_users),
 		WORLD_TEST(test_the_record_is_on_disk_before_the_key_is_out),
 		WORLD_TEST(test_bad_starts),
