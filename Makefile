@@ -108,7 +108,7 @@ check:
 
 # The tests that use threads, once more with the thread sanitizer.
 tsan-tests: $(filter $(OUT)/tests/milter/filter/% $(OUT)/tests/milter/audit/% $(OUT)/tests/milter/tlspol/% $(OUT)/tests/milter/split/% \
-	$(OUT)/tests/milter/quarantine/test_store_threads $(OUT)/tests/milter/quarantine/test_deposit \
+	$(OUT)/tests/milter/keyd/test_threads $(OUT)/tests/milter/quarantine/test_store_threads $(OUT)/tests/milter/quarantine/test_deposit \
 	$(OUT)/tests/smime/test_trust_threads,$(TESTS)) $(TOOLS)
 
 fuzz:
