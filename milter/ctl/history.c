@@ -239,6 +239,8 @@ static const struct phrase event_phrases[] = {
 	{ "not-applied", "the MTA did not take the filter's changes; it kept the message, and its client was told to try again" },
 	{ "seal-intent", "the key agent recorded that it would sign" },
 	{ "unwrap-intent", "the key agent recorded that it would unwrap the key that the held message is encrypted with" },
+	{ "decrypt-intent", "the key agent recorded that it would try to open the message's content key" },
+	{ "decrypt-failed", "the filter told the key agent that the message did not open; it counts against its client" },
 	{ "hold", "segel-reviewd took the message in: encrypted and on disk" },
 	{ NULL, NULL },
 };
