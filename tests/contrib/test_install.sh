@@ -116,6 +116,7 @@ wanted_files() {
 		./usr/lib/systemd/system/segel-client-map.timer
 		./usr/lib/systemd/system/segel-keyd.service
 		./usr/lib/systemd/system/segel-milter@.service
+		./usr/lib/systemd/system/segel-split.service
 		./usr/lib/systemd/system/segel-tlspol.service
 		./usr/lib/systemd/system/segel-trust-refresh.service
 		./usr/lib/systemd/system/segel-trust-refresh.timer
@@ -123,6 +124,7 @@ wanted_files() {
 		./usr/lib/tmpfiles.d/segel.conf
 		./usr/sbin/segel-keyd
 		./usr/sbin/segel-milter
+		./usr/sbin/segel-split
 		./usr/sbin/segel-tlspol
 		./usr/share/doc/segel/LICENSE
 		./usr/share/doc/segel/README.md
@@ -130,6 +132,8 @@ wanted_files() {
 		./usr/share/doc/segel/postfix/local.cf
 		./usr/share/doc/segel/postfix/main.cf
 		./usr/share/doc/segel/postfix/master.cf
+		./usr/share/doc/segel/postfix/split-master.cf
+		./usr/share/doc/segel/postfix/split.cf
 		./usr/share/doc/segel/postfix/tls.cf
 		./usr/share/doc/segel/segel.conf.sample
 		./usr/share/doc/segel/sendmail/README
@@ -139,6 +143,7 @@ wanted_files() {
 		./usr/share/man/man7/segel-events.7
 		./usr/share/man/man8/segel-keyd.8
 		./usr/share/man/man8/segel-milter.8
+		./usr/share/man/man8/segel-split.8
 		./usr/share/man/man8/segel-tlspol.8
 		./usr/share/man/man8/segelctl.8
 	END
@@ -172,7 +177,7 @@ sample_is_good() {
 # As an instance, with programs that are there.
 prepare_units() {
 	mkdir -p "$DIR/units"
-	for unit in segel-keyd segel-milter@ segel-tlspol; do
+	for unit in segel-keyd segel-milter@ segel-split segel-tlspol; do
 		sed "s|/usr/sbin/segel-|$ROOT/usr/sbin/segel-|g" "$ROOT/usr/lib/systemd/system/$unit.service" \
 			>"$DIR/units/${unit/@/@submission}.service"
 	done
@@ -219,7 +224,7 @@ stop_time_exceeds_drain() {
 		[ "$stop" -gt "$drain" ] || return
 		n=$((n + 1))
 	done
-	[ $n -eq 3 ] # roles
+	[ $n -eq 5 ] # roles, and segel-split, whose unit has the same
 }
 
 # --- users and folders, as systemd makes them in a root of their own ---
@@ -316,6 +321,7 @@ check "another prefix is named in units and pages" another_prefix_is_named
 check "segel-milter starts" starts sbin/segel-milter -V "^segel-milter [0-9]"
 check "segel-keyd starts" starts sbin/segel-keyd -V "^segel-keyd [0-9]"
 check "segel-tlspol starts" starts sbin/segel-tlspol -V "^segel-tlspol [0-9]"
+check "segel-split starts" starts sbin/segel-split -V "^segel-split [0-9]"
 check "segelctl starts" starts bin/segelctl --help "^Usage: segelctl"
 check "the key agent is linked with no reader of mail, no database and no network library" agent_is_small
 check "the filter is not linked with libcurl" asks_nobody segel-milter
@@ -324,7 +330,7 @@ check "segel-tlspol is linked with no reader of mail and no network library" tls
 check "the filter is linked with GMime" refuses links_nothing_of segel-milter
 check "the sample settings are good" sample_is_good
 prepare_units
-for unit in segel-keyd segel-milter@submission segel-tlspol; do
+for unit in segel-keyd segel-milter@submission segel-split segel-tlspol; do
 	check "$unit: clean" unit_is_clean "$DIR/units/$unit.service"
 	check "$unit: exposure at most 2.0" exposure_is_low "$DIR/units/$unit.service"
 	check "$unit: without its walls the exposure is too high" weaker "$DIR/units/$unit.service"
@@ -340,7 +346,7 @@ check "segel-trust-refresh: without its walls the exposure is too high" weaker "
 check "segel-trust-refresh may write what it fetches, and nothing else of trust" writes_no_authority
 check "stopping may take longer than drain" stop_time_exceeds_drain
 check "users and folders are made" make_root
-for user in segel-submission segel-inbound segel-local segel-keyd segel-tlspol segel-trust segel-reviewd; do
+for user in segel-submission segel-inbound segel-local segel-keyd segel-tlspol segel-split segel-trust segel-reviewd; do
 	check "$user has no shell and no home" no_shell_no_home $user
 done
 check "socket folder in Postfix's chroot" folder_is /var/spool/postfix/segel 2750 segel-submission postfix
@@ -354,6 +360,9 @@ done
 for role in submission inbound local; do
 	check "$role: what it remembers" folder_is /var/lib/segel/state-$role 750 segel-$role segel-$role
 done
+check "segel-split: what it remembers" folder_is /var/lib/segel/state-split 750 segel-split segel-split
+check "segel-split: folder of a UNIX socket" folder_is /run/segel/split 2750 segel-split postfix
+check "segel-split may not ask the key agent" refuses in_group segel-split segel-seal
 check "held mail" folder_is /var/lib/segel/quarantine 700 segel-reviewd segel-reviewd
 check "the quarantine's records" folder_is /var/lib/segel/audit-reviewd 750 segel-reviewd segel-reviewd
 check "socket folder of those who hold" folder_is /run/segel/hold 2750 segel-reviewd segel-hold
@@ -361,7 +370,7 @@ check "socket folder of those who review" folder_is /run/segel/review 2750 segel
 check "only the filter of role inbound may hold" members_are segel-hold "segel-inbound"
 check "nobody reviews who was not put there" members_are segel-review ""
 check "submission, local and the quarantine reach the key agent" members_are segel-seal "segel-local segel-reviewd segel-submission"
-check "the registry's readers" members_are segel-registry "segel-inbound segel-local segel-reviewd segel-submission segel-tlspol segel-trust"
+check "the registry's readers" members_are segel-registry "segel-inbound segel-local segel-reviewd segel-split segel-submission segel-tlspol segel-trust"
 check "keys" folder_is /etc/segel/keys 700 segel-keyd segel-keyd
 check "the filter's records" folder_is /var/lib/segel/audit-submission 750 segel-submission segel-submission
 check "the key agent's records" folder_is /var/lib/segel/audit-keyd 750 segel-keyd segel-keyd
