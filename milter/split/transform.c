@@ -5,8 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "milter/split/certificate.h"
-#include "policy/recipient.h"
+#include "milter/recipients.h"
 #include "smime/cert.h"
 #include "smime/decrypt.h"
 #include "smime/encrypt.h"
@@ -135,36 +134,23 @@ is_ciphertext(struct look *look)
 
 /* ---- what its recipient must get ---- */
 
+/* As the filter looks at all of a transaction's (milter/recipients.h). '%' and '!' count as ambiguous: the next hop could read another domain in them. */
 static void
-ask_certificate(struct look *look, struct rcpt *rcpt, struct registry_encrypt *found)
+gather_recipient(struct look *look, struct recipients *ret)
 {
-	struct certificate_judge judge = { look->held ? look->held->trust : NULL, look->trust_err.text, look->now };
-	const struct encrypt_judge asked = certificate_judge(&judge);
+	const struct recipients_told told = { .argument = look->letter->recipient };
+	const struct recipients_from from = {
+		.config = look->snapshot->config,
+		.registry = look->snapshot->registry,
+		.trust = look->held ? look->held->trust : NULL,
+		.trust_why = look->trust_err.text,
+		.sender = look->facts.from.address,
+		.trigger = look->trigger,
+		.now = look->now,
+	};
 
-	registry_encrypt(look->snapshot->registry, rcpt->address.address, look->now, &asked, found);
-	rcpt->cert = (struct rcpt_cert){ .asked = true, .answer = found->answer, .capabilities = found->capabilities,
-		.der = found->cert.der, .der_len = found->cert.der_len };
-	memcpy(rcpt->cert.sha256, found->cert.sha256, sizeof(rcpt->cert.sha256));
-	snprintf(rcpt->cert.why, sizeof(rcpt->cert.why), "%s", found->why);
-}
-
-static void
-judge_recipient(struct look *look, struct rcpt *rcpt, struct registry_encrypt *found)
-{
-	const struct config *config = look->snapshot->config;
-	struct registry *registry = look->snapshot->registry;
-	struct rcpt_sender sender = { .unit_answer = UNIT_NONE, .trigger = look->trigger };
-
-	if (encrypt_wants_unit(config))
-		sender.unit_answer = registry_unit_of(registry, look->facts.from.address, look->now, sender.unit);
-	/* '%' and '!' count as ambiguous: the next hop could read another domain in them than the rules do. */
-	rcpt_read(look->letter->recipient, NULL, &rcpt->address);
-	rcpt->hidden = true;
-	rcpt->domain = rcpt->address.form == RCPT_FORM_PLAIN ? registry_domain_of(registry, rcpt->address.address, look->now) : DOMAIN_ODD;
-	if (rcpt->address.form == RCPT_FORM_PLAIN && level_wants_cert(rcpt_level(config, &sender, rcpt, NULL)))
-		ask_certificate(look, rcpt, found);
-	rcpt_judge(config, &sender, rcpt);
-	look->ret->class = rcpt_class_name(rcpt->class);
+	recipients_gather(&from, &told, 1, ret);
+	look->ret->class = rcpt_class_name(ret->at[0].class);
 }
 
 /* ---- the copy ---- */
@@ -278,53 +264,23 @@ put_encrypted(struct look *look, struct encrypted *encrypted)
 	return true;
 }
 
-static enum key_padding
-padding_of(enum rsa_padding padding)
-{
-	switch (padding) {
-	case RSA_PADDING_OAEP:
-		return KEY_PADDING_OAEP;
-	case RSA_PADDING_UNKNOWN:
-	case RSA_PADDING_V15:
-		break;
-	}
-	return KEY_PADDING_V15;
-}
-
-static enum encrypt_cipher
-cipher_of(enum content_cipher cipher)
-{
-	switch (cipher) {
-	case CONTENT_AES256_GCM:
-		return ENCRYPT_AES256_GCM;
-	case CONTENT_UNKNOWN:
-	case CONTENT_AES256_CBC:
-		break;
-	}
-	return ENCRYPT_AES256_CBC;
-}
-
 /* To its recipient's certificate, and the organisation's where the plan says so. */
 static bool
-send_encrypted(struct look *look, const struct encryption_plan *plan, const struct rcpt *rcpt)
+send_encrypted(struct look *look, const struct encryption_plan *plan, const struct recipients *recipients)
 {
-	const struct buf *copy = &look->snapshot->copy_certificate;
-	const enum key_padding padding = padding_of(plan->certs[0].padding);
-	const struct encrypt_recipient recipients[] = {
-		{ .cert = { rcpt->cert.der, rcpt->cert.der_len }, .padding = padding },
-		{ .cert = buf_slice(copy), .padding = padding },
-	};
+	const struct slice copy = buf_slice(&look->snapshot->copy_certificate);
+	struct encrypt_recipient certs[2];
 	AUTO(encrypt_free) struct encrypted *encrypted = NULL;
 	AUTO_PIECES struct pieces content = { 0 };
-	struct encrypt_request request = { .cipher = cipher_of(plan->cipher), .recipients = recipients, .now = look->now };
+	struct encrypt_request request = { .cipher = recipients_cipher(plan), .recipients = certs, .now = look->now };
 	struct err err;
 
+	if (plan->copy && copy.len == 0)
+		return stop(look, TRANSFORM_DEFER, REASON_INTERNAL, "encrypt.copy_certificate is not there");
 	entity(look, &content);
 	request.content = content.at;
 	request.n_content = content.n;
-	request.n_recipients = plan->copy ? 2 : 1;
-	if (plan->copy && copy->len == 0)
-		return stop(look, TRANSFORM_DEFER, REASON_INTERNAL, "encrypt.copy_certificate is not there");
+	request.n_recipients = recipients_certs(recipients, plan, copy, certs);
 	if (encrypt_new(&request, &encrypted, &err) == -1)
 		return stop(look, TRANSFORM_DEFER, REASON_INTERNAL, "%s", err.text);
 	if (encrypted->fit != ENCRYPT_FIT)
@@ -338,25 +294,24 @@ send_encrypted(struct look *look, const struct encryption_plan *plan, const stru
 static bool
 send_as_planned(struct look *look)
 {
-	struct rcpt rcpt = { .class = RCPT_UNKNOWN };
-	const struct plan_request request = { .config = look->snapshot->config, .rcpts = &rcpt, .n_rcpts = 1,
-		.ciphertext = look->ciphertext };
-	AUTO_ENCRYPT struct registry_encrypt found = { .answer = ENCRYPT_UNAVAILABLE };
+	AUTO_RECIPIENTS struct recipients recipients = { .n = 0 };
 	AUTO_PLAN struct encryption_plan plan = { .action = PLAN_UNKNOWN };
+	struct plan_request request = { .config = look->snapshot->config, .n_rcpts = 1, .ciphertext = look->ciphertext };
 
-	judge_recipient(look, &rcpt, &found);
+	gather_recipient(look, &recipients);
+	request.rcpts = recipients.at;
 	rcpt_plan(&request, &plan);
 	switch (plan.action) {
 	case PLAN_CLEAR:
 		return send_clear(look);
 	case PLAN_ENCRYPT:
 		if (plan.n_certs == 1)
-			return send_encrypted(look, &plan, &rcpt);
+			return send_encrypted(look, &plan, &recipients);
 		break;
 	case PLAN_REFUSE:
 		return stop(look, TRANSFORM_REFUSE, plan.reason, "%s", plan.names);
 	case PLAN_UNKNOWN:
-		return stop(look, TRANSFORM_DEFER, plan.reason, "%s", rcpt.why);
+		return stop(look, TRANSFORM_DEFER, plan.reason, "%s", recipients.at[0].why);
 	case PLAN_SPLIT:
 		break;
 	}
