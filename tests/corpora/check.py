@@ -11,6 +11,7 @@ import collections
 import csv
 import datetime
 import glob
+import itertools
 import json
 import os
 import re
@@ -329,6 +330,31 @@ def wycheproof(world):
                 yield Case(f"{os.path.basename(file)} {test['tcId']}", words, says(signature="good" if test["result"] == "valid" else "bad"))
 
 
+def openings(world):
+    """Content keys: a block opens only at its own length and without a label; of v1.5 all else is some other key, and no refusal."""
+    for file in world.files("wycheproof/rsa_pkcs1_*.json") + world.files("wycheproof/rsa_oaep_*.json"):
+        with open(file, encoding="utf-8") as source:
+            data = json.load(source)
+        for group in data["testGroups"]:
+            key = world.write(group["privateKeyPem"].encode())
+            os.chmod(key, 0o600)
+            hashed = [word.replace("SHA-", "sha") for word in (f"digest={group['sha']}", f"mask={group['mgfSha']}")] if "sha" in group else []
+            for test, size in itertools.product(group["tests"], (16, 24, 32)):
+                if test["result"] == "acceptable":
+                    continue
+                words = ["opening", f"key={key}", f"padding={'oaep' if hashed else 'v1.5'}", *hashed, f"length={size}", f"block={test['ct']}"]
+                good = test["result"] == "valid" and not test.get("label") and len(test["msg"]) == 2 * size
+                if good:
+                    holds = says(opening="opened", content=test["msg"])
+                else:
+                    holds = says(opening="refused") if hashed else opened_otherwise(test["msg"])
+                yield Case(f"{os.path.basename(file)} {test['tcId']}, {size} bytes", words, holds)
+
+
+def opened_otherwise(content):
+    return lambda answer: answer.get("opening") == "opened" and answer.get("content") != content
+
+
 def gnupg(world):
     """Old gpgsm wrote no contentType among the signed attributes: what it signed is refused for that and nothing else."""
     anchors = f"anchors={world.folder([world.path('gnupg-cms/cert_g10code_test1.der')])}"
@@ -371,7 +397,7 @@ SETS = [("pkits-part-a", "pkits v1.0", pkits_old), ("pkits-part-a", "pkits v1.0.
         ("pkits-part-a", "pkits mails", pkits_mails), ("openssl-3.0", "openssl ocsp", openssl_ocsp),
         ("openssl-3.0", "openssl cms", openssl_cms), ("rfc4134", "rfc4134", rfc4134), ("rfc9216", "rfc9216", rfc9216),
         ("rfc9788-sample", "rfc9788", rfc9788), ("protected-headers", "protected-headers", protected_headers),
-        ("x509-limbo-part-a", "limbo", limbo), ("wycheproof", "wycheproof", wycheproof), ("gnupg-cms", "gnupg", gnupg),
+        ("x509-limbo-part-a", "limbo", limbo), ("wycheproof", "wycheproof", wycheproof), ("wycheproof", "openings", openings), ("gnupg-cms", "gnupg", gnupg),
         ("gmime-3.2", "gmime", gmime), ("mime4j-testmsgs", "mime4j", mime4j), ("ruby-mail", "ruby-mail", ruby_mail),
         ("python-email", "python-email", python_email)]
 

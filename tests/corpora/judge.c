@@ -5,6 +5,7 @@
  *     ocsp      file=FILE issuer=FILE at=SECONDS
  *     message   file=FILE at=SECONDS [anchors=DIR] [crls=DIR] [any]     bare LF becomes CRLF, as a mail server would have it
  *     signature key=HEX alg=HEX message=HEX signature=HEX               SubjectPublicKeyInfo and AlgorithmIdentifier in DER
+ *     opening   key=FILE padding=v1.5|oaep [digest=NAME mask=NAME] length=BYTES block=HEX    an RSA key in plain PEM, mode 0600
  *     cert      file=FILE                                               any bytes, as certificate, CRL and OCSP response
  *
  * The words of a question are separated by tabs. For tests/corpora/check.py. Ends the process where a library
@@ -20,6 +21,7 @@
 #include "smime/cert.h"
 #include "smime/chain.h"
 #include "smime/inspect.h"
+#include "smime/key.h"
 #include "smime/ocsp.h"
 #include "smime/revoke.h"
 #include "smime/signed.h"
@@ -283,6 +285,39 @@ ask_signature(const struct question *question)
 	ASN1_STRING_free(item);
 }
 
+static enum key_hash
+hash_of_name(const char *name)
+{
+	for (enum key_hash hash = KEY_HASH_SHA1; name && hash <= KEY_HASH_SHA512; hash++)
+		if (strcmp(key_hash_name(hash), name) == 0)
+			return hash;
+	return KEY_HASH_UNKNOWN;
+}
+
+static void
+ask_opening(const struct question *question)
+{
+	AUTO_BUF struct buf block = { 0 };
+	AUTO(xfree) unsigned char *exact = NULL;
+	AUTO(key_free) struct key *key = NULL;
+	unsigned char content[KEY_CONTENT_BYTES] = { 0 };
+	enum key_opening opening = KEY_OPENING_UNKNOWN;
+	struct key_transport how = { .padding = strcmp(value_of(question, "padding"), "oaep") == 0 ? KEY_PADDING_OAEP : KEY_PADDING_V15,
+		.digest = hash_of_name(value_of(question, "digest")), .mask = hash_of_name(value_of(question, "mask")),
+		.content_len = strtoul(value_of(question, "length"), NULL, 10) };
+	struct err err = { 0 };
+
+	read_hex(value_of(question, "block"), &block);
+	exact = exact_copy(buf_slice(&block));
+	how.block = (struct slice){ exact, block.len };
+	must(key_load(value_of(question, "key"), NULL, true, &key, &err) == 0, err.text, value_of(question, "key"));
+	must(key_unwrap_mail(key, &how, content, &opening, &err) == 0, err.text, value_of(question, "key"));
+	printf("opening=%s\tcontent=", opening == KEY_OPENED ? "opened" : "refused");
+	for (size_t i = 0; i < how.content_len && opening == KEY_OPENED; i++)
+		printf("%02x", content[i]);
+	putchar('\n');
+}
+
 static void
 ask_cert(const struct question *question)
 {
@@ -319,6 +354,7 @@ static const struct {
 	{ "ocsp", ask_ocsp },
 	{ "message", ask_message },
 	{ "signature", ask_signature },
+	{ "opening", ask_opening },
 	{ "cert", ask_cert },
 };
 

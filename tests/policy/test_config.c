@@ -137,6 +137,10 @@ problems_are_named(void **state)
 		  "keyd.unwrappers: is empty, so nobody could use the key '/k'" },
 		{ "keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"decrypt\"; signers = [ \"segel-submission\" ]; } ); };",
 		  "'/k' is of purpose decrypt, which never signs" },
+		{ "keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; unwrappers = [ \"segel-inbound\" ]; } ); };",
+		  "'/k' is of purpose seal, which never unwraps" },
+		{ "keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"decrypt\"; unwrappers = [ \"a b\" ]; } ); };",
+		  "keyd.keys: 'a b': wanted one user" },
 		{ "keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; }, { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"decrypt\"; } ); };",
 		  "'/k' is listed twice" },
 		{ "keyd: { unwrappers = [ \"a b\" ]; };", "keyd.unwrappers: 'a b': wanted one user" },
@@ -255,6 +259,8 @@ quarantine_settings_are_taken(void **state)
 		"quarantine: { holders = [ ]; };",
 		"keyd: { unwrappers = [ ]; };",
 		"keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"decrypt\"; } ); };",
+		"keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"decrypt\"; unwrappers = [ \"segel-inbound\" ]; } ); "
+		"unwrappers = [ \"segel-reviewd\", \"segel-inbound\" ]; };",
 		"keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"decrypt\"; }, { file = \"/l\"; passphrase_file = \"/p\"; "
 		"signers = [ \"segel-submission\" ]; } ); unwrappers = [ \"64104\" ]; };",
 		"quarantine: { hold_socket = \"/run/q1/a\"; review_socket = \"/run/q2/a\"; };",

@@ -38,7 +38,8 @@ enum act {
 	ACT_KEY,           /* a content key */
 	ACT_KEY_SHORT,     /* one of 31 bytes */
 	ACT_KEY_LONG,      /* one of 33 bytes */
-	ACT_BAD_BLOCK      /* status bad-block */
+	ACT_BAD_BLOCK,     /* status bad-block */
+	ACT_FAILURES       /* status failures */
 };
 
 struct agent {
@@ -80,6 +81,8 @@ add_answer(const struct wire_request *request, enum act act, struct buf *ret)
 		answer.status = WIRE_STATUS_UNKNOWN_KEY;
 	if (act == ACT_UNKNOWN_ELSE)
 		answer.number++;
+	if (act == ACT_FAILURES)
+		answer.status = WIRE_STATUS_FAILURES;
 	if (act == ACT_DENY)
 		answer.status = WIRE_STATUS_DENIED;
 	if (act == ACT_NOISE)
@@ -335,6 +338,69 @@ test_unwrap(void **state)
 	}
 }
 
+/* What the agent says of key and block is an outcome; all else an error, and then there is no outcome. */
+static const struct {
+	const char *name;
+	enum act act;
+	enum key_opening want; /* unknown = an error */
+	const char *want_text;
+} openings[] = {
+	{ "a key", ACT_KEY, KEY_OPENED, NULL },
+	{ "bad block", ACT_BAD_BLOCK, KEY_REFUSED, NULL },
+	{ "unknown key", ACT_UNKNOWN, KEY_NOT_HERE, NULL },
+	{ "failures", ACT_FAILURES, KEY_LIMITED, NULL },
+	{ "a byte short", ACT_KEY_SHORT, KEY_OPENING_UNKNOWN, "content key of 31 bytes, wanted 32" },
+	{ "a byte long", ACT_KEY_LONG, KEY_OPENING_UNKNOWN, "content key of 33 bytes, wanted 32" },
+	{ "empty", ACT_EMPTY, KEY_OPENING_UNKNOWN, "content key of 0 bytes" },
+	{ "denied", ACT_DENY, KEY_OPENING_UNKNOWN, "see keyd.unwrappers" },
+	{ "limit", ACT_REFUSE, KEY_OPENING_UNKNOWN, "limit: ten a minute" },
+	{ "unknown key, to another question", ACT_UNKNOWN_ELSE, KEY_OPENING_UNKNOWN, "does not answer" },
+	{ "another number", ACT_NUMBER, KEY_OPENING_UNKNOWN, "does not answer" },
+	{ "noise", ACT_NOISE, KEY_OPENING_UNKNOWN, "does not answer" },
+	{ "half an answer", ACT_HALF, KEY_OPENING_UNKNOWN, "closed within a frame" },
+};
+
+static void
+check_opening(size_t i, bool by_agreement)
+{
+	static const struct open_context context = { "Q", "s", "", "r@x", "192.0.2.1" };
+	static const unsigned char spki[32], block[256];
+	const struct key_transport transport = { .padding = KEY_PADDING_V15, .content_len = 32, .block = { block, sizeof(block) } };
+	const struct key_agreement agreement = { .kdf = KEY_HASH_SHA256, .wrap_len = 16, .content_len = 32, .point = { block, 65 },
+		.wrapped = { block, 40 } };
+	struct agent agent;
+	AUTO(keyd_client_free) struct keyd_client *client = NULL;
+	AUTO(xfree) unsigned char *key = xcalloc(32, 1); /* exactly: ASan sees one byte too many */
+	enum key_opening opening = KEY_OPENING_UNKNOWN;
+	struct keyd_opener bound;
+	struct opener opener;
+	struct err err = { .kind = ERR_NONE };
+	int result;
+
+	agent_start(&agent, &openings[i].act, 1);
+	client = keyd_client_new(agent.socket, 1500);
+	bound = (struct keyd_opener){ client, &context };
+	opener = keyd_opener_of(&bound);
+	result = by_agreement ? opener.derive(opener.ctx, spki, &agreement, key, &opening, &err)
+			      : opener.unwrap(opener.ctx, spki, &transport, key, &opening, &err);
+	if ((result == 0) != (openings[i].want != KEY_OPENING_UNKNOWN) || opening != openings[i].want
+	    || (openings[i].want_text && !strstr(err.text, openings[i].want_text)))
+		fail_msg("%s: %d, opening %d '%s'", openings[i].name, result, (int)opening, err.text);
+	assert_string_equal((const char *)key, opening == KEY_OPENED ? "signature" : "");
+	keyd_client_free(TAKE(client));
+	agent_stop(&agent);
+}
+
+static void
+test_openings(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(openings); i++) {
+		check_opening(i, false);
+		check_opening(i, true);
+	}
+}
+
 /* What cannot be said in a frame is not sent. */
 static void
 test_unwrap_too_long(void **state)
@@ -440,6 +506,7 @@ main(void)
 		cmocka_unit_test(test_agents),
 		cmocka_unit_test(test_presence),
 		cmocka_unit_test(test_unwrap),
+		cmocka_unit_test(test_openings),
 		cmocka_unit_test(test_unwrap_too_long),
 		cmocka_unit_test(test_nobody_there),
 		cmocka_unit_test(test_full_backlog),
