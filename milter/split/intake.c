@@ -301,7 +301,7 @@ static void
 on_ehlo(struct intake *intake, const char *rest)
 {
 	if (*rest != ' ' || !rest[1]) {
-		refuse(intake, "501 5.5.4 Wanted: EHLO name");
+		refuse(intake, "501 5.5.4 Wanted: a name");
 		return;
 	}
 	intake->stage = STAGE_IDLE;
@@ -460,6 +460,7 @@ enum { STAGES_ALL = STAGE_NEW | STAGE_IDLE | STAGE_MAIL | STAGE_RCPT };
 
 static const struct command commands[] = {
 	{ "EHLO", STAGES_ALL, on_ehlo },
+	{ "LHLO", STAGES_ALL, on_ehlo }, /* LMTP (RFC 2033): with one recipient the rest is the same. Postfix speaks it on UNIX sockets */
 	{ "HELO", STAGES_ALL, on_helo },
 	{ "XFORWARD", STAGE_IDLE, on_xforward },
 	{ "MAIL", STAGE_IDLE, on_mail },

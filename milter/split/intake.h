@@ -4,7 +4,8 @@
  *
  * One recipient a transaction: a second RCPT gets 452, and the MTA gives it a transaction of its own. Offered: 8BITMIME,
  * SMTPUTF8, SIZE, DSN, XFORWARD. Not PIPELINING: whatever comes behind a command before it was answered ends the
- * connection, and behind a message too, which then is not taken: it may be somebody else's words.
+ * connection, and behind a message too, which then is not taken: it may be somebody else's words. LMTP (RFC 2033), the only
+ * thing that Postfix speaks on a UNIX socket, is the same but for its greeting.
  *
  * A message ends with CRLF.CRLF and with nothing else. A bare CR or LF, a NUL, a line of more than 998 bytes, a message that is too
  * large: read to its end and refused for good (it will not be better the next time). Of a line that begins with a dot

@@ -361,7 +361,7 @@ for role in submission inbound local; do
 	check "$role: what it remembers" folder_is /var/lib/segel/state-$role 750 segel-$role segel-$role
 done
 check "segel-split: what it remembers" folder_is /var/lib/segel/state-split 750 segel-split segel-split
-check "segel-split: folder of a UNIX socket" folder_is /run/segel/split 2750 segel-split postfix
+check "segel-split: folder of a UNIX socket" folder_is /var/spool/postfix/segel-split 2750 segel-split postfix
 check "segel-split may not ask the key agent" refuses in_group segel-split segel-seal
 check "held mail" folder_is /var/lib/segel/quarantine 700 segel-reviewd segel-reviewd
 check "the quarantine's records" folder_is /var/lib/segel/audit-reviewd 750 segel-reviewd segel-reviewd

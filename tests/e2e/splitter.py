@@ -87,7 +87,19 @@ class Splitter(Gateway):
         return self
 
     def start_split(self):
-        self.split.start(lambda: deadline.smtp_greets(self.split_ports["split"]))
+        self.start_split_at(lambda: deadline.smtp_greets(self.split_ports["split"]))
+
+    def start_split_at(self, answers):
+        self.split.start(answers)
+
+    def split_config_text(self, before, after):
+        """Other words in segel-split's settings, until they are written anew."""
+        with open(self.split_config, encoding="utf-8") as text:
+            settings = text.read()
+        if settings.count(before) != 1:
+            raise RuntimeError(f"{self.split_config}: wanted {before!r} once")
+        with open(self.split_config, "w", encoding="utf-8") as out:
+            out.write(settings.replace(before, after))
 
     def start_next(self):
         self.next.start(lambda: deadline.smtp_greets(self.split_ports["next"]))

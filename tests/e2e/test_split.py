@@ -328,6 +328,37 @@ def _(world):
     suite.check(message, "afterwards")
 
 
+@suite.test("a UNIX socket instead of a port: Postfix hands over by LMTP")
+def _(world):
+    world.to_next()
+    world.make_folder("split-socket", splitter.SPLIT_UID, world.mta.gid)
+    path = world.path("split-socket", "split.sock")
+    service = f"127.0.0.1:{world.mta.ports['submission']}/inet"
+    smtp = world.mta.command("postconf", "-M", "segel-split/unix").strip()
+
+    def through(content_filter, line):
+        world.mta.command("postconf", "-P", f"{service}/content_filter={content_filter}")
+        world.mta.command("postconf", "-M", f"segel-split/unix={line}")
+        world.mta.daemon.send(signal.SIGHUP)
+    world.split.stop()
+    world.split_config_text(f'socket = "127.0.0.1:{world.split_ports["split"]}";', f'socket = "{path}"; socket_group = "{world.mta.gid}";')
+    try:
+        world.start_split_at(lambda: deadline.unix_socket_answers(path))
+        suite.equal(oct(os.stat(path).st_mode & 0o777), "0o660", "mode of the socket")
+        through(f"segel-split:unix:{path}", re.sub(r" smtp -o", " lmtp -o", re.sub(r"\s+", " ", smtp)).replace("smtp_", "lmtp_"))
+        world.submit("soket", ["warga@penerima.example", "kawan@penerima.example"])
+        letters = world.wait_taken("soket", 2)
+        suite.equal(sorted(one["rcpt"][0].split(" ")[1] for one in letters), ["TO:<kawan@penerima.example>", "TO:<warga@penerima.example>"], "recipients")
+        suite.check(all(" IDENT=" in one["xforward"] for one in letters), "XFORWARD")
+        suite.check(f"relay=mail.kota.example[{path}]" in world.maillog(), "Postfix went another way")
+    finally:
+        world.split.stop()
+        suite.check(not os.path.exists(path), "the socket stays behind")
+        through(f"segel-split:[127.0.0.1]:{world.split_ports['split']}", smtp)
+        world.write_config()
+        world.start_split()
+
+
 @suite.test("settings that cannot be: -n and HUP say so, and the old ones stay")
 def _(world):
     good = open(world.split_config, encoding="utf-8").read()

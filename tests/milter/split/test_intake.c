@@ -241,6 +241,7 @@ static const struct {
 	const char *line;
 	const char *want;
 } lines[] = {
+	{ "LMTP", { NULL }, "LHLO postfix.example\r\n", "250-" },
 	{ "no EHLO name", { NULL }, "EHLO\r\n", "501 " },
 	{ "MAIL twice", { "MAIL FROM:<a@b>\r\n" }, "MAIL FROM:<a@b>\r\n", "503 " },
 	{ "a second recipient", { ENVELOPE }, "RCPT TO:<c@d>\r\n", "452 4.5.3 " },
