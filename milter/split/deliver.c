@@ -288,23 +288,23 @@ missing(struct slice ehlo, const char *parameters)
 }
 
 static bool
-has_8bit(const struct pieces *message)
+has_8bit(const struct pieces *pieces)
 {
-	for (size_t i = 0; i < message->n; i++)
-		for (size_t k = 0; k < message->at[i].len; k++)
-			if (message->at[i].at[k] > 0x7f)
+	for (size_t i = 0; i < pieces->n; i++)
+		for (size_t k = 0; k < pieces->at[i].len; k++)
+			if (pieces->at[i].at[k] > 0x7f)
 				return true;
 	return false;
 }
 
 static const char *
-missing_for(const struct talk *talk, const struct letter *letter, const struct pieces *message)
+missing_for(const struct talk *talk, const struct letter *letter, const struct deliver_message *message)
 {
 	const char *keyword = missing(talk->ehlo, letter->sender_parameters);
 
 	if (!keyword)
 		keyword = missing(talk->ehlo, letter->recipient_parameters);
-	if (!keyword && !smtp_ehlo_has(talk->ehlo, "8BITMIME") && has_8bit(message))
+	if (!keyword && !smtp_ehlo_has(talk->ehlo, "8BITMIME") && has_8bit(message->pieces))
 		keyword = "8BITMIME";
 	return keyword;
 }
@@ -365,14 +365,24 @@ put(struct wire *wire, struct slice bytes)
 }
 
 static int
-put_message(const struct talk *talk, const struct pieces *message)
+put_rest(void *ctx, struct slice bytes, struct err *err)
+{
+	(void)err; /* the talk's own, which put() writes */
+	return put(ctx, bytes);
+}
+
+static int
+put_message(const struct talk *talk, const struct deliver_message *message)
 {
 	struct wire wire = { .talk = talk, .start = true };
+	const struct box_sink sink = { put_rest, &wire };
 	int result = 0;
 
 	buf_init(&wire.out, 2 * PIECE_BYTES);
-	for (size_t i = 0; i < message->n && result == 0; i++)
-		result = put(&wire, message->at[i]);
+	for (size_t i = 0; i < message->pieces->n && result == 0; i++)
+		result = put(&wire, message->pieces->at[i]);
+	if (result == 0 && message->rest)
+		result = message->rest(message->ctx, &sink, talk->err);
 	if (result == 0 && !wire.start)
 		result = put(&wire, slice_of("\r\n")); /* a message without its last line end is none that SMTP can carry */
 	if (result == 0)
@@ -401,12 +411,12 @@ end_message(struct talk *talk, struct reply *ret)
 }
 
 static enum deliver_fate
-transaction(struct talk *talk, const struct letter *letter, const struct pieces *message, struct reply *ret)
+transaction(struct talk *talk, const struct letter *letter, const struct deliver_message *message, struct reply *ret)
 {
 	enum deliver_fate fate = tell_forwards(talk, letter, ret);
 
 	if (fate == DELIVERED)
-		fate = name(talk, "MAIL FROM", letter->sender, letter->sender_parameters, message->len, ret);
+		fate = name(talk, "MAIL FROM", letter->sender, letter->sender_parameters, message->pieces->len + message->rest_len, ret);
 	if (fate == DELIVERED)
 		fate = name(talk, "RCPT TO", letter->recipient, letter->recipient_parameters, 0, ret);
 	if (fate == DELIVERED)
@@ -419,8 +429,8 @@ transaction(struct talk *talk, const struct letter *letter, const struct pieces 
 }
 
 static enum deliver_fate
-whole_talk(struct talk *talk, const struct deliver_settings *settings, const struct letter *letter, const struct pieces *message,
-    struct reply *ret)
+whole_talk(struct talk *talk, const struct deliver_settings *settings, const struct letter *letter,
+    const struct deliver_message *message, struct reply *ret)
 {
 	enum deliver_fate fate;
 	const char *keyword;
@@ -440,8 +450,8 @@ whole_talk(struct talk *talk, const struct deliver_settings *settings, const str
 }
 
 enum deliver_fate
-deliver_copy(const struct deliver_settings *settings, const struct letter *letter, const struct pieces *message, struct reply *reply,
-    struct err *err)
+deliver_copy(const struct deliver_settings *settings, const struct letter *letter, const struct deliver_message *message,
+    struct reply *reply, struct err *err)
 {
 	struct talk talk = { .curl = curl_easy_init(), .fd = CURL_SOCKET_BAD, .until = now_ms() + settings->timeout_ms, .err = err };
 	enum deliver_fate fate = DELIVERED_LATER;

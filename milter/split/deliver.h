@@ -12,7 +12,7 @@
 #define SPLIT_DELIVER_H
 
 #include "milter/split/letter.h"
-#include "smime/err.h"
+#include "smime/box.h"
 #include "smime/pieces.h"
 
 enum deliver_fate {
@@ -34,8 +34,17 @@ int deliver_init(struct err *err) MUST_USE;
 /* One line: which libcurl this runs with. */
 void deliver_library(struct buf *ret);
 
-/* The envelope is the letter's, the message is `message`: lines with CRLF. `reply` is what to say; err why where it is not the next hop's. */
-enum deliver_fate deliver_copy(const struct deliver_settings *settings, const struct letter *letter, const struct pieces *message,
-    struct reply *reply, struct err *err);
+/* The message as it goes on: lines with CRLF. */
+struct deliver_message {
+	const struct pieces *pieces;
+	/* What is written as it goes, behind the pieces: ASCII. NULL = nothing. -1: nobody will have the message. */
+	int (*rest)(void *ctx, const struct box_sink *sink, struct err *err);
+	void *ctx;
+	size_t rest_len;
+};
+
+/* The envelope is the letter's. `reply` is what to say; err why where it is not the next hop's. */
+enum deliver_fate deliver_copy(const struct deliver_settings *settings, const struct letter *letter,
+    const struct deliver_message *message, struct reply *reply, struct err *err);
 
 #endif

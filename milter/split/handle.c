@@ -157,13 +157,22 @@ not_taken(struct passage *passage)
 		log_line(LOG_LEVEL_WARNING, "%s; its row stays, which does no harm", err.text);
 }
 
+static int
+write_encrypted(void *ctx, const struct box_sink *sink, struct err *err)
+{
+	return encrypt_write(ctx, sink, err);
+}
+
 static void
 deliver(struct passage *passage)
 {
+	struct encrypted *encrypted = passage->copy.encrypted;
+	const struct deliver_message message = { .pieces = &passage->copy.message, .rest = encrypted ? write_encrypted : NULL,
+		.ctx = encrypted, .rest_len = encrypted ? encrypted->body_len : 0 };
 	const struct config *config = passage->snapshot->config;
 	const struct deliver_settings settings = { config->split.next_hop, passage->station->host, (int)config->split.next_timeout };
 
-	switch (deliver_copy(&settings, passage->letter, &passage->copy.message, passage->reply, &passage->err)) {
+	switch (deliver_copy(&settings, passage->letter, &message, passage->reply, &passage->err)) {
 	case DELIVERED:
 		taken(passage);
 		return;

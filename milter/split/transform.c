@@ -229,37 +229,20 @@ add_field(struct buf *ret, const char *name, const char *value)
 	buf_add_text(ret, "\r\n");
 }
 
-static int
-keep_body(void *ctx, struct slice bytes, struct err *err)
-{
-	struct buf *body = ctx;
-
-	buf_add_slice(body, bytes);
-	return buf_full(body) ? err_set(err, ERR_BUG, "the encrypted body is longer than was said") : 0;
-}
-
 static bool
-put_encrypted(struct look *look, struct encrypted *encrypted)
+put_encrypted(struct look *look, struct encrypted **encrypted)
 {
-	struct pieces *message = &look->ret->message;
 	AUTO_BUF struct buf fields = { 0 };
-	AUTO_BUF struct buf body = { 0 };
-	const struct box_sink sink = { keep_body, &body };
-	struct err err;
 
-	buf_init(&body, encrypted->body_len);
-	if (encrypt_write(encrypted, &sink, &err) == -1)
-		return stop(look, TRANSFORM_DEFER, REASON_INTERNAL, "%s", err.text);
 	buf_init(&fields, LIMIT_FIELD_BYTES);
 	add_field(&fields, "MIME-Version", "1.0");
-	add_field(&fields, "Content-Type", encrypted->content_type);
-	add_field(&fields, "Content-Transfer-Encoding", encrypted->transfer_encoding);
-	add_field(&fields, "Content-Disposition", encrypted->content_disposition);
+	add_field(&fields, "Content-Type", (*encrypted)->content_type);
+	add_field(&fields, "Content-Transfer-Encoding", (*encrypted)->transfer_encoding);
+	add_field(&fields, "Content-Disposition", (*encrypted)->content_disposition);
 	buf_add_text(&fields, "\r\n");
 	keep_fields(look, false);
-	pieces_take(message, &fields);
-	pieces_take(message, &body);
-	look->ret->encrypted = true;
+	pieces_take(&look->ret->message, &fields);
+	look->ret->encrypted = TAKE(*encrypted);
 	look->ret->action = TRANSFORM_SEND;
 	return true;
 }
@@ -271,22 +254,22 @@ send_encrypted(struct look *look, const struct encryption_plan *plan, const stru
 	const struct slice copy = buf_slice(&look->snapshot->copy_certificate);
 	struct encrypt_recipient certs[2];
 	AUTO(encrypt_free) struct encrypted *encrypted = NULL;
-	AUTO_PIECES struct pieces content = { 0 };
+	struct pieces *content = &look->ret->content;
 	struct encrypt_request request = { .cipher = recipients_cipher(plan), .recipients = certs, .now = look->now };
 	struct err err;
 
 	if (plan->copy && copy.len == 0)
 		return stop(look, TRANSFORM_DEFER, REASON_INTERNAL, "encrypt.copy_certificate is not there");
-	entity(look, &content);
-	request.content = content.at;
-	request.n_content = content.n;
+	entity(look, content);
+	request.content = content->at;
+	request.n_content = content->n;
 	request.n_recipients = recipients_certs(recipients, plan, copy, certs);
 	if (encrypt_new(&request, &encrypted, &err) == -1)
 		return stop(look, TRANSFORM_DEFER, REASON_INTERNAL, "%s", err.text);
 	if (encrypted->fit != ENCRYPT_FIT)
 		return stop(look, encrypted->unfit == 0 ? TRANSFORM_REFUSE : TRANSFORM_DEFER, REASON_ENC_NO_CERT, "%s certificate: %s",
 		    encrypted->unfit == 0 ? "recipient's" : "organisation's", encrypt_fit_name(encrypted->fit));
-	return put_encrypted(look, encrypted);
+	return put_encrypted(look, &encrypted);
 }
 
 /* ---- together ---- */
@@ -349,6 +332,8 @@ transform_letter(const struct split_snapshot *snapshot, const struct letter *let
 void
 transformed_done(struct transformed *transformed)
 {
+	encrypt_free(transformed->encrypted);
+	pieces_done(&transformed->content);
 	pieces_done(&transformed->message);
 	*transformed = (struct transformed){ .action = TRANSFORM_DEFER };
 }

@@ -20,6 +20,7 @@
 #include "milter/split/station.h"
 #include "milter/split/letter.h"
 #include "policy/reason.h"
+#include "smime/encrypt.h"
 #include "smime/pieces.h"
 
 enum transform_action { TRANSFORM_DEFER, TRANSFORM_REFUSE, TRANSFORM_SEND };
@@ -28,8 +29,9 @@ struct transformed {
 	enum transform_action action;
 	enum reason reason;       /* unless TRANSFORM_SEND */
 	char evidence[256];       /* for sender and log; printable ASCII */
-	struct pieces message;    /* with TRANSFORM_SEND; borrows from the letter */
-	bool encrypted;
+	struct pieces message;    /* with TRANSFORM_SEND; borrows from the letter. Encrypted: the header block and the empty line */
+	struct encrypted *encrypted; /* NULL = in clear. Its body goes behind `message`, written once */
+	struct pieces content;    /* what `encrypted` borrows */
 	char signer[65];          /* SHA-256 of the certificate; "" = none */
 	char from[LIMIT_ADDRESS_BYTES + 1];
 	const char *class;        /* of the recipient; static */
