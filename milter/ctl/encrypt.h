@@ -4,6 +4,9 @@
 
 #include "milter/ctl/ctl.h"
 
+/* encrypt_file.c: the transform alone. */
+extern const struct ctl_option encrypt_file_options[];
+enum ctl_exit encrypt_file(struct ctl *ctl);
 /* encrypt_check.c: what recipients would get, and why. */
 extern const struct ctl_option encrypt_check_options[];
 enum ctl_exit encrypt_check(struct ctl *ctl);

@@ -7,6 +7,7 @@
 extern const struct ctl_command ctl_audit_commands[];
 extern const struct ctl_command ctl_check_commands[];
 extern const struct ctl_command ctl_config_commands[];
+extern const struct ctl_command ctl_decrypt_commands[];
 extern const struct ctl_command ctl_encrypt_commands[];
 extern const struct ctl_command ctl_explain_commands[];
 extern const struct ctl_command ctl_local_commands[];
