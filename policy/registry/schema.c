@@ -389,6 +389,7 @@ static const char capabilities[] =
     " word TEXT NOT NULL CHECK (word IN ('gcm', 'oaep')),"
     " source TEXT NOT NULL CHECK (source IN ('officer', 'mail')),"
     SPAN ") STRICT;"
+    "CREATE INDEX capability_history ON capability(cert);"
     "CREATE UNIQUE INDEX capability_cert ON capability(cert, word) WHERE ended_at IS NULL;"
     LAWS("capability", "cert, word, source", "t.cert = NEW.cert AND t.word = NEW.word AND t.ended_at IS NULL",
         "this certificate has that capability already")

@@ -1,12 +1,13 @@
 /*
  * lookup FOLDER CERTIFICATES: a registry with so many certificates, each bound to an address of its own
- * for sealing, written straight into the tables of an empty one (the laws in its triggers are lifted: a
+ * for sealing and for encrypting, half of them with a capability, written straight into the tables of an empty one (the laws in its triggers are lifted: a
  * million acts by hand would take hours). Then looks up addresses at random, as the filter does:
- * "lookups N p50 US p99 US max US".
+ * "lookups N p50 US p99 US max US", and the same for certificates to encrypt to: "encrypt_p50 US ...".
  */
 #include <openssl/evp.h>
 #include <sqlite3.h>
 
+#include "policy/registry/encrypt.h"
 #include "policy/registry/write.h"
 #include "tests/bench/bench.h"
 
@@ -85,14 +86,17 @@ fill(sqlite3 *db, long n)
 	    "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < %ld) INSERT INTO numbers SELECT n FROM c;"
 	    "INSERT INTO cert (id, sha256, spki, issuer, serial, subject, kind, may_sign, may_encrypt, not_before, not_after,"
 	    " der, state, act, state_act) SELECT n, sha256(der(n)), randomblob(32), 'CN=Demo', printf('%%x', n), 'CN=Kantor ' || n,"
-	    " 'jabatan', 1, 0, %d - 86400, %d + 86400 * 365, der(n), 'aktif', 1, 1 FROM numbers;"
+	    " 'jabatan', 1, 1, %d - 86400, %d + 86400 * 365, der(n), 'aktif', 1, 1 FROM numbers;"
 	    "INSERT INTO address (id, address, norm, domain, unit, from_at, act)"
 	    " SELECT n + 1000, 'kantor' || n || '@kota.go.id', 'kantor' || n || '@kota.go.id', (SELECT id FROM domain),"
 	    " (SELECT id FROM unit), %d - 1000, 1 FROM numbers;"
 	    "INSERT INTO login (id, login, address, from_at, act) SELECT n, 'kantor' || n, n + 1000, %d - 1000, 1 FROM numbers;"
 	    "INSERT INTO binding (id, cert, purpose, address, decision, from_at, act)"
 	    " SELECT n, n, 'seal', n + 1000, '', %d - 1000, 1 FROM numbers;"
-	    "COMMIT; PRAGMA wal_checkpoint(TRUNCATE);", n, NOW, NOW, NOW, NOW, NOW);
+	    "INSERT INTO binding (id, cert, purpose, address, decision, from_at, act)"
+	    " SELECT n + 10000000, n, 'encrypt', n + 1000, '', %d - 1000, 1 FROM numbers;"
+	    "INSERT INTO capability (cert, word, source, from_at, act) SELECT n, 'gcm', 'officer', %d - 1000, 1 FROM numbers WHERE n %% 2;"
+	    "COMMIT; PRAGMA wal_checkpoint(TRUNCATE);", n, NOW, NOW, NOW, NOW, NOW, NOW, NOW);
 
 	run(db, sql);
 	sqlite3_free(sql);
@@ -120,11 +124,42 @@ make(const char *path, long n)
 }
 
 static void
-measure(struct registry *registry, long n)
+ask_seal(struct registry *registry, const char *address)
+{
+	struct registry_found found;
+
+	registry_lookup(registry, address, PURPOSE_SEAL, NOW, &found);
+	if (found.answer != REGISTRY_FOUND)
+		must(false, found.why);
+	registry_found_done(&found);
+}
+
+static enum cert_use
+accept_any(void *ctx, const struct registry_cert *cert, char why[FACT_WHY_BYTES])
+{
+	(void)ctx;
+	(void)cert;
+	why[0] = '\0';
+	return CERT_USE_GOOD;
+}
+
+static void
+ask_encrypt(struct registry *registry, const char *address)
+{
+	const struct encrypt_judge judge = { accept_any, NULL };
+	struct registry_encrypt found;
+
+	registry_encrypt(registry, address, NOW, &judge, &found);
+	if (found.answer != ENCRYPT_FOUND)
+		must(false, found.why);
+	registry_encrypt_done(&found);
+}
+
+static void
+measure(struct registry *registry, long n, void (*ask)(struct registry *registry, const char *address), const char *name)
 {
 	double *times = calloc(LOOKUPS, sizeof(*times));
 	uint64_t state = 88172645463325252u;
-	struct registry_found found;
 	char address[64];
 
 	must(times != NULL, "memory");
@@ -136,14 +171,11 @@ measure(struct registry *registry, long n)
 		state ^= state << 17;
 		snprintf(address, sizeof(address), "kantor%lu@kota.go.id", (unsigned long)(state % (uint64_t)n) + 1);
 		began = clock_now(CLOCK_MONOTONIC);
-		registry_lookup(registry, address, PURPOSE_SEAL, NOW, &found);
+		ask(registry, address);
 		times[i] = clock_now(CLOCK_MONOTONIC) - began;
-		if (found.answer != REGISTRY_FOUND)
-			must(false, found.why);
-		registry_found_done(&found);
 	}
-	printf("lookups %d p50 %.1f p99 %.1f max %.1f\n", LOOKUPS, percentile(times, LOOKUPS, 0.5),
-	    percentile(times, LOOKUPS, 0.99), percentile(times, LOOKUPS, 1));
+	printf("%sp50 %.1f %sp99 %.1f %smax %.1f", name, percentile(times, LOOKUPS, 0.5), name, percentile(times, LOOKUPS, 0.99), name,
+	    percentile(times, LOOKUPS, 1));
 	free(times);
 }
 
@@ -160,7 +192,11 @@ main(int argc, char **argv)
 	snprintf(path, sizeof(path), "%s/registry.db", argv[1]);
 	make(path, n);
 	must(registry_open(path, 5000, &registry, &err) == 0, err.text);
-	measure(registry, n);
+	printf("lookups %d ", LOOKUPS);
+	measure(registry, n, ask_seal, "");
+	printf(" ");
+	measure(registry, n, ask_encrypt, "encrypt_");
+	printf("\n");
 	registry_close(registry);
 	return 0;
 }

@@ -347,6 +347,20 @@ test_capabilities(void **state)
 	write_rollback(w->writer);
 }
 
+/* Half a million capabilities are not gone through for one certificate; the index of current ones alone does not serve. */
+static void
+test_index(void **state)
+{
+	struct world *w = *state;
+	sqlite3_stmt *stmt = NULL;
+
+	assert_int_equal(sqlite3_prepare_v2(w->writer->db, "EXPLAIN QUERY PLAN SELECT k.word FROM capability k WHERE k.cert=?2 AND "
+	    SQL_CURRENT("k"), -1, &stmt, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	assert_non_null(strstr((const char *)sqlite3_column_text(stmt, 3), "SEARCH k USING INDEX capability_history"));
+	sqlite3_finalize(stmt);
+}
+
 static void
 test_words(void **state)
 {
@@ -505,6 +519,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows), ENCRYPT_TEST(test_many), ENCRYPT_TEST(test_fresh), ENCRYPT_TEST(test_capabilities),
+		ENCRYPT_TEST(test_index),
 		cmocka_unit_test(test_words), ENCRYPT_TEST(test_unit), ENCRYPT_TEST(test_migrate),
 	};
 
