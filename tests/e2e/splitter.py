@@ -26,7 +26,7 @@ DOCUMENTED = {"split": "127.0.0.1:10029", "from-split": "127.0.0.1:10030"}
 CONFIG = """\
 split: {{
 	socket = "127.0.0.1:{split}"; user = "{uid}"; state_dir = "{state}"; next_hop = "127.0.0.1:{next}"; drain = "10s";
-	timeout = "60s"; next_timeout = "{next_timeout}"; {more}
+	timeout = "{timeout}"; next_timeout = "{next_timeout}"; {more}
 }};
 {other}
 """
@@ -42,6 +42,7 @@ class Splitter(Gateway):
         self.next_port = self.split_ports["from-split"]
         self.split_more = ""
         self.next_timeout = "10s"
+        self.timeout = "60s"
         self.other = ""  # further groups of settings, segel-split's alone
         self.split_config = self.path("split.conf")
         self.split = self.daemon("segel-split", SPLIT_UID, [MILTER_UID], config=self.split_config)
@@ -71,7 +72,7 @@ class Splitter(Gateway):
     def write_config(self, path=None, **changed):
         """Those of all, and beside them segel-split's."""
         own = CONFIG.format(**{**self.split_ports, "next": self.next_port}, uid=SPLIT_UID, state=self.state, more=self.split_more,
-                            other=self.other, next_timeout=self.next_timeout)
+                            other=self.other, next_timeout=self.next_timeout, timeout=self.timeout)
         super().write_config(self.split_config, policy=own)
         return super().write_config(path, **changed)
 

@@ -227,7 +227,7 @@ def _(world):
     suite.equal(world.hand(message, "c@penerima.example")[0], 250, "afterwards")
 
 
-@suite.test("the memory was taken away: everything is deferred, nothing is sent; a restart makes it good")
+@suite.test("the memory was taken away: everything is deferred, nothing is sent, until it is back")
 def _(world):
     message = world.sealed("ingatan")
     before = len(world.taken("ingatan"))
@@ -292,6 +292,36 @@ def _(world):
             talk.flush()
             suite.equal(talk.readline()[:3], b"221", f"{end!r}: the connection is where it was")
     suite.equal([one for one in nexthop.taken(world.taken_folder) if "korban@y" in str(one["rcpt"]) or "jahat" in one["mail"]], [], "smuggled")
+
+
+def drip(sock, piece):
+    """One byte at a time, until something comes back: what, and after how many seconds."""
+    began = time.monotonic()
+    sock.settimeout(0.05)
+    while time.monotonic() < began + 20:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            sock.sendall(piece)
+        with contextlib.suppress(TimeoutError):
+            return sock.recv(4096), time.monotonic() - began
+    return b"", 20.0
+
+
+@suite.test("whoever drips is cut off in time, in a command, in a message and in silence")
+def _(world):
+    world.configure(timeout="2s")
+    begin = [b"EHLO x\r\n", b"MAIL FROM:<dinas@kota.example>\r\n", b"RCPT TO:<s@penerima.example>\r\n", b"DATA\r\n"]
+    try:
+        for name, before, piece in (("a command", [], b"N"), ("a message", begin, b"x"), ("silence", begin[:1], b"")):
+            with socket.create_connection(("127.0.0.1", world.split_ports["split"]), timeout=20) as sock:
+                suite.equal(sock.recv(4096)[:4], b"220 ", "greeting")
+                for line in before:
+                    sock.sendall(line)
+                    suite.check(sock.recv(4096)[:1] in (b"2", b"3"), line)
+                said, seconds = drip(sock, piece)
+                suite.check(said == b"421 4.4.2 Too slow\r\n" and 1 < seconds < 6, f"{name}: {said!r} after {seconds:.1f} s")
+    finally:
+        world.configure(timeout="60s")
+    suite.equal(world.hand(world.sealed("pelan"), "s@penerima.example")[0], 250, "the next one")
 
 
 @suite.test("TERM: an idle connection is told, a message in hand is finished")

@@ -242,6 +242,30 @@ def _(world):
     suite.check(answer(world, message, address("rsa")).startswith("250 "), "afterwards")
 
 
+@suite.test("20 MB, encrypted: whole at the other end, and how much memory it takes")
+def _(world):
+    line = "x" * 74 + "\r\n"
+    message = world.sealed("besar", body=line * (20 * 1024 * 1024 // len(line)))
+    world.split.stop()
+    world.start_split()
+    suite.check(answer(world, world.sealed("kecil"), address("rsa")).startswith("250 "), "a small one before")
+    before = peak(world)
+    suite.check(answer(world, message, address("rsa")).startswith("250 "), "sent")
+    grown = (peak(world) - before) / len(message)
+    copy = world.copies("besar", address("rsa"))[-1]
+    entity = world.decrypt(copy, world.leaves["rsa"])
+    suite.equal(entity.replace(b"\r\n", b"\n").partition(b"\n\n")[2], message.replace(b"\r\n", b"\n").partition(b"\n\n")[2], "the body inside")
+    print(f"      {len(message)} bytes; peak memory over that of a small one: {grown:.2f} x message", flush=True)
+    # A sanitizer keeps what is freed, for a while.
+    suite.check("release" not in world.build or grown <= 1.2, f"{grown:.2f} x message, wanted at most 1.2")
+
+
+def peak(world):
+    """Most bytes that segel-split ever had in memory."""
+    with open(f"/proc/{world.split.process.pid}/status", encoding="ascii") as status:
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1]) * 1024
+
+
 @suite.test("a canary in what is encrypted stands in no file of segel-split, and in none of its logs")
 def _(world):
     message = world.sealed("kenari", body="Isi: burung-kenari-7731-rahasia\r\n")
