@@ -38,14 +38,31 @@ help_command(FILE *out, const struct ctl_noun *noun, const struct ctl_command *c
 }
 
 static void
-help_noun(FILE *out, const struct ctl_noun *noun)
+print_commands(FILE *out, const struct ctl_noun *noun, const struct ctl_command *from)
 {
-	fprintf(out, "segelctl %s: %s\n\n", noun->name, noun->help);
-	for (const struct ctl_command *c = noun->commands; c->run; c++) {
+	for (const struct ctl_command *c = from; c->run; c++) {
 		fputs("  ", out);
 		print_usage(out, noun, c);
 		fprintf(out, "      %s\n", c->help);
 	}
+}
+
+/* A noun that is a command by itself may have verbs beside it. */
+static void
+help_whole(FILE *out, const struct ctl_noun *noun)
+{
+	help_command(out, noun, &noun->commands[0]);
+	if (!noun->commands[1].run)
+		return;
+	fputs("\nAnd these:\n", out);
+	print_commands(out, noun, &noun->commands[1]);
+}
+
+static void
+help_noun(FILE *out, const struct ctl_noun *noun)
+{
+	fprintf(out, "segelctl %s: %s\n\n", noun->name, noun->help);
+	print_commands(out, noun, noun->commands);
 	fputs("\nsegelctl ... --help after a verb shows its options.\n", out);
 }
 
@@ -79,7 +96,9 @@ help_all(FILE *out, const struct ctl_noun *nouns)
 void
 frame_help(const struct ctl *ctl, const struct ctl_noun *nouns)
 {
-	if (ctl->command)
+	if (ctl->command && ctl->command == ctl->noun->commands && !*ctl->command->verb)
+		help_whole(ctl->out, ctl->noun);
+	else if (ctl->command)
 		help_command(ctl->out, ctl->noun, ctl->command);
 	else if (ctl->noun)
 		help_noun(ctl->out, ctl->noun);

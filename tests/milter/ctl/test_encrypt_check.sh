@@ -220,6 +220,8 @@ want "switched off: told, and explained all the same" 1 "encrypt.use is off" -c 
 want "a name" 0 'split: { trigger = "X-Segel-' encrypt name
 cp out one; want "another name" 0 "X-Segel-" encrypt name
 cmp -s one out && say no "two names are alike" || say ok
+want "the noun's help names its verbs" 0 "segelctl encrypt check ADDRESS..." encrypt --help
+want "and the command that it is" 0 "Usage: segelctl encrypt FILE" encrypt --help
 want "no recipient" 2 "is missing" encrypt check
 
 echo "$passed passed, $failed failed"
