@@ -120,6 +120,31 @@ values_are_taken(void **state)
 	assert_int_equal(config->table.cells[REASON_REG_HELD][CLASS_SUBMISSION].action, ACTION_DEFER);
 }
 
+/* Each of these differs by one thing from a row of problems_are_named. */
+static void
+rules_of_encryption_are_taken(void **state)
+{
+	static const char *const texts[] = {
+		"encrypt: { rules = ( { to = \"x.example\"; unit = \"U\"; level = \"must\"; }, { to = \"x.example\"; level = \"may\"; } ); };",
+		"encrypt: { rules = ( { to = \"x.example\"; level = \"may\"; }, { to = \".x.example\"; level = \"must\"; } ); };",
+		"encrypt: { rules = ( { level = \"never\"; } ); peers = [ \"10.0.0.0/8\" ]; };",
+		"encrypt: { use = true; split = true; }; split: { trigger = \"X-Segel-0123\"; };",
+		"encrypt: { use = true; split = true; trigger = \"\"; };",
+		"egress: { unsealed = [ \"root@x.example\", \".y.example\" ]; };",
+		"policy = ( { finding = \"ENC_REQUIRED\"; class = \"egress\"; action = \"hold\"; } );",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(texts); i++) {
+		AUTO(config_free) struct config *config = NULL;
+		AUTO_BUF struct buf problems = { 0 };
+
+		config = load(texts[i], &problems);
+		if (!config)
+			fail_msg("%s: %s", texts[i], buf_text(&problems));
+	}
+}
+
 static void
 problems_are_named(void **state)
 {
@@ -144,6 +169,26 @@ problems_are_named(void **state)
 		{ "keyd: { keys = ( { file = \"/k\"; passphrase_file = \"/p\"; }, { file = \"/k\"; passphrase_file = \"/p\"; purpose = \"decrypt\"; } ); };",
 		  "'/k' is listed twice" },
 		{ "keyd: { unwrappers = [ \"a b\" ]; };", "keyd.unwrappers: 'a b': wanted one user" },
+		{ "encrypt: { rules = ( { to = \"a b\"; level = \"must\"; } ); };", "encrypt.rules: to 'a b': wanted \"user@domain\"" },
+		{ "encrypt: { rules = ( { to = \"*\"; level = \"must\"; } ); };", "encrypt.rules: to '*': wanted" },
+		{ "encrypt: { rules = ( { to = \"x.example\"; level = \"always\"; } ); };", "level: wanted one of \"must\", \"may\", \"never\", \"forbid\"" },
+		{ "encrypt: { rules = ( { to = \"x.example\"; level = \"unknown\"; } ); };", "level: wanted one of \"must\"" },
+		{ "encrypt: { rules = ( { to = \"x.example\"; } ); };", "level: must be given" },
+		{ "encrypt: { rules = ( { to = \"x.example\"; level = \"may\"; }, { to = \"X.example\"; unit = \"U\"; level = \"must\"; } ); };",
+		  "row 2 (to 'X.example', unit 'U') is never reached: row 1 fits before it" },
+		{ "encrypt: { rules = ( { to = \"x.example\"; unit = \"U\"; level = \"may\"; }, { to = \"x.example\"; unit = \"U\"; level = \"must\"; } ); };",
+		  "row 2 (to 'x.example', unit 'U') is never reached" },
+		{ "encrypt: { peers = [ \"10.0.0.1/8\" ]; };", "encrypt.peers: '10.0.0.1/8': wanted a block" },
+		{ "encrypt: { trigger = \"Subject\"; };", "encrypt.trigger: 'Subject': wanted \"X-\"" },
+		{ "encrypt: { trigger = \"X-Rahasia\"; }; split: { trigger = \"X-RAHASIA\"; };", "split.trigger: 'X-RAHASIA' is what senders write" },
+		{ "encrypt: { use = true; split = true; };", "split.trigger: is empty" },
+		{ "encrypt: { copy_certificate = \"arsip.pem\"; };", "encrypt.copy_certificate: 'arsip.pem': wanted a path" },
+		{ "encrypt: { cipher = \"3des\"; };", "encrypt.cipher: wanted one of \"by-capability\", \"cbc\", \"gcm\"" },
+		{ "encrypt: { rsa = \"raw\"; };", "encrypt.rsa: wanted one of \"by-capability\", \"v1.5\", \"oaep\"" },
+		{ "egress: { unsealed = [ \"root@\" ]; };", "egress.unsealed: 'root@': wanted \"user@domain\"" },
+		{ "egress: { metrics = \"0.0.0.0:9\"; };", "egress.metrics:" },
+		{ "policy = ( { finding = \"ENC_REQUIRED\"; class = \"egress\"; action = \"tag\"; } );", "ENC_REQUIRED in class egress cannot be softened to 'tag'" },
+		{ "policy = ( { finding = \"ENC_NO_CERT\"; class = \"submission\"; action = \"accept\"; } );", "ENC_NO_CERT in class submission cannot be softened" },
 		{ "quarantine: { holders = [ \"\" ]; };", "quarantine.holders: '': wanted one user" },
 		{ "quarantine: { holders = [ \"segel-inbound,mail\" ]; };", "quarantine.holders: 'segel-inbound,mail': wanted one user" },
 		{ "quarantine: { certificate = \"/q.crt\"; holders = [ ]; };", "quarantine.holders: is empty" },
@@ -457,6 +502,7 @@ main(void)
 		cmocka_unit_test(empty_file_gives_every_default),
 		cmocka_unit_test(no_file_gives_every_default),
 		cmocka_unit_test(values_are_taken),
+		cmocka_unit_test(rules_of_encryption_are_taken),
 		cmocka_unit_test(problems_are_named),
 		cmocka_unit_test(quarantine_settings_are_taken),
 		cmocka_unit_test(notes_are_given),
