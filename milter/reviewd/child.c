@@ -243,7 +243,7 @@ talk(const struct errand *errand, struct child *child, struct buf *ret, struct e
 }
 
 static int
-run(const struct errand *errand, struct buf *ret, struct err *err)
+run_child(const struct errand *errand, struct buf *ret, struct err *err)
 {
 	struct child child;
 	int result;
@@ -252,6 +252,22 @@ run(const struct errand *errand, struct buf *ret, struct err *err)
 		return -1;
 	result = talk(errand, &child, ret, err);
 	return child_end(&child, result == -1, err);
+}
+
+static int
+run(const struct errand *errand, struct buf *ret, struct err *err)
+{
+	struct timespec until;
+	int result;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += CHILD_MS / 1000;
+	while (sem_timedwait(&errand->desk->children, &until) == -1)
+		if (errno != EINTR)
+			return err_set(err, ERR_TEMP, "%d held messages are being read at this moment; try again", DESK_CHILDREN);
+	result = run_child(errand, ret, err);
+	sem_post(&errand->desk->children);
+	return result;
 }
 
 int

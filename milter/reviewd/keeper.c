@@ -10,12 +10,14 @@
 #include "milter/reviewd/purge.h"
 #include "milter/reviewd/release.h"
 
-enum { ROUND_MS = 30 * 1000, ROUNDS_AN_HOUR = 120, ROUNDS_A_DAY = 24 * ROUNDS_AN_HOUR, ORPHAN_SECONDS = 3600 };
+enum { ROUND_MS = 30 * 1000, ROUNDS_AN_HOUR = 120, ROUNDS_A_DAY = 24 * ROUNDS_AN_HOUR, MOST_PAUSE = 20, ORPHAN_SECONDS = 3600 };
 
 struct keeper {
 	struct desk *desk;
 	pthread_t thread;
 	enum space space;
+	unsigned pause; /* rounds between two tries of what was interrupted */
+	unsigned wait;  /* rounds until the next */
 };
 
 static void
@@ -42,6 +44,21 @@ purge(struct desk *desk)
 	if (purge_run(desk, settings, "", time(NULL), &purged, &err) == -1)
 		log_line(LOG_LEVEL_ERROR, "purge stopped: %s", err.text);
 	desk_unref(desk, settings);
+}
+
+/* A mail server that is away gets neither a try nor a record twice a minute. */
+static void
+resume(struct keeper *keeper)
+{
+	if (keeper->wait > 0) {
+		keeper->wait--;
+		return;
+	}
+	if (release_resume(keeper->desk) == 0)
+		keeper->pause = 0;
+	else
+		keeper->pause = keeper->pause * 2 + 1 < MOST_PAUSE ? keeper->pause * 2 + 1 : MOST_PAUSE;
+	keeper->wait = keeper->pause > 0 ? keeper->pause - 1 : 0;
 }
 
 static void
@@ -73,7 +90,7 @@ keep(void *arg)
 	unsigned long round = 0;
 
 	do {
-		release_resume(keeper->desk);
+		resume(keeper);
 		watch(keeper);
 		if (round % ROUNDS_AN_HOUR == 0)
 			sweep(keeper->desk);
@@ -100,9 +117,15 @@ keeper_start(struct desk *desk, struct keeper **ret, struct err *err)
 	return 0;
 }
 
-void
-keeper_stop(struct keeper *keeper)
+bool
+keeper_stop(struct keeper *keeper, int drain_ms)
 {
-	pthread_join(keeper->thread, NULL);
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += drain_ms / 1000;
+	if (pthread_timedjoin_np(keeper->thread, NULL, &until) != 0)
+		return false;
 	free(keeper);
+	return true;
 }

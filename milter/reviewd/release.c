@@ -33,6 +33,7 @@ struct passage {
 	char token[ITEM_ID_BYTES];
 	const char *recipients[LIMIT_RECIPIENTS + 1];
 	struct rejudged judged;
+	bool unanswered; /* the mail server did not say yes or no */
 	bool resumed; /* begun by a process that is gone, or sent before without an answer */
 };
 
@@ -331,6 +332,7 @@ send_it(struct passage *passage)
 	case DELIVER_UNKNOWN:
 		break;
 	}
+	passage->unanswered = true;
 	log_line(LOG_LEVEL_ERROR, "item %s: not known to be delivered, it is tried again: %s", passage->item.id, err.text);
 	return act_fail(petition, ANSWER_UNAVAILABLE, "%s; it stays on its way and is sent again", err.text);
 }
@@ -441,7 +443,9 @@ free_begun(struct begun_list *list)
 	free(list->at);
 }
 
-static void
+enum resumed { RESUMED_STAYS, RESUMED_ENDED, RESUMED_UNANSWERED };
+
+static enum resumed
 resume_one(struct desk *desk, const struct desk_settings *settings, const struct begun *begun)
 {
 	struct reviewer reviewer = { .role = REVIEWER_NONE };
@@ -449,36 +453,47 @@ resume_one(struct desk *desk, const struct desk_settings *settings, const struct
 		.reason = "a release that was interrupted", .now = time(NULL) };
 	struct passage passage = { .petition = &petition, .resumed = true };
 	enum store_outcome outcome;
+	enum item_state state = ITEM_RELEASING;
 
 	snprintf(reviewer.login, sizeof(reviewer.login), "%s", begun->login);
 	snprintf(passage.token, sizeof(passage.token), "%s", begun->token);
 	outcome = store_get(desk->store, begun->id, &passage.item, &petition.outcome.err);
 	if (outcome != STORE_DONE) {
 		log_line(LOG_LEVEL_ERROR, "item %s: its release cannot go on: %s", begun->id, store_outcome_name(outcome));
-		return;
+		return RESUMED_STAYS;
 	}
 	for (size_t i = 0; begun->recipients[i] && i < LIMIT_RECIPIENTS; i++)
 		passage.recipients[i] = begun->recipients[i];
 	if (act_record(&petition, &passage.item, "resume", "") == 0)
 		(void)!finish(&passage);
+	petition.outcome.state = ITEM_RELEASING;
+	read_again(&passage);
+	state = petition.outcome.state;
 	item_done(&passage.item);
+	return passage.unanswered ? RESUMED_UNANSWERED : state == ITEM_RELEASING ? RESUMED_STAYS : RESUMED_ENDED;
 }
 
-void
+size_t
 release_resume(struct desk *desk)
 {
 	const struct desk_settings *settings = desk_ref(desk);
 	struct begun_list list = { NULL, 0 };
 	struct err err = { ERR_NONE, "" };
 	enum store_outcome outcome;
+	enum resumed resumed = RESUMED_ENDED;
+	size_t left;
 
 	pthread_mutex_lock(&desk->releases);
 	outcome = store_each_releasing(desk->store, add_begun, &list, &err);
 	if (outcome != STORE_DONE)
 		log_line(LOG_LEVEL_ERROR, "releases that were interrupted cannot be looked for: %s %s", store_outcome_name(outcome), err.text);
-	for (size_t i = 0; i < list.n; i++)
-		resume_one(desk, settings, &list.at[i]);
+	left = list.n;
+	for (size_t i = 0; i < list.n && resumed != RESUMED_UNANSWERED; i++) {
+		resumed = resume_one(desk, settings, &list.at[i]);
+		left -= resumed == RESUMED_ENDED;
+	}
 	pthread_mutex_unlock(&desk->releases);
 	free_begun(&list);
 	desk_unref(desk, settings);
+	return left;
 }

@@ -722,6 +722,36 @@ def _(world):
     check("KENARI-EMAS-2209" not in world.reviewd.text() + world.audit(), "log and record")
 
 
+@test("own mail, the registry's items, requests: roles that see a part")
+def _(world):
+    mine, foreign = world.held(world.plain("mine"), findings=("SIG_WEAK",)), world.held(world.plain("foreign"), recipients=(TWO,), findings=("REG_UNKNOWN",))
+    world.must("address", "add", ONE, "--unit", "UMUM")
+    world.must("login", "add", "tamu", "--address", ONE)
+    world.appoint("tamu", "pegawai")
+    _, rows, _ = world.ask("tamu", op="list", limit=1000)
+    ids = [row["id"] for row in rows]
+    check(mine in ids and foreign not in ids, "staff: own mail only")
+    equal(world.ask("tamu", op="show", id=foreign)[0]["error"], "not-found", "staff: mail of others")
+    fields, rows, _ = world.ask("tamu", op="show", id=mine)
+    check(fields["ok"] and fields["own"] and rows == [], "staff: own mail, without the notes of others")
+    check(world.ask("tamu", op="view", id=mine, reason="milik saya")[0]["ok"], "staff: own mail as text")
+    equal(world.ask("tamu", op="export", id=mine, reason="milik saya")[0]["error"], "denied", "staff: export")
+    check(world.ask("tamu", op="release", id=mine, reason="saya tunggu")[0]["ok"], "staff: a request")
+    equal(world.ask("tamu", op="release", id=foreign, reason="saya tunggu")[0]["error"], "not-found", "staff: a request for mail of others")
+    equal((world.show(mine)[0]["asked_for"], world.state(mine), world.arrived("mine")), (True, "ditinjau", []), "on record, and nothing else")
+    for login, role in (("sari", "petugas-op"), ("umar", "pelindung-data")):
+        world.must("reviewer", "end", login)
+        world.must("reviewer", "add", login, "--person", f"Orang {login.capitalize()}", "--role", role, "--appointment", f"SK-{login}-2/2026")
+    _, rows, _ = world.ask("sari", op="list", limit=1000)
+    ids = [row["id"] for row in rows]
+    check(foreign in ids and mine not in ids, "OP officer: items of the registry's findings")
+    equal(world.ask("sari", op="release", id=mine, reason="uji")[0]["error"], "not-found", "OP officer: other items")
+    equal(world.ask("sari", op="release", id=foreign, reason="terdaftar")[0]["state"], "menunggu persetujuan", "OP officer: a proposal")
+    check(world.ask("wati", op="release", id=foreign, reason="setuju")[0]["ok"], "completed by a manager")
+    check(world.ask("umar", op="delete", id=mine, reason="permintaan pemilik data")[0]["ok"], "data protection: a request")
+    equal(world.bodies().count(mine), 1, "which deletes nothing")
+
+
 @test("the record's chain holds")
 def _(world):
     answer = world.segelctl("audit", "verify", world.path("audit-reviewd", "segel-reviewd.audit"))
