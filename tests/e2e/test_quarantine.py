@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -385,6 +386,47 @@ def _(world):
     equal(world.must_say("sari", "digest").out, "", "said")
     world.wait_idle()
     equal(len(world.mailbox(DIGEST_TO[0])), before, "digests")
+
+
+# --- the listener for what is released ---
+
+@suite.test("check mta knows the listener for released mail, and refuses one that others than this machine reach")
+def _(world):
+    port = world.mta.ports["release"]
+    name = f"127.0.0.1:{port}/inet"
+    answer = world.check_mta(world.mta.etc)
+    [service] = [one for one in answer.data["services"] if one["service"] == name]
+    equal(service["takes"], "release", "what it takes")
+    equal([(one["id"], one["severity"]) for one in answer.data["findings"] if name in one["where"] and "release" in one["id"]],
+          [("service-release", "warn")], "findings about release")
+    check(not any(one["id"] == "service-unfiltered" and name in one["where"] for one in answer.data["findings"]), answer.data["findings"])
+    folder = world.path("terbuka")
+    shutil.copytree(world.mta.etc, folder)
+    with open(os.path.join(folder, "master.cf"), encoding="ascii") as master:
+        lines = master.read().replace(f"127.0.0.1:{port} inet", f"0.0.0.0:{port} inet")
+    with open(os.path.join(folder, "master.cf"), "w", encoding="ascii") as master:
+        master.write(lines)
+    found = [one for one in world.check_mta(folder).data["findings"] if one["id"] == "release-open"]
+    equal([(one["severity"], one["where"]) for one in found], [("refuse", f"0.0.0.0:{port}/inet")], "open to the network")
+
+
+@suite.test("8-bit mail, long lines and a sender's wish for reports go through a release unchanged")
+def _(world):
+    token = "delapan"
+    content = ("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n"
+               "Undangan \u00abrapat\u00bb \u2013 \u6f22\u5b57\n.titik\n" + "x" * 980 + "\n").encode()
+    recipient = f"{token}@{OTHER_DOMAIN}"
+    message = client.with_crlf(world.signed("foreign", PARTNER, recipient, token, content=content))
+    with world.session(port="server") as session:
+        session.mail(PARTNER, ["BODY=8BITMIME", "RET=HDRS", "ENVID=surat-7"])
+        session.rcpt(recipient)
+        reply = session.data(message)
+        check(reply.says("250"), reply)
+    [row] = world.rows("wati", "--recipient", recipient)
+    world.must_say("rina", "release", row["id"], "--reason", "dikenal", out="released")
+    [arrived] = world.wait_delivered(recipient)
+    equal(body_behind_ours(arrived), message.replace(b"\r\n", b"\n"), "the released message")
+    world.must_say("rina", "show", row["id"], out="BODY=8BITMIME RET=HDRS ENVID=surat-7")
 
 
 # --- the whole story ---
