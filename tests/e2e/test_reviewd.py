@@ -304,6 +304,7 @@ def _(world):
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=64k,nr_inodes=100,mode=0750,uid={REVIEWD_UID},gid={REVIEWD_UID}", "none", world.path("audit-reviewd")], check=True)
     try:
         world.start_reviewd()
+        check(world.ask("rina", op="ping")[0]["ok"], "it serves: its record of the start is written")
         fill(world.path("audit-reviewd", "fill"))
         answer, _ = world.give(world.plain("not on record"))
         while answer["ok"]:  # what fits into the file's last page
