@@ -10,10 +10,20 @@
 #include "smime/hash.h"
 #include "smime/words.h"
 
+static bool
+has_written_envelope(const struct message *message)
+{
+	for (size_t i = 0; i < message->n_recipients; i++)
+		if (!words_are_utf8(message->recipients[i].address) || !words_are_utf8(message->recipients[i].parameters))
+			return false;
+	return words_are_utf8(message->envelope.sender) && (!message->sender_parameters || words_are_utf8(message->sender_parameters));
+}
+
 bool
 hold_possible(const struct message *message)
 {
-	return !buf_full(&message->bytes) && !message->sender_cut && message->n_recipients == message->envelope.n_recipients;
+	return !buf_full(&message->bytes) && !message->sender_cut && message->n_recipients == message->envelope.n_recipients
+	    && has_written_envelope(message);
 }
 
 /* Tells a retry from a second message: the same bytes, from and to the same addresses. */
@@ -130,6 +140,7 @@ hold_message(const struct hold_request *request, char id[ITEM_ID_BYTES], struct 
 		return -1;
 	snprintf(item.role, sizeof(item.role), "%s", request->role);
 	snprintf(item.queue_id, sizeof(item.queue_id), "%s", request->queue_id);
+	snprintf(item.authserv_id, sizeof(item.authserv_id), "%s", request->authserv_id);
 	snprintf(item.session, sizeof(item.session), "%s", message->id);
 	fingerprint(message, item.sha256, item.fingerprint);
 	describe_envelope(message, &item);

@@ -17,6 +17,7 @@ struct hold_request {
 	enum class class;
 	const char *role;
 	const char *queue_id;
+	const char *authserv_id; /* of the results field that a release will add */
 	bool unparsed;
 	time_t now;
 };
@@ -25,7 +26,7 @@ int hold_message(const struct hold_request *request, char id[ITEM_ID_BYTES], str
 
 /*
  * Can it be held? What was cut cannot: a message beyond limits.message_size, or with more recipients than
- * LIMIT_RECIPIENTS. It is refused instead, which loses nothing either.
+ * LIMIT_RECIPIENTS; nor what has an address that is no UTF-8. It is refused instead, which loses nothing either.
  */
 bool hold_possible(const struct message *message);
 

@@ -236,6 +236,15 @@ may_seal(const struct passage *passage)
 	    && policy_may_seal(passage->class, &passage->findings, &passage->verdict);
 }
 
+/* The name in our results: the one that a setting gives, or the mail server's own. */
+static const char *
+authserv_id(const struct passage *passage)
+{
+	const char *set = passage->config->inbound.authserv_id;
+
+	return *set ? set : passage->message->mta;
+}
+
 static bool
 holds(const struct passage *passage)
 {
@@ -254,6 +263,7 @@ hold(struct passage *passage)
 		.class = passage->class,
 		.role = passage->filter->role->name,
 		.queue_id = passage->queue_id,
+		.authserv_id = authserv_id(passage),
 		.unparsed = passage->poison,
 		.now = passage->now,
 	};
@@ -319,15 +329,6 @@ refuse(const struct passage *passage, enum answer_kind kind, struct answer *ret)
 	snprintf(ret->text, sizeof(ret->text), "%s: %s%s%s%s [%s]", reason_word(verdict->reason),
 	    reason_text(verdict->reason, (enum language)passage->config->language), *evidence ? " (" : "", evidence,
 	    *evidence ? ")" : "", passage->message->id);
-}
-
-/* The name in our results: the one that a setting gives, or the mail server's own. */
-static const char *
-authserv_id(const struct passage *passage)
-{
-	const char *set = passage->config->inbound.authserv_id;
-
-	return *set ? set : passage->message->mta;
 }
 
 static struct edit_plan *

@@ -94,6 +94,7 @@ static const char items[] =
     " auth_type TEXT NOT NULL,"
     " login TEXT NOT NULL,"
     " without_smtp INTEGER NOT NULL CHECK (without_smtp IN (0, 1)),"
+    " authserv_id TEXT NOT NULL,"
     " sender_parameters TEXT NOT NULL,"
     " signature TEXT NOT NULL,"
     " chain TEXT NOT NULL,"

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "milter/filter/edit.h"
 #include "milter/reviewd/smtp.h"
@@ -124,15 +123,11 @@ deliver(struct desk *desk, const struct desk_settings *settings, const struct it
 	AUTO_BUF struct buf ours = { 0 };
 	AUTO(xfree) struct slice *pieces = NULL;
 	enum deliver_outcome outcome;
-	char host[256] = "unknown";
-	const char *id = settings->config->inbound.authserv_id;
 	size_t n;
 
-	if (!*id && gethostname(host, sizeof(host) - 1) == 0)
-		id = host;
 	if (fetch(desk, settings, item, &message, err) == -1)
 		return DELIVER_REFUSED; /* nothing was sent */
-	pieces = deliver_pieces(buf_slice(&message), id, judged->results, &ours, &n);
+	pieces = deliver_pieces(buf_slice(&message), item->authserv_id, judged->results, &ours, &n);
 	outcome = send_pieces(settings, item, recipients, pieces, n, err);
 	wipe(message.at, message.len);
 	return outcome;

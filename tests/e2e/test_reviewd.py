@@ -493,11 +493,13 @@ def _(world):
 
 @test("a forged result field of ours goes, a stranger's stays")
 def _(world):
-    message = world.plain("forged", extra="X-Segel-Status: good\r\nAuthentication-Results: lain.example; spf=pass\r\n")
+    message = world.plain("forged", extra="X-Segel-Status: good\r\nAuthentication-Results: lain.example; spf=pass\r\n"
+                          "Authentication-Results: MAIL.kota.example; smime=pass reason=palsu\r\n")
     item = world.held(message)
     check(world.ask("rina", op="release", id=item, reason="benar")[0]["ok"], "release")
     [dump] = world.arrived("forged")
-    check(b"X-Segel-Status" not in dump and b"lain.example; spf=pass" in dump, dump)
+    check(b"X-Segel-Status" not in dump and b"palsu" not in dump and b"lain.example; spf=pass" in dump, dump)
+    equal(dump.count(b"Authentication-Results: mail.kota.example;"), 1, "fields of ours")
 
 
 @test("to some recipients, then to the others; nobody twice")

@@ -840,7 +840,7 @@ fill(unsigned n)
 	    " sha256, unparsed, 'kepala' || (c.n %% 1000) || '@kota.go.id', 'Perihal: undangan rapat koordinasi nomor ' || c.n || ' tahun 2026',"
 	    " message_id, signer_subject || c.n, printf('%%08x', c.n), signer_sha256, n_recipients, findings_overflow, disk, state, version, expires + c.n,"
 	    " legal_hold, has_body, gone_at, asked_for, proposed_by, proposed_person, proposed_at, 'ani' FROM c, item i WHERE i.n = 1;"
-	    "INSERT INTO evidence SELECT c.n, cipher, client_cert, client_subject, client_issuer, auth_type, login, without_smtp, sender_parameters,"
+	    "INSERT INTO evidence SELECT c.n, cipher, client_cert, client_subject, client_issuer, auth_type, login, without_smtp, authserv_id, sender_parameters,"
 	    " signature, printf('%%0300d', 0), revocation, registry, identity, signer_issuer FROM c, evidence e WHERE e.item = 1;"
 	    "INSERT INTO recipient SELECT c.n, i, c.n || address, parameters, 0 FROM c, recipient r WHERE r.item = 1;"
 	    "INSERT INTO finding SELECT c.n, i, reason, evidence FROM c, finding f WHERE f.item = 1;"
