@@ -278,7 +278,7 @@ test_releases(void **state)
 		again = { .token = "t2", .release_to = { "warga@kota.go.id" } }, rest = { .token = "t3", .release_to = { "Sekda@kota.go.id" } },
 		stranger = { .token = "t4", .release_to = { "sekda@kota.go.id" } }, nobody = { .token = "t5" },
 		gone = { .drop_body = true }, seen = { .state = ITEM_SEEN }, by_hand = { .state = ITEM_RELEASED }, begun = { .state = ITEM_RELEASING },
-		used = { .token = "t1", .release_to = { "Sekda@kota.go.id" } };
+		nothing = { .state = ITEM_UNKNOWN }, used = { .token = "t1", .release_to = { "Sekda@kota.go.id" } };
 
 	(void)state;
 	put_number(store, 1, id);
@@ -300,6 +300,8 @@ test_releases(void **state)
 	EXPECT(STORE_UNAVAILABLE, store_act(store, &act, &again, &err)); /* one at a time */
 	EXPECT(STORE_UNAVAILABLE, store_act(store, &act, &gone, &err));
 	EXPECT(STORE_UNAVAILABLE, store_act(store, &act, &seen, &err));
+	act = act_of(store, id, "note"); /* what changes nothing may happen meanwhile */
+	EXPECT(STORE_DONE, store_act(store, &act, &nothing, &err));
 	EXPECT(STORE_NOT_FOUND, store_released(store, "t2", NOW, &err));
 	EXPECT(STORE_DONE, store_release_failed(store, "t1", "451 later", NOW, &err));
 	EXPECT(STORE_NOT_FOUND, store_release_failed(store, "t1", "", NOW, &err));
@@ -333,7 +335,7 @@ test_releases(void **state)
 	assert_int_equal(item.recipients[0].released_at, NOW + 7);
 	assert_int_equal(item.recipients[1].released_at, NOW + 9);
 	EXPECT(STORE_DONE, store_history(store, id, tell_event, &told, &err));
-	assert_string_equal(told.text, "held:::SIG_INVALID\nview:ani:sebab:\nrelease:ani:sebab:\nrelease-failed:ani::451 later\n"
+	assert_string_equal(told.text, "held:::SIG_INVALID\nview:ani:sebab:\nrelease:ani:sebab:\nnote:ani:sebab:\nrelease-failed:ani::451 later\n"
 	    "release:ani:sebab:\nreleased:ani::\nrelease:ani:sebab:\nreleased:ani::\n");
 }
 
