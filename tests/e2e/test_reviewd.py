@@ -454,16 +454,19 @@ def _(world):
 
 @test("purge: what has expired goes, with a record each; legal hold stays")
 def _(world):
-    gone, kept = world.held(world.plain("gone")), world.held(world.plain("kept"))
+    gone, kept, sent = (world.held(world.plain(word)) for word in ("gone", "kept", "sent"))
+    check(world.ask("rina", op="release", id=sent, reason="benar")[0]["ok"], "release")
     check(world.ask("wati", op="hold", id=kept, on=True, reason="perkara 4")[0]["ok"], "legal hold")
     world.reviewd.stop()
     with sqlite3.connect(world.path("quarantine", "quarantine.db")) as database:
-        database.execute("UPDATE item SET expires = 1, version = version + 1 WHERE id IN (?, ?)", (gone, kept))
+        database.execute("UPDATE item SET expires = 1, version = version + 1 WHERE id IN (?, ?, ?)", (gone, kept, sent))
     database.close()
     subprocess.run(["chown", "-R", f"{REVIEWD_UID}:{REVIEWD_UID}", world.path("quarantine")], check=True)
     world.start_reviewd()
     deadline.until("the purge at start", lambda: world.state(gone) == "kedaluwarsa", seconds=20)
+    deadline.until("the released one's body", lambda: world.bodies().count(sent) == 0, seconds=20)
     equal((world.bodies().count(gone), world.bodies().count(kept)), (0, 1), "files")
+    equal(world.state(sent), "dilepas", "what was released stays so")
     equal((len(world.audited("quarantine-expire", gone)), len(world.audited("quarantine-expire", kept))), (1, 0), "records")
 
 

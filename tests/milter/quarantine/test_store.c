@@ -424,11 +424,12 @@ test_forgetting(void **state)
 }
 
 static void
-tell_due(void *ctx, const char *id, long version)
+tell_due(void *ctx, const char *id, long version, enum item_state state)
 {
 	struct told *told = ctx;
 	size_t len = strlen(told->text);
 
+	(void)state;
 	snprintf(told->text + len, sizeof(told->text) - len, "%s/%ld ", id + 31, version);
 }
 
