@@ -4,7 +4,7 @@
 #   make fuzz       every fuzz target for a minute (FUZZ_SECONDS)
 #   make bench      how fast it is, as ratios from one run (tests/bench)
 #   make check-corpora CORPORA=FOLDER   verdicts on other people's test data
-#   make soak       1,000 kills at random times under load
+#   make soak       2,000 kills at random times under load: sealing; holding and releasing
 #   make lint       include arrows, libraries in one place, forbidden calls
 #   make install DESTDIR= PREFIX=/usr/local
 # V=1 shows the commands.
@@ -125,6 +125,7 @@ check-corpora:
 soak:
 	$(MAKE) MODE=release all tools
 	SEGEL_BUILD=build/release /usr/bin/python3 tests/e2e/chaos.py --kills 1000
+	SEGEL_BUILD=build/release /usr/bin/python3 tests/e2e/hold_chaos.py --kills 1000
 
 lint:
 	tests/lint
