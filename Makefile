@@ -144,7 +144,7 @@ install: all
 	install -m 0755 $(OUT)/segelctl $(DESTDIR)$(PREFIX)/bin
 	install -m 0644 README.md LICENSE contrib/segel.conf.sample $(DESTDIR)$(PREFIX)/share/doc/segel
 	install -m 0644 $(wildcard contrib/postfix/*.cf) $(DESTDIR)$(PREFIX)/share/doc/segel/postfix
-	install -m 0644 contrib/sendmail/segel.m4 contrib/sendmail/inbound.m4 contrib/sendmail/README $(DESTDIR)$(PREFIX)/share/doc/segel/sendmail
+	install -m 0644 $(wildcard contrib/sendmail/*.m4) contrib/sendmail/README $(DESTDIR)$(PREFIX)/share/doc/segel/sendmail
 	install -m 0644 contrib/sysusers.d/segel.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install -m 0644 contrib/tmpfiles.d/segel.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	$(foreach p,$(wildcard contrib/man/*.[578]),$(call INSTALL_TEXT,$(p),share/man/man$(subst .,,$(suffix $(p)))/$(notdir $(p))))

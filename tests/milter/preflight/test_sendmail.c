@@ -495,7 +495,7 @@ test_documented(void **state)
 	AUTO(xfree) char *macros = xasprintf("%s/root/usr/share/sendmail/cf", unpacked());
 	AUTO(xfree) char *command = xasprintf(
 	    "{ echo 'divert(0)dnl'; echo \"OSTYPE(\\`linux')dnl\"; echo \"define(\\`confDOMAIN_NAME', \\`mail.kota.example')dnl\"; "
-	    "sed -e 's|/run/segel/submission|%s/segel|' contrib/sendmail/segel.m4; sed -e 's|/run/segel/inbound|%s/inbound|' contrib/sendmail/inbound.m4; "
+	    "sed -e 's|/run/segel/submission|%s/segel|' contrib/sendmail/segel.m4; sed -e 's|/run/segel/inbound|%s/inbound|' contrib/sendmail/inbound.m4; cat contrib/sendmail/release.m4; "
 	    "echo \"MAILER(\\`smtp')dnl\"; } | m4 -I%s/ %s/m4/cf.m4 - >%s/sendmail.cf", place, place, macros, macros, place);
 	AUTO_FINDINGS struct findings findings = { 0 };
 
