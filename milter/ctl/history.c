@@ -239,7 +239,8 @@ static const struct phrase event_phrases[] = {
 	{ "not-applied", "the MTA did not take the filter's changes; it kept the message, and its client was told to try again" },
 	{ "seal-intent", "the key agent recorded that it would sign" },
 	{ "unwrap-intent", "the key agent recorded that it would unwrap the key that the held message is encrypted with" },
-	{ "hold", "segel-reviewd took the message in: encrypted and on disk" },
+	{ "hold", "segel-reviewd took the message in, encrypted" },
+	{ "hold-failed", "segel-reviewd could not keep it: there is no such item, and the filter was told so" },
 	{ NULL, NULL },
 };
 

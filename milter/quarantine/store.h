@@ -2,8 +2,8 @@
  * store: the quarantine on disk: one box a body (DIR/items/ID), and one SQLite database (DIR/quarantine.db: WAL,
  * synchronous=FULL) with everything else. Only segel-reviewd opens it, and only once (flock on DIR/lock).
  *
- * Order of writes of a new item: box under a temporary name (DIR/incoming/), fsync, rename, fsync of both folders;
- * row, recipients, findings and first event in one transaction; then the caller's audit record; then the answer.
+ * Order of writes of a new item: box under a temporary name (DIR/incoming/); the caller's audit record; fsync, rename, fsync of
+ * both folders; row, recipients, findings and first event in one transaction; then the answer.
  * A crash in between leaves a file without a row: store_sweep() removes those at start.
  * A deletion goes the other way: the row says that there is no body, then the file goes.
  *

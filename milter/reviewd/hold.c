@@ -243,7 +243,31 @@ log_held(const struct arrival *arrival, const char *id, bool again)
 	log_message(LOG_LEVEL_INFO, &line);
 }
 
-/* Behind the body: a place for it, its row, its record. `id` becomes the first item's where there is one. */
+/* It is on record, and there is no item: what stood against it is on record too, or at least in the log. */
+static void
+take_back(const struct arrival *arrival, const char *id)
+{
+	const struct audit_pair pairs[] = { { "item", id }, { "session", arrival->item.session }, { "why", arrival->err.text } };
+	struct err err = { ERR_NONE, "" };
+
+	if (audit_append(arrival->desk->audit, "hold-failed", pairs, N_ELEMENTS(pairs), NULL, &err) == -1)
+		log_line(LOG_LEVEL_ERROR, "item %s is on record, was not held, and that is not on record: %s", id, err.text);
+}
+
+static int
+keep(struct arrival *arrival, struct incoming *incoming)
+{
+	if (stored(arrival, incoming_keep(incoming, &arrival->err)) == 0
+	    && stored(arrival, store_add(arrival->desk->store, &arrival->item, &arrival->err)) == 0)
+		return 0;
+	take_back(arrival, arrival->item.id);
+	return -1;
+}
+
+/*
+ * Behind the body: its record, a place for it, its row. `id` becomes the first item's where there is one. The record
+ * first: nobody may meet an item, and let it go, whose hold is not on record.
+ */
 static int
 place(struct arrival *arrival, struct incoming *incoming, char id[ITEM_ID_BYTES], bool *again)
 {
@@ -253,13 +277,11 @@ place(struct arrival *arrival, struct incoming *incoming, char id[ITEM_ID_BYTES]
 	if (!*again && same != STORE_NOT_FOUND)
 		return stored(arrival, same);
 	arrival->err.kind = ERR_NONE;
-	if (!*again) {
+	if (!*again)
 		snprintf(id, ITEM_ID_BYTES, "%s", arrival->item.id);
-		if (stored(arrival, incoming_keep(incoming, &arrival->err)) == -1
-		    || stored(arrival, store_add(arrival->desk->store, &arrival->item, &arrival->err)) == -1)
-			return -1;
-	}
-	return record(arrival, id, *again);
+	if (record(arrival, id, *again) == -1)
+		return -1;
+	return *again ? 0 : keep(arrival, incoming);
 }
 
 static int

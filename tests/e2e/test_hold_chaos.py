@@ -197,6 +197,7 @@ def _(world):
                 break
             name += "x"
         check(answer_to(world, "hold", name).says("451"), "full")
+        equal(world.held(f"{name}@{OTHER_DOMAIN}"), [], "what is not on record is not there to be decided on")
     equal(answer_to(world, "hold", name).code, 250, "room again")
     equal(len(world.held(f"{name}@{OTHER_DOMAIN}")), 1, "items")
 
