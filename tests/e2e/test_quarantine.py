@@ -330,6 +330,32 @@ def _(world):
     world.must_say("umar", "show", row["id"], out="CERT_UNTRUSTED")
 
 
+@suite.test("staff see their own mail only, with its Subject, and ask for its release; the security team sees who asked")
+def _(world):
+    own = f"tamu@{OWN_DOMAIN}"
+    if not any(row["name"] == "Orang Tamu" for row in world.segelctl("person", "list", json=True).data):
+        world.must("person", "add", "Orang Tamu")
+    world.must("address", "add", own, "--person", "Orang Tamu")
+    world.must("reviewer", "add", "tamu", "--person", "Orang Tamu", "--role", "pegawai", "--appointment", "SK-pegawai/2026")
+    other, _ = world.hold_one("milik-orang")
+    row, _ = world.hold_one("milik-sendiri", recipients=[own])
+    [seen] = world.quarantine("tamu", "list", json=True).data
+    equal((seen["id"], seen["subject"]), (row["id"], "Undangan milik-sendiri"), "what tamu sees")
+    world.must_say("tamu", "view", row["id"], "--reason", "surat saya", out="Rapat Senin")
+    for verb in ("show", "view", "release", "export", "delete", "note"):
+        reason = [] if verb == "show" else ["--reason", "x"]
+        answer = world.quarantine("tamu", verb, other["id"], *reason)
+        check(answer.code in (1, 3) and "CERT" not in answer.out, answer)
+    world.must_say("tamu", "release", row["id"], "--reason", "saya menunggunya", out="your request is on record")
+    world.wait_idle()
+    equal(world.mailbox(own), [], "delivered")
+    equal([one["id"] for one in world.rows("rina", "--asked-for")], [row["id"]], "asked for")
+    world.must_say("rina", "show", row["id"], out=["its owner asked for its release", "tamu asked for its release, because: saya menunggunya"])
+    check("Asked for by their owners: 1." in world.must_say("sari", "digest", "--print").out, "the digest does not say so")
+    world.must_say("rina", "release", row["id"], "--reason", "diminta pemiliknya", out="released")
+    world.wait_delivered(own)
+
+
 @suite.test("purge and stats: counted, and as JSON")
 def _(world):
     before = world.quarantine("wati", "stats", json=True).data

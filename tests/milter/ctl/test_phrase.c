@@ -171,11 +171,11 @@ counts_and_lines(void **state)
 	write_digest(LANGUAGE_EN, rows, 4, &letter);
 	has(&letter, "From: <karantina@kota.example>\nTo: <tim@kota.example>,\n <wati@kota.example>\nSubject: Mail quarantine: 4 waiting for a decision\n"
 	    "Date: Mon, 21 Sep 2026 14:13:20 +0000\nMessage-ID: <segel.0123@kota.example>\n");
-	has(&letter, "\n4 messages are held");
+	has(&letter, "\nHeld and waiting for a decision: 4.\n");
 	has(&letter, "since 2026-09-21T11:43:20Z.");
-	has(&letter, "\n1 of them are deleted within 3 days");
-	has(&letter, "\n1 wait for a second person");
-	lacks(&letter, "asked for by");
+	has(&letter, "\nDeleted within 3 days (marked *): 1.\n");
+	has(&letter, "\nWaiting for a second person: 1.\n");
+	lacks(&letter, "Asked for by");
 	has(&letter, "\n     3  CERT_REVOKED ");
 	has(&letter, "\n     1  SIG_INVALID ");
 	has(&letter, "\n* bbbbbbbbbbbb 2026-09-21T11:43:20Z CERT_REVOKED\n    b@x.example -> siti@kota.example\n");
