@@ -64,13 +64,15 @@ enum store_outcome incoming_keep(struct incoming *incoming, struct err *err) MUS
 void incoming_free(struct incoming *incoming); /* what was not kept goes */
 AUTO_DEFINE(struct incoming, incoming_free);
 
-/* The id of an item of this fingerprint that still has its body and that nobody has released or deleted. */
-enum store_outcome store_find_same(struct quarantine *store, const unsigned char fingerprint[32], char id[ITEM_ID_BYTES],
-    struct err *err) MUST_USE;
+/*
+ * The id of an item that stands for this one too: of the same fingerprint and action, with its body, that nobody has released or
+ * deleted, and whose body stays at least half as long as this one's would. Whoever is told "held already" forgets the message.
+ */
+enum store_outcome store_find_same(struct quarantine *store, const struct item *item, char id[ITEM_ID_BYTES], struct err *err) MUST_USE;
 
 /*
  * The row of a kept body, state baru, version 1; of segel-reviewd's own fields only `expires` is taken from the item. STORE_CHANGED: the
- * same message (fingerprint) was held in the meantime by another delivery; store_find_same() says as what. Where no row came to
+ * same message (store_find_same) was held in the meantime by another delivery; store_find_same() says as what. Where no row came to
  * be, the body goes too.
  */
 enum store_outcome store_add(struct quarantine *store, const struct item *item, struct err *err) MUST_USE;

@@ -271,7 +271,7 @@ keep(struct arrival *arrival, struct incoming *incoming)
 static int
 place(struct arrival *arrival, struct incoming *incoming, char id[ITEM_ID_BYTES], bool *again)
 {
-	const enum store_outcome same = store_find_same(arrival->desk->store, arrival->item.fingerprint, id, &arrival->err);
+	const enum store_outcome same = store_find_same(arrival->desk->store, &arrival->item, id, &arrival->err);
 
 	*again = same == STORE_DONE;
 	if (!*again && same != STORE_NOT_FOUND)

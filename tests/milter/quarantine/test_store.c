@@ -76,7 +76,7 @@ test_in_and_out(void **state)
 
 	(void)state;
 	EXPECT(STORE_NOT_FOUND, store_get(store, item.id, &found, &err));
-	EXPECT(STORE_NOT_FOUND, store_find_same(store, item.fingerprint, id, &err));
+	EXPECT(STORE_NOT_FOUND, store_find_same(store, &item, id, &err));
 	EXPECT(STORE_NOT_FOUND, store_body(store, item.id, &fd, &err));
 	EXPECT(STORE_DONE, put_item(store, &item, &err));
 	EXPECT(STORE_DONE, store_get(store, item.id, &found, &err));
@@ -84,7 +84,7 @@ test_in_and_out(void **state)
 	item.version = 1;
 	item.has_body = true;
 	same_item(&item, &found);
-	EXPECT(STORE_DONE, store_find_same(store, item.fingerprint, id, &err));
+	EXPECT(STORE_DONE, store_find_same(store, &item, id, &err));
 	assert_string_equal(id, item.id);
 	EXPECT(STORE_DONE, store_body(store, item.id, &fd, &err));
 	assert_true(read(fd, body, sizeof(body) - 1) > 0);
@@ -130,12 +130,51 @@ test_doubles(void **state)
 
 		EXPECT(STORE_DONE, store_act(store, &act, &gone, &err));
 	}
-	EXPECT(STORE_NOT_FOUND, store_find_same(store, item.fingerprint, id, &err));
+	EXPECT(STORE_NOT_FOUND, store_find_same(store, &item, id, &err));
 	incoming_free(TAKE(first));
 	EXPECT(STORE_DONE, put_item(store, &twin, &err));
-	EXPECT(STORE_DONE, store_find_same(store, item.fingerprint, id, &err));
+	EXPECT(STORE_DONE, store_find_same(store, &item, id, &err));
 	assert_string_equal(id, twin.id);
 	assert_int_equal(run("test $(ls q/items | wc -l) = 1 && test $(ls q/incoming | wc -l) = 0"), 0);
+}
+
+static const struct {
+	const char *name;
+	enum action first, second;
+	long sooner; /* the first one ends this much before the second one */
+	bool same;
+} arrivals[] = {
+	{ "a retry", ACTION_HOLD, ACTION_HOLD, 0, true },
+	{ "a retry of what was refused", ACTION_REJECT_HOLD, ACTION_REJECT_HOLD, 0, true },
+	{ "a retry after days", ACTION_HOLD, ACTION_HOLD, 400000, true },
+	{ "accepted now, refused then: a copy is never released", ACTION_REJECT_HOLD, ACTION_HOLD, 0, false },
+	{ "refused now, accepted then: nobody was told that it arrives", ACTION_HOLD, ACTION_REJECT_HOLD, 0, false },
+	{ "the first one is about to expire", ACTION_HOLD, ACTION_HOLD, 600000, false },
+	{ "the first one has expired and waits for the purge", ACTION_HOLD, ACTION_HOLD, 1000002, false },
+};
+
+/* "Held already" is a promise about the first item: it must keep what the second one would. */
+static void
+test_again(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(arrivals); i++) {
+		AUTO(store_close) struct quarantine *store = fresh();
+		AUTO_ITEM struct item item = item_of(1), second = item_of(2);
+		char id[ITEM_ID_BYTES] = "";
+		struct err why = { 0 };
+		enum store_outcome found, added;
+
+		memcpy(second.fingerprint, item.fingerprint, sizeof(item.fingerprint));
+		item.action = arrivals[i].first;
+		item.expires -= arrivals[i].sooner;
+		second.action = arrivals[i].second;
+		EXPECT(STORE_DONE, put_item(store, &item, &err));
+		found = store_find_same(store, &second, id, &why);
+		added = put_item(store, &second, &why);
+		if (found != (arrivals[i].same ? STORE_DONE : STORE_NOT_FOUND) || added != (arrivals[i].same ? STORE_CHANGED : STORE_DONE))
+			fail_msg("%s: found %s, added %s", arrivals[i].name, store_outcome_name(found), store_outcome_name(added));
+	}
 }
 
 struct told {
@@ -881,6 +920,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_in_and_out),
 		cmocka_unit_test(test_doubles),
+		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_acts),
 		cmocka_unit_test(test_new_findings),
 		cmocka_unit_test(test_releases),
