@@ -429,6 +429,9 @@ def _(world):
     equal([(one["id"], one["severity"]) for one in answer.data["findings"] if name in one["where"] and "release" in one["id"]],
           [("service-release", "warn")], "findings about release")
     check(not any(one["id"] == "service-unfiltered" and name in one["where"] for one in answer.data["findings"]), answer.data["findings"])
+    live = world.segelctl("check", "mta", "--live", "--postfix", world.mta.etc, "--postconf", world.mta.programs.command + "/postconf", "--json")
+    found = [one for one in json.loads(live.out)["findings"] if f":{port}" in one["where"] and one["severity"] == "refuse"]
+    equal(found, [], "refused after a visit")
     folder = world.path("terbuka")
     shutil.copytree(world.mta.etc, folder)
     with open(os.path.join(folder, "master.cf"), encoding="ascii") as master:
