@@ -445,6 +445,25 @@ free_begun(struct begun_list *list)
 
 enum resumed { RESUMED_STAYS, RESUMED_ENDED, RESUMED_UNANSWERED };
 
+/* In the database too, and before it is sent: where nothing can be written its end could not be either, and it would go out for ever. */
+static int
+take_up(struct passage *passage)
+{
+	const struct item_change none = { .state = ITEM_UNKNOWN };
+	struct petition *petition = passage->petition;
+	enum store_outcome outcome;
+	int result = -1;
+
+	pthread_mutex_lock(&petition->desk->acts);
+	outcome = store_get(petition->desk->store, petition->id, &passage->item, &petition->outcome.err);
+	if (act_stored(petition, outcome) == 0)
+		result = act_do(petition, &passage->item, "resume", "", &none);
+	pthread_mutex_unlock(&petition->desk->acts);
+	if (result == -1)
+		log_line(LOG_LEVEL_ERROR, "item %s: its release waits: %s", petition->id, petition->outcome.err.text);
+	return result;
+}
+
 static enum resumed
 resume_one(struct desk *desk, const struct desk_settings *settings, const struct begun *begun)
 {
@@ -452,23 +471,18 @@ resume_one(struct desk *desk, const struct desk_settings *settings, const struct
 	struct petition petition = { .desk = desk, .settings = settings, .reviewer = &reviewer, .id = begun->id,
 		.reason = "a release that was interrupted", .now = time(NULL) };
 	struct passage passage = { .petition = &petition, .resumed = true };
-	enum store_outcome outcome;
 	enum item_state state = ITEM_RELEASING;
 
 	snprintf(reviewer.login, sizeof(reviewer.login), "%s", begun->login);
 	snprintf(passage.token, sizeof(passage.token), "%s", begun->token);
-	outcome = store_get(desk->store, begun->id, &passage.item, &petition.outcome.err);
-	if (outcome != STORE_DONE) {
-		log_line(LOG_LEVEL_ERROR, "item %s: its release cannot go on: %s", begun->id, store_outcome_name(outcome));
-		return RESUMED_STAYS;
-	}
 	for (size_t i = 0; begun->recipients[i] && i < LIMIT_RECIPIENTS; i++)
 		passage.recipients[i] = begun->recipients[i];
-	if (act_record(&petition, &passage.item, "resume", "") == 0)
+	if (take_up(&passage) == 0) {
 		(void)!finish(&passage);
-	petition.outcome.state = ITEM_RELEASING;
-	read_again(&passage);
-	state = petition.outcome.state;
+		petition.outcome.state = ITEM_RELEASING;
+		read_again(&passage);
+		state = petition.outcome.state;
+	}
 	item_done(&passage.item);
 	return passage.unanswered ? RESUMED_UNANSWERED : state == ITEM_RELEASING ? RESUMED_STAYS : RESUMED_ENDED;
 }

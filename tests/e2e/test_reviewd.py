@@ -625,6 +625,48 @@ def _(world):
     world.start_sink()
 
 
+def tries(world, item):
+    """How often a release was taken up, and how it ended, by the log."""
+    return len([line for line in world.reviewd.text().splitlines() if f"item {item}: " in line and ("once more" in line or "waits" in line)])
+
+
+@test("the mail server has it and the disk is full: it is not sent again and again")
+def _(world):
+    item = None
+    world.reviewd.stop()
+    os.rename(world.path("quarantine"), world.path("quarantine-kept"))
+    os.mkdir(world.path("quarantine"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=4m,nr_inodes=1000,mode=0750,uid={REVIEWD_UID},gid={REVIEWD_UID}", "none", world.path("quarantine")], check=True)
+    world.sink.kill()
+    world.start_sink("-w", "2")  # each answer to DATA takes two seconds
+    try:
+        world.start_reviewd()
+        item = world.held(world.plain("brimful"))
+        with world.review("rina") as sock:
+            holder.send_json(sock, {"op": "release", "id": item, "reason": "benar"})
+            deadline.until("its row", lambda: world.state(item) == "dilepas-sedang", seconds=20)
+            fill(world.path("quarantine", "fill"))
+            fields = holder.take_json(sock)
+        equal((fields["ok"], fields.get("error")), (False, "unavailable"), fields)
+        for _ in range(3):
+            before = tries(world, item)
+            world.restart(signal.SIGKILL)
+            deadline.until("another try", lambda: tries(world, item) > before, seconds=20)
+        check(len(world.arrived("brimful")) <= 2, f"{len(world.arrived('brimful'))} deliveries")
+        os.unlink(world.path("quarantine", "fill"))
+        world.restart(signal.SIGKILL)
+        deadline.until("its end", lambda: world.state(item) == "dilepas", seconds=40)
+        check(1 <= len(world.arrived("brimful")) <= 2, f"{len(world.arrived('brimful'))} deliveries")
+    finally:
+        world.reviewd.stop()
+        subprocess.run(["umount", world.path("quarantine")], check=True)
+        os.rmdir(world.path("quarantine"))
+        os.rename(world.path("quarantine-kept"), world.path("quarantine"))
+        world.start_reviewd()
+        world.sink.kill()
+        world.start_sink()
+
+
 @test("revoked while a release was interrupted: it does not leave")
 def _(world):
     world.sink.kill()
