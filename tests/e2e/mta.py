@@ -3,7 +3,8 @@
     submission   STARTTLS and SASL, with the filter under test; lenient, so that the filter must be strict
     documented   the submission service exactly as contrib/postfix/master.cf has it
     inbound      plain, without a filter
-    server       for other servers, exactly as contrib/postfix/inbound.cf has it (a world without role inbound: no filter)
+    server       for other servers, exactly as contrib/postfix/inbound.cf has it (a world without role inbound: no filter);
+                 its clients are on this machine, and are treated as if they were not
     (no port)    the sendmail command, as contrib/postfix/local.cf has it where the world has role local
     release      what segel-reviewd lets go, exactly as contrib/postfix/release.cf has it
     bare         another server, without TLS
@@ -116,6 +117,7 @@ MASTER_CF = """\
   -o syslog_name=postfix/inbound
 127.0.0.1:{server} inet n - n - - smtpd
   -o syslog_name=postfix/server
+  -o local_header_rewrite_clients=
 {server_options}
 127.0.0.1:{release} inet n - n - - smtpd
 {release_options}
