@@ -4,7 +4,8 @@
  *
  * Order of writes of a new item: box under a temporary name (DIR/incoming/); the caller's audit record; fsync, rename, fsync of
  * both folders; row, recipients, findings and first event in one transaction; then the answer.
- * A crash in between leaves a file without a row: store_sweep() removes those at start.
+ * A crash in between leaves a file without a row, and so does a database from yesterday's backup: store_sweep() moves those to
+ * DIR/orphans, at start and later, and removes them from there after 30 days. Nothing else reads them.
  * A deletion goes the other way: the row says that there is no body, then the file goes.
  *
  * Every change of an item is one transaction that names the version it was decided on, counts it up, and
@@ -49,7 +50,10 @@ AUTO_DEFINE(struct quarantine, store_close);
 /* New limits from now on. */
 void store_limits(struct quarantine *store, const struct store_settings *settings);
 
-/* Files without a row that are older than `age` seconds go; how many. Rows whose file is missing are told through `lost`. */
+/*
+ * Files older than `age` seconds: what was broken off on its way in goes, and bodies whose row says that they are gone; bodies
+ * without a row become orphans: how many, those of the start included. Rows whose file is missing are told through `lost`.
+ */
 int store_sweep(struct quarantine *store, time_t now, long age, size_t *swept, size_t *lost, struct err *err) MUST_USE;
 
 /* Is there room for a body of this size? STORE_DONE, STORE_FULL with err saying which limit, STORE_BROKEN. */

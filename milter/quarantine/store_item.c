@@ -203,6 +203,15 @@ check_id(struct quarantine *store, const char *id, struct err *err)
 	return row == 1 ? store_fail(STORE_UNAVAILABLE, err, "an item '%s' is known already", id) : outcome;
 }
 
+/* Under the lock that a sweep takes before it moves one away. */
+static enum store_outcome
+check_body(struct quarantine *store, const char *id, struct stat *ret, struct err *err)
+{
+	if (!item_id_good(id) || fstatat(store->items_fd, id, ret, AT_SYMLINK_NOFOLLOW) == -1)
+		return store_fail(STORE_UNAVAILABLE, err, "the body of the new item '%.40s' is not there", id);
+	return STORE_DONE;
+}
+
 static void
 count_body(struct quarantine *store, size_t disk)
 {
@@ -218,9 +227,9 @@ store_add(struct quarantine *store, const struct item *item, struct err *err)
 	enum store_outcome outcome;
 	struct stat st;
 
-	if (!item_id_good(item->id) || fstatat(store->items_fd, item->id, &st, AT_SYMLINK_NOFOLLOW) == -1)
-		return store_fail(STORE_UNAVAILABLE, err, "the body of the new item '%.40s' is not there", item->id);
 	outcome = store_begin(store, err);
+	if (outcome == STORE_DONE)
+		outcome = check_body(store, item->id, &st, err);
 	if (outcome == STORE_DONE)
 		outcome = check_id(store, item->id, err);
 	if (outcome == STORE_DONE)

@@ -29,7 +29,8 @@ sweep(struct desk *desk)
 	if (store_sweep(desk->store, time(NULL), ORPHAN_SECONDS, &swept, &lost, &err) == -1)
 		log_line(LOG_LEVEL_WARNING, "files without a row were not looked for: %s", err.text);
 	if (swept)
-		log_line(LOG_LEVEL_INFO, "%zu files without a row went", swept);
+		log_line(LOG_LEVEL_WARNING, "%zu bodies without a row went to 'orphans' in quarantine.dir: deliveries that were broken off, which "
+		    "come again, or, where the database is from a backup, mail held since then; they go after 30 days", swept);
 	if (lost)
 		log_line(LOG_LEVEL_ERROR, "%zu items have lost their file; compare quarantine.dir with a backup", lost);
 }
