@@ -66,6 +66,7 @@ fetch(struct desk *desk, const struct desk_settings *settings, const struct item
 	unsigned char hash[HASH_BYTES];
 
 	buf_init(ret, LIMIT_MESSAGE_BYTES);
+	buf_reserve(ret, item->size);
 	if (body_read(desk, settings, item, "release", &sink, err) == -1)
 		return -1;
 	hash_of(buf_slice(ret), hash);

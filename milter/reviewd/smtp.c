@@ -281,6 +281,7 @@ put_message(const struct talk *talk, const struct smtp_letter *letter)
 	int result = 0;
 
 	buf_init(&wire.out, PIECE_BYTES + 16);
+	buf_reserve(&wire.out, PIECE_BYTES + 16);
 	for (size_t i = 0; i < letter->n_pieces && result == 0; i++)
 		result = put_piece(&wire, letter->pieces[i]);
 	if (!wire.at_start)
