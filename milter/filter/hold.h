@@ -7,6 +7,7 @@
 
 #include "milter/filter/gather.h"
 #include "milter/filter/message.h"
+#include "milter/filter/poison.h"
 #include "milter/quarantine/deposit.h"
 
 struct hold_request {
@@ -19,6 +20,8 @@ struct hold_request {
 	const char *queue_id;
 	const char *authserv_id; /* of the results field that a release will add */
 	bool unparsed;
+	struct poison *poison;      /* who is told that the message is read here, too */
+	const unsigned char *hash;  /* poison_hash() of it */
 	time_t now;
 };
 
