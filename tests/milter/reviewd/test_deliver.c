@@ -29,6 +29,7 @@ static const struct {
 	{ "two of ours around another", "X-Segel-A: 1\r\nB: 1\r\nx-segel-b: 2\r\n\r\n", "B: 1\r\n\r\n" },
 	{ "in the body it stays", "B: 1\r\n\r\nX-Segel-A: 1\r\n", "B: 1\r\n\r\nX-Segel-A: 1\r\n" },
 	{ "a line that is no field stays", "B: 1\r\nnonsense\r\nX-Segel-A: 1\r\n\r\nx", "B: 1\r\nnonsense\r\n\r\nx" },
+	{ "a blank before the colon", "B: 1\r\nAuthentication-Results : " OURS "; smime=pass\r\n\r\n", "B: 1\r\n\r\n" },
 	{ "empty", "", "" },
 };
 
@@ -51,6 +52,41 @@ pieces(void **state)
 		buf_printf(&want, "Authentication-Results: " OURS ";\r\n\tsmime=none\r\n%s", pieces_rows[i].want);
 		if (!slice_equal(buf_slice(&whole), buf_slice(&want)))
 			fail_msg("%s:\n%s", pieces_rows[i].name, buf_text(&whole));
+	}
+}
+
+/* What was held because of its head goes out with one that says no more than others: a forged field is found behind any limit. */
+static void
+pieces_beyond_limits(void **state)
+{
+	static const char forged[] = "Authentication-Results: " OURS "; smime=pass\r\nX-Segel-A: 1\r\n";
+	const size_t lengths[] = { LIMIT_FIELD_BYTES, LIMIT_HEADER_BYTES };
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(lengths) + 1; i++) {
+		AUTO_BUF struct buf message = { 0 };
+		AUTO_BUF struct buf ours = { 0 };
+		size_t n = 0, left = 0;
+		AUTO(xfree) struct slice *list = NULL;
+
+		buf_init(&message, 1024 * 1024);
+		if (i < N_ELEMENTS(lengths)) {
+			buf_add_text(&message, "To: ");
+			while (message.len < lengths[i] + 100)
+				buf_add_text(&message, "a@b.example,\r\n ");
+			buf_add_text(&message, "c@d.example\r\n");
+		}
+		for (size_t k = 0; i == N_ELEMENTS(lengths) && k < LIMIT_HEADER_FIELDS + 10; k++)
+			buf_add_text(&message, "A: 1\r\n");
+		buf_add_text(&message, forged);
+		buf_add_text(&message, "B: 1\r\n\r\nx\r\n");
+		list = deliver_pieces(buf_slice(&message), OURS, OURS "; smime=none", &ours, &n);
+		for (size_t k = 1; k < n; k++) {
+			left += list[k].len;
+			assert_null(memmem(list[k].at, list[k].len, "smime=pass", 10));
+			assert_null(memmem(list[k].at, list[k].len, "X-Segel-A", 9));
+		}
+		assert_int_equal(left, message.len - strlen(forged));
 	}
 }
 
@@ -190,6 +226,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pieces),
+		cmocka_unit_test(pieces_beyond_limits),
 		cmocka_unit_test(servers),
 		cmocka_unit_test(cannot_be_sent),
 	};
