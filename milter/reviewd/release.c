@@ -33,6 +33,7 @@ struct passage {
 	char token[ITEM_ID_BYTES];
 	const char *recipients[LIMIT_RECIPIENTS + 1];
 	struct rejudged judged;
+	bool lapsed;     /* somebody's yes that was there counts no more */
 	bool unanswered; /* the mail server did not say yes or no */
 	bool resumed; /* begun by a process that is gone, or sent before without an answer */
 };
@@ -185,6 +186,47 @@ request(struct passage *passage)
 	return act_do(passage->petition, &passage->item, "request", "", &change);
 }
 
+static bool
+may_be_first(enum permit permit)
+{
+	switch (permit) {
+	case PERMIT_PROPOSE:
+	case PERMIT_REASONS:
+	case PERMIT_YES:
+		return true;
+	case PERMIT_NO:
+	case PERMIT_OWN:
+	case PERMIT_REGISTRY:
+	case PERMIT_REQUEST:
+	case PERMIT_APPROVE:
+		return false;
+	}
+	return false;
+}
+
+/* A yes is worth as much as the appointment of who said it: one that has ended since takes it along. */
+static int
+check_first(struct passage *passage)
+{
+	struct petition *petition = passage->petition;
+	struct item *item = &passage->item;
+	struct registry_reviewer first = { .answer = REGISTRY_UNAVAILABLE };
+	int result = 0;
+
+	if (!*item->proposed_by)
+		return 0;
+	registry_reviewer(petition->settings->registry, item->proposed_by, petition->now, &first);
+	if (first.answer == REGISTRY_UNAVAILABLE)
+		result = act_fail(petition, ANSWER_UNAVAILABLE, "whether %s may still say yes could not be found out: %s", item->proposed_by, first.why);
+	else
+		passage->lapsed = first.answer != REGISTRY_FOUND || first.person != item->proposed_person
+		    || !may_be_first(permit_of(reviewer_role_from(first.role), ACT_RELEASE));
+	if (passage->lapsed)
+		item->proposed_by[0] = '\0';
+	registry_reviewer_done(&first);
+	return result;
+}
+
 /* Under desk->acts. 1: begun, it is to be finished; 0: done; -1: not done. */
 static int
 look(struct passage *passage)
@@ -195,7 +237,7 @@ look(struct passage *passage)
 
 	if (act_look(petition, ACT_RELEASE, &passage->item) == -1)
 		return -1;
-	if (check_state(passage) == -1 || choose(passage) == -1)
+	if (check_state(passage) == -1 || choose(passage) == -1 || check_first(passage) == -1)
 		return -1;
 	question = question_of(passage, NULL);
 	switch (release_decide(&question, why)) {
@@ -206,7 +248,7 @@ look(struct passage *passage)
 	case RELEASE_REQUESTED:
 		return request(passage);
 	case RELEASE_NOT_PERMITTED:
-		return act_fail(petition, ANSWER_DENIED, "%s", why);
+		return act_fail(petition, ANSWER_DENIED, "%s%s", why, passage->lapsed ? ": who proposed it is no reviewer any more who may" : "");
 	case RELEASE_FORBIDDEN:
 		return act_fail(petition, ANSWER_REFUSED, "%s", why);
 	case RELEASE_NEW_EVIDENCE:

@@ -535,6 +535,25 @@ def _(world):
     check(world.ask("joko", op="release", id=other, reason="setuju")[0]["ok"], "an analyst")
 
 
+@test("the yes of somebody whose appointment has ended since, or who may not give one any more, is none")
+def _(world):
+    for name, after in (("ended", None), ("other-role", "auditor"), ("same-role", "helpdesk")):
+        item = world.held(world.plain(name), findings=("SIG_INVALID",))
+        equal(world.ask("bagus", op="release", id=item, reason="benar")[0].get("state"), "menunggu persetujuan", "the first")
+        world.must("reviewer", "end", "bagus")
+        if after:
+            world.must("reviewer", "add", "bagus", "--person", "Orang Bagus", "--role", after, "--appointment", f"SK-{name}/2026")
+        fields, _, _ = world.ask("wati", op="release", id=item, reason="setuju")
+        equal((fields["ok"], len(world.arrived(name))), (after == "helpdesk",) + (int(after == "helpdesk"),), f"{name}: {fields}")
+        if not fields["ok"]:
+            equal(world.ask("rina", op="release", id=item, reason="benar")[0].get("state"), "menunggu persetujuan", "a new first one")
+            check(world.ask("wati", op="release", id=item, reason="setuju")[0]["ok"], "completed")
+        if after != "helpdesk":
+            if after:
+                world.must("reviewer", "end", "bagus")
+            world.must("reviewer", "add", "bagus", "--person", "Orang Bagus", "--role", "helpdesk", "--appointment", f"SK-{name}-2/2026")
+
+
 @test("a copy of what was refused is never released")
 def _(world):
     item = world.held(world.plain("copy"), findings=("CERT_REVOKED",), action="reject+hold")
