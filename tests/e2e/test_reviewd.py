@@ -233,6 +233,26 @@ for what, changed in BAD_ITEMS.items():
         check(world.held(world.plain("good after " + str(time.time()))), "the next one is held")
 
 
+@test("what is encrypted to a key that nobody has is not held, and deferred")
+def _(world):
+    message = world.plain("no-key")
+    forgotten = world.path("lupa.crt")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=lupa", "-keyout", os.devnull, "-out", forgotten],
+                   check=True, capture_output=True)
+    fields = holder.item(message, SENDER, (ONE,), ("CERT_UNTRUSTED",))
+    for what, body in (("another key's", holder.box(message, forgotten, fields["id"])), ("no box", message * 10)):
+        with holder.connect(world.hold_socket, INBOUND_UID, HOLD_GID) as sock:
+            answer = holder.hold(sock, fields, body)
+        equal(answer["ok"], False, f"{what}: {answer}")
+    check(world.held(message), "to the right one")
+    world.keyd.stop()
+    try:
+        world.restart()
+        check(world.held(world.plain("no-keyd")), "held while nobody can be asked")
+    finally:
+        world.start_keyd()
+
+
 GARBAGE = (b"", b"GET / HTTP/1.0\r\n\r\n", b"\0" * 100, b"J\xff\xff\xff\xff", holder.frame(b"J", b"[]"), holder.frame(b"J", b"{"),
            holder.frame(b"J", b'{"op":"hold","op":"ping"}'), holder.frame(b"J", b"\xff\xfe"), holder.frame(b"D", b"x"),
            holder.frame(b"J", b'{"op":"' + b"x" * 100000 + b'"}'), struct.pack(">cI", b"J", 10) + b"{}", holder.frame(b"J", b"{" * 200000))
