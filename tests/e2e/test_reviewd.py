@@ -15,6 +15,7 @@ import time
 
 import deadline
 import holder
+import shim
 import suite
 from daemon import Daemon
 from gateway import Gateway
@@ -488,6 +489,25 @@ def _(world):
     equal((world.bodies().count(gone), world.bodies().count(kept)), (0, 1), "files")
     equal(world.state(sent), "dilepas", "what was released stays so")
     equal((len(world.audited("quarantine-expire", gone)), len(world.audited("quarantine-expire", kept))), (1, 0), "records")
+
+
+@test("a clock that is far ahead at the start takes no held mail away; who asks for a purge gets it")
+def _(world):
+    item = world.held(world.plain("clock"))
+    world.shim = shim.build(world)
+    world.reviewd.stop()
+    record, kept = world.path("audit-reviewd", "segel-reviewd.audit"), world.path("audit-before")
+    shutil.copy(record, kept)
+    with shim.shimmed(world, world.reviewd, world.start_reviewd) as luck:
+        luck.set("clock", 60 * 86400)
+        world.restart()
+        deadline.until("the purge at start", lambda: "the purge waits a day" in world.reviewd.text(), seconds=20)
+        equal((world.bodies().count(item), world.state(item)), (1, "baru"), "the item")
+        fields, _, _ = world.ask("umar", op="purge")
+        check(fields["ok"] and fields["bodies"] >= 1, f"who asks for it gets it: {fields}")
+    shutil.copy(kept, record)  # behind a record of the future an audit file takes none of today
+    world.start_reviewd()
+    equal(world.bodies().count(item), 0, "then")
 
 
 # ---- release ----
