@@ -668,6 +668,26 @@ def _(world):
     equal(len(world.arrived("away")), 1, "deliveries")
 
 
+@test("the mail server takes one recipient not now: back where it was, for a decision; one that waits keeps no other waiting")
+def _(world):
+    later, first, second = (world.held(world.plain(word)) for word in ("later", "first", "second"))
+    world.sink.kill()
+    for item in (first, second):
+        equal(world.ask("rina", op="release", id=item, reason="benar")[0].get("error"), "unavailable", "no mail server")
+    world.start_sink("-r", "RCPT")
+    fields, _, _ = world.ask("rina", op="release", id=later, reason="benar")
+    equal((fields["ok"], fields.get("error"), world.state(later)), (False, "unavailable", "baru"), fields)
+    world.restart()
+    deadline.until("both to be tried", lambda: all(len(world.audited("quarantine-resume", item)) >= 1 for item in (first, second)), seconds=20)
+    equal([world.state(item) for item in (first, second)], ["dilepas-sedang"] * 2, "sent before, perhaps: tried until it is known")
+    world.sink.kill()
+    world.start_sink()
+    world.restart()
+    for item in (first, second):
+        deadline.until("it to be sent", lambda item=item: world.state(item) == "dilepas", seconds=40)
+    equal([len(world.arrived(word)) for word in ("later", "first", "second")], [0, 1, 1], "deliveries")
+
+
 @test("kill -9 in the middle of a release: sent at the next start, at most twice")
 def _(world):
     world.sink.kill()
