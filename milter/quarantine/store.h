@@ -185,6 +185,8 @@ enum store_outcome store_history(struct quarantine *store, const char *id, void 
 /* Ids and states of bodies whose time is over at `now` and that are under no legal hold, at most `most`, for store_act(drop_body). */
 enum store_outcome store_expired(struct quarantine *store, time_t now, size_t most, void (*each)(void *ctx, const char *id, long version, enum item_state state),
     void *ctx, struct err *err) MUST_USE;
+/* When something was last done here, by the clock of then; 0 = never. */
+enum store_outcome store_last_event(struct quarantine *store, time_t *ret, struct err *err) MUST_USE;
 /* Rows that have had no body since before this time go, with their history. How many. */
 enum store_outcome store_forget(struct quarantine *store, time_t before, size_t *n, struct err *err) MUST_USE;
 

@@ -466,6 +466,24 @@ store_expired(struct quarantine *store, time_t now, size_t most,
 	return outcome;
 }
 
+enum store_outcome
+store_last_event(struct quarantine *store, time_t *ret, struct err *err)
+{
+	AUTO(sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+	enum store_outcome outcome = read_begin(store, err);
+	time_t last = 0;
+
+	if (outcome == STORE_DONE)
+		outcome = db_prepare(store, store->reader, &stmt, err, "SELECT at FROM event ORDER BY seq DESC LIMIT 1", "");
+	if (outcome == STORE_DONE && db_step(store, stmt, &outcome, err) == 1)
+		last = sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(TAKE(stmt));
+	read_end(store);
+	if (outcome == STORE_DONE)
+		*ret = last;
+	return outcome;
+}
+
 struct underway {
 	char id[ITEM_ID_BYTES];
 	char *token, *login;

@@ -116,6 +116,7 @@ desk_put(struct desk *desk, struct desk_settings **settings)
 	pthread_mutex_lock(&desk->lock);
 	old = let_go(desk->current);
 	desk->current = TAKE(*settings);
+	desk->has_key = false;
 	pthread_mutex_unlock(&desk->lock);
 	desk_settings_free(old);
 }

@@ -39,6 +39,8 @@ struct desk {
 	struct desk_settings *current;
 	size_t n_holding;          /* fingerprints of the messages that are on their way in */
 	unsigned char holding[DESK_HOLDS][32];
+	bool has_key;              /* the key agent said that it holds the key of `spki`; asked anew after a reload */
+	unsigned char spki[32];
 	pthread_mutex_t releases;  /* one release at a time: a second click waits, and finds another version */
 	pthread_mutex_t acts;      /* from the look at an item to its change, with the audit record in between; never longer */
 };

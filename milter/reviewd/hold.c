@@ -135,6 +135,54 @@ box_bytes(size_t size)
 	return BOX_HEADER_BYTES + size + (size / BOX_CHUNK_BYTES + 2) * 20;
 }
 
+static bool
+is_known_key(struct desk *desk, const unsigned char spki[32])
+{
+	bool known;
+
+	pthread_mutex_lock(&desk->lock);
+	known = desk->has_key && memcmp(desk->spki, spki, sizeof(desk->spki)) == 0;
+	pthread_mutex_unlock(&desk->lock);
+	return known;
+}
+
+static void
+remember_key(struct desk *desk, const unsigned char spki[32])
+{
+	pthread_mutex_lock(&desk->lock);
+	memcpy(desk->spki, spki, sizeof(desk->spki));
+	desk->has_key = true;
+	pthread_mutex_unlock(&desk->lock);
+}
+
+/*
+ * Mail that is encrypted to a key nobody has is lost, though its sender saw 250. A key agent that is away for a moment says
+ * nothing of that, and holding goes on without it.
+ */
+static int
+check_key(struct arrival *arrival, struct slice head)
+{
+	unsigned char spki[32];
+	struct err err = { ERR_NONE, "" };
+	bool has = false;
+
+	if (!box_spki(head, spki))
+		return usage(arrival, "the body is no box");
+	if (is_known_key(arrival->desk, spki))
+		return 0;
+	if (keyd_has(arrival->settings->keyd, spki, &has, &err) == -1) {
+		log_line(LOG_LEVEL_WARNING, "hold: whether the key of quarantine.certificate is there could not be asked: %s", err.text);
+		return 0;
+	}
+	if (has) {
+		remember_key(arrival->desk, spki);
+		return 0;
+	}
+	err_set(&arrival->err, ERR_CONFIG, "segel-keyd holds no key that opens it: quarantine.certificate of the filter is not one of keyd.keys "
+	    "with purpose decrypt; add the key, or reload segel-milter");
+	return fail(arrival, ANSWER_UNAVAILABLE);
+}
+
 static int
 take_body(struct arrival *arrival, struct incoming *incoming)
 {
@@ -155,6 +203,8 @@ take_body(struct arrival *arrival, struct incoming *incoming)
 		seen += piece.len;
 		if (kind != FRAME_DATA || seen > most)
 			return usage(arrival, "the body is larger than its item says, or there is something else in it");
+		if (seen == piece.len && check_key(arrival, buf_slice(&piece)) == -1)
+			return -1;
 		if (stored(arrival, incoming_write(incoming, buf_slice(&piece), &arrival->err)) == -1)
 			return -1;
 	}

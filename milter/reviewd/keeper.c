@@ -10,7 +10,8 @@
 #include "milter/reviewd/purge.h"
 #include "milter/reviewd/release.h"
 
-enum { ROUND_MS = 30 * 1000, ROUNDS_AN_HOUR = 120, ROUNDS_A_DAY = 24 * ROUNDS_AN_HOUR, MOST_PAUSE = 20, ORPHAN_SECONDS = 3600 };
+enum { ROUND_MS = 30 * 1000, ROUNDS_AN_HOUR = 120, ROUNDS_A_DAY = 24 * ROUNDS_AN_HOUR, MOST_PAUSE = 20, ORPHAN_SECONDS = 3600,
+	DAY = 24 * 3600, MOST_JUMP = 3600, MOST_QUIET = 7 * DAY };
 
 struct keeper {
 	struct desk *desk;
@@ -18,6 +19,8 @@ struct keeper {
 	enum space space;
 	unsigned pause; /* rounds between two tries of what was interrupted */
 	unsigned wait;  /* rounds until the next */
+	bool purged;    /* the clock was looked at before */
+	int64_t ahead;  /* then: seconds from the machine's start to the clock's zero */
 };
 
 static void
@@ -35,14 +38,52 @@ sweep(struct desk *desk)
 		log_line(LOG_LEVEL_ERROR, "%zu items have lost their file; compare quarantine.dir with a backup", lost);
 }
 
-static void
-purge(struct desk *desk)
+static int64_t
+ahead_of_boot(time_t now)
 {
-	const struct desk_settings *settings = desk_ref(desk);
+	struct timespec since;
+
+	clock_gettime(CLOCK_BOOTTIME, &since);
+	return (int64_t)now - since.tv_sec;
+}
+
+/*
+ * Whatever a wrong clock says has expired goes for good. One that has jumped since yesterday, or is far from the last thing
+ * that happened here, has a day to be put right; people who ask for a purge get it.
+ */
+static bool
+is_clock_odd(struct keeper *keeper, time_t now)
+{
+	const int64_t ahead = ahead_of_boot(now), jump = ahead - keeper->ahead;
+	const bool first = !keeper->purged;
+	struct err err = { ERR_NONE, "" };
+	time_t last = 0;
+
+	keeper->purged = true;
+	keeper->ahead = ahead;
+	if (!first)
+		return jump > MOST_JUMP || jump < -MOST_JUMP;
+	if (store_last_event(keeper->desk->store, &last, &err) != STORE_DONE)
+		return true;
+	return last && now - last > MOST_QUIET;
+}
+
+static void
+purge(struct keeper *keeper)
+{
+	struct desk *desk = keeper->desk;
+	const struct desk_settings *settings;
+	const time_t now = time(NULL);
 	struct err err = { ERR_NONE, "" };
 	struct purged purged;
 
-	if (purge_run(desk, settings, "", time(NULL), &purged, &err) == -1)
+	if (is_clock_odd(keeper, now)) {
+		log_line(LOG_LEVEL_WARNING, "the purge waits a day: the clock has jumped, or is a week and more ahead of the last thing that happened "
+		    "here; where it is right, segelctl quarantine purge does it now");
+		return;
+	}
+	settings = desk_ref(desk);
+	if (purge_run(desk, settings, "", now, &purged, &err) == -1)
 		log_line(LOG_LEVEL_ERROR, "purge stopped: %s", err.text);
 	desk_unref(desk, settings);
 }
@@ -96,7 +137,7 @@ keep(void *arg)
 		if (round % ROUNDS_AN_HOUR == 0)
 			sweep(keeper->desk);
 		if (round % ROUNDS_A_DAY == 0)
-			purge(keeper->desk);
+			purge(keeper);
 		round++;
 	} while (!stops(keeper->desk));
 	return NULL;

@@ -1,6 +1,7 @@
 /*
  * keeper: what segel-reviewd does by itself, in a thread of its own: releases that were interrupted (at start, then after half
- * a minute, and as long as they stay after twice the time each, at most ten minutes), free space (every half minute), files without a row (every hour), retention (at start, and every day).
+ * a minute, and as long as they stay after twice the time each, at most ten minutes), free space (every half minute), files
+ * without a row (every hour), retention (at start, and every day; not by a clock that has jumped).
  */
 #ifndef REVIEWD_KEEPER_H
 #define REVIEWD_KEEPER_H

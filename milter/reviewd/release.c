@@ -360,6 +360,16 @@ delivered(struct passage *passage)
 	return 0;
 }
 
+/* What a retry could not do waits, for an earlier try may have done it; what a click could not do goes back. */
+static int
+not_now(struct passage *passage, const char *why)
+{
+	if (!passage->resumed)
+		return back(passage, ANSWER_UNAVAILABLE, why);
+	log_line(LOG_LEVEL_WARNING, "item %s: its release waits: %s", passage->item.id, why);
+	return act_fail(passage->petition, ANSWER_UNAVAILABLE, "%s", why);
+}
+
 static int
 send_it(struct passage *passage)
 {
@@ -371,22 +381,14 @@ send_it(struct passage *passage)
 		return delivered(passage);
 	case DELIVER_REFUSED:
 		return back(passage, ANSWER_REFUSED, err.text);
+	case DELIVER_LATER:
+		return not_now(passage, err.text);
 	case DELIVER_UNKNOWN:
 		break;
 	}
 	passage->unanswered = true;
 	log_line(LOG_LEVEL_ERROR, "item %s: not known to be delivered, it is tried again: %s", passage->item.id, err.text);
 	return act_fail(petition, ANSWER_UNAVAILABLE, "%s; it stays on its way and is sent again", err.text);
-}
-
-/* Only once it is judged: what a retry could not find out waits, what a click could not find out goes back. */
-static int
-not_now(struct passage *passage, const char *why)
-{
-	if (!passage->resumed)
-		return back(passage, ANSWER_UNAVAILABLE, why);
-	log_line(LOG_LEVEL_WARNING, "item %s: its release waits: %s", passage->item.id, why);
-	return act_fail(passage->petition, ANSWER_UNAVAILABLE, "%s", why);
 }
 
 static enum release_answer

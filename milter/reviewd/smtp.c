@@ -109,7 +109,7 @@ command(struct talk *talk, const char *line, int wanted)
 		return SMTP_TAKEN;
 	err_set(talk->err, ERR_TEMP, "the mail server answered %.*s with %d %.*s", (int)(end ? end - line : 0), line, reply.code,
 	    (int)(reply.first.len < 200 ? reply.first.len : 200), (const char *)reply.first.at);
-	return reply.code / 100 == 5 ? SMTP_REFUSED : SMTP_UNKNOWN;
+	return reply.code / 100 == 5 ? SMTP_REFUSED : reply.code / 100 == 4 ? SMTP_LATER : SMTP_UNKNOWN;
 }
 
 static int

@@ -15,6 +15,7 @@ import time
 
 import deadline
 import holder
+import shim
 import suite
 from daemon import Daemon
 from gateway import Gateway
@@ -231,6 +232,26 @@ for what, changed in BAD_ITEMS.items():
         except (ConnectionError, BrokenPipeError):
             pass
         check(world.held(world.plain("good after " + str(time.time()))), "the next one is held")
+
+
+@test("what is encrypted to a key that nobody has is not held, and deferred")
+def _(world):
+    message = world.plain("no-key")
+    forgotten = world.path("lupa.crt")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=lupa", "-keyout", os.devnull, "-out", forgotten],
+                   check=True, capture_output=True)
+    fields = holder.item(message, SENDER, (ONE,), ("CERT_UNTRUSTED",))
+    for what, body in (("another key's", holder.box(message, forgotten, fields["id"])), ("no box", message * 10)):
+        with holder.connect(world.hold_socket, INBOUND_UID, HOLD_GID) as sock:
+            answer = holder.hold(sock, fields, body)
+        equal(answer["ok"], False, f"{what}: {answer}")
+    check(world.held(message), "to the right one")
+    world.keyd.stop()
+    try:
+        world.restart()
+        check(world.held(world.plain("no-keyd")), "held while nobody can be asked")
+    finally:
+        world.start_keyd()
 
 
 GARBAGE = (b"", b"GET / HTTP/1.0\r\n\r\n", b"\0" * 100, b"J\xff\xff\xff\xff", holder.frame(b"J", b"[]"), holder.frame(b"J", b"{"),
@@ -470,6 +491,25 @@ def _(world):
     equal((len(world.audited("quarantine-expire", gone)), len(world.audited("quarantine-expire", kept))), (1, 0), "records")
 
 
+@test("a clock that is far ahead at the start takes no held mail away; who asks for a purge gets it")
+def _(world):
+    item = world.held(world.plain("clock"))
+    world.shim = shim.build(world)
+    world.reviewd.stop()
+    record, kept = world.path("audit-reviewd", "segel-reviewd.audit"), world.path("audit-before")
+    shutil.copy(record, kept)
+    with shim.shimmed(world, world.reviewd, world.start_reviewd) as luck:
+        luck.set("clock", 60 * 86400)
+        world.restart()
+        deadline.until("the purge at start", lambda: "the purge waits a day" in world.reviewd.text(), seconds=20)
+        equal((world.bodies().count(item), world.state(item)), (1, "baru"), "the item")
+        fields, _, _ = world.ask("umar", op="purge")
+        check(fields["ok"] and fields["bodies"] >= 1, f"who asks for it gets it: {fields}")
+    shutil.copy(kept, record)  # behind a record of the future an audit file takes none of today
+    world.start_reviewd()
+    equal(world.bodies().count(item), 0, "then")
+
+
 # ---- release ----
 
 def body_of(dump):
@@ -626,6 +666,26 @@ def _(world):
     world.restart()
     deadline.until("it to be sent", lambda: world.state(gone) == "dilepas", seconds=40)
     equal(len(world.arrived("away")), 1, "deliveries")
+
+
+@test("the mail server takes one recipient not now: back where it was, for a decision; one that waits keeps no other waiting")
+def _(world):
+    later, first, second = (world.held(world.plain(word)) for word in ("later", "first", "second"))
+    world.sink.kill()
+    for item in (first, second):
+        equal(world.ask("rina", op="release", id=item, reason="benar")[0].get("error"), "unavailable", "no mail server")
+    world.start_sink("-r", "RCPT")
+    fields, _, _ = world.ask("rina", op="release", id=later, reason="benar")
+    equal((fields["ok"], fields.get("error"), world.state(later)), (False, "unavailable", "baru"), fields)
+    world.restart()
+    deadline.until("both to be tried", lambda: all(len(world.audited("quarantine-resume", item)) >= 1 for item in (first, second)), seconds=20)
+    equal([world.state(item) for item in (first, second)], ["dilepas-sedang"] * 2, "sent before, perhaps: tried until it is known")
+    world.sink.kill()
+    world.start_sink()
+    world.restart()
+    for item in (first, second):
+        deadline.until("it to be sent", lambda item=item: world.state(item) == "dilepas", seconds=40)
+    equal([len(world.arrived(word)) for word in ("later", "first", "second")], [0, 1, 1], "deliveries")
 
 
 @test("kill -9 in the middle of a release: sent at the next start, at most twice")
