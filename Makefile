@@ -4,7 +4,7 @@
 #   make fuzz       every fuzz target for a minute (FUZZ_SECONDS)
 #   make bench      how fast it is, as ratios from one run (tests/bench)
 #   make check-corpora CORPORA=FOLDER   verdicts on other people's test data
-#   make soak       1,000 kills at random times under load, and 2,000 messages through segel-split while it is killed
+#   make soak       kills at random times under load: sealing; holding and releasing; segel-split
 #   make lint       include arrows, libraries in one place, forbidden calls
 #   make install DESTDIR= PREFIX=/usr/local
 # V=1 shows the commands.
@@ -126,6 +126,7 @@ check-corpora:
 soak:
 	$(MAKE) MODE=release all tools
 	SEGEL_BUILD=build/release /usr/bin/python3 tests/e2e/chaos.py --kills 1000
+	SEGEL_BUILD=build/release /usr/bin/python3 tests/e2e/hold_chaos.py --kills 1000
 	SEGEL_SPLIT_MESSAGES=2000 SEGEL_BUILD=build/release /usr/bin/python3 tests/e2e/test_split.py "none is lost"
 
 lint:
@@ -145,7 +146,7 @@ install: all
 	install -m 0755 $(OUT)/segelctl $(DESTDIR)$(PREFIX)/bin
 	install -m 0644 README.md LICENSE contrib/segel.conf.sample $(DESTDIR)$(PREFIX)/share/doc/segel
 	install -m 0644 $(wildcard contrib/postfix/*.cf) $(DESTDIR)$(PREFIX)/share/doc/segel/postfix
-	install -m 0644 contrib/sendmail/segel.m4 contrib/sendmail/inbound.m4 contrib/sendmail/README $(DESTDIR)$(PREFIX)/share/doc/segel/sendmail
+	install -m 0644 $(wildcard contrib/sendmail/*.m4) contrib/sendmail/README $(DESTDIR)$(PREFIX)/share/doc/segel/sendmail
 	install -m 0644 contrib/sysusers.d/segel.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install -m 0644 contrib/tmpfiles.d/segel.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	$(foreach p,$(wildcard contrib/man/*.[578]),$(call INSTALL_TEXT,$(p),share/man/man$(subst .,,$(suffix $(p)))/$(notdir $(p))))

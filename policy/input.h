@@ -53,7 +53,7 @@ struct envelope_facts {
 
 /* Was this signature seen before (milter/filter/replay.h)? */
 enum replay_answer {
-	REPLAY_NOT_ASKED,   /* no good signature, or nobody remembers */
+	REPLAY_NOT_ASKED,   /* no good signature of a good path, or nobody remembers */
 	REPLAY_UNAVAILABLE, /* could not ask */
 	REPLAY_NEW,         /* never, or on the same message: same Message-ID, From, Subject and Date */
 	REPLAY_SEEN,        /* on another one */

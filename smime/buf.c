@@ -33,6 +33,12 @@ make_room(struct buf *buf, size_t need)
 }
 
 void
+buf_reserve(struct buf *buf, size_t len)
+{
+	make_room(buf, (len < buf->cap ? len : buf->cap) + 1);
+}
+
+void
 buf_add(struct buf *buf, const void *bytes, size_t len)
 {
 	if (buf->full || len > buf->cap - buf->len) {

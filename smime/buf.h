@@ -24,6 +24,8 @@ struct buf {
 
 void buf_init(struct buf *buf, size_t cap);
 void buf_done(struct buf *buf);
+/* Room for so many bytes in all: adding them moves nothing, so that no copy of what is secret stays behind. */
+void buf_reserve(struct buf *buf, size_t len);
 void buf_add(struct buf *buf, const void *bytes, size_t len);
 void buf_add_text(struct buf *buf, const char *text);
 void buf_add_slice(struct buf *buf, struct slice slice);

@@ -30,6 +30,23 @@ character(const unsigned char *at, size_t len)
 	return 0;
 }
 
+bool
+words_are_utf8(const char *text)
+{
+	const unsigned char *at = (const unsigned char *)text;
+	size_t left = strlen(text);
+
+	while (left > 0) {
+		const size_t n = character(at, left);
+
+		if (n == 0)
+			return false;
+		at += n;
+		left -= n;
+	}
+	return true;
+}
+
 void
 words_decode(struct slice value, char *ret, size_t room)
 {

@@ -8,6 +8,9 @@
 
 #include "smime/buf.h"
 
+/* RFC 3629: no lone, overlong or surrogate octets. */
+bool words_are_utf8(const char *text);
+
 void words_decode(struct slice value, char *ret, size_t room);
 
 #endif

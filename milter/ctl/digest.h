@@ -12,7 +12,7 @@
 #include "policy/config.h"
 #include "policy/reason.h"
 
-enum { DIGEST_LINES = 200, DIGEST_SOON = 3 * 24 * 60 * 60, DIGEST_LINE_BYTES = 400 };
+enum { DIGEST_LINES = 200, DIGEST_SOON = 3 * 24 * 60 * 60 };
 
 struct digest {
 	enum language language;

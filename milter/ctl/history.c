@@ -241,7 +241,8 @@ static const struct phrase event_phrases[] = {
 	{ "unwrap-intent", "the key agent recorded that it would unwrap the key that the held message is encrypted with" },
 	{ "decrypt-intent", "the key agent recorded that it would try to open the message's content key" },
 	{ "decrypt-failed", "the filter told the key agent that the message did not open; it counts against its client" },
-	{ "hold", "segel-reviewd took the message in: encrypted and on disk" },
+	{ "hold", "segel-reviewd took the message in, encrypted" },
+	{ "hold-failed", "segel-reviewd could not keep it: there is no such item, and the filter was told so" },
 	{ NULL, NULL },
 };
 

@@ -51,7 +51,7 @@ const struct phrase chain_phrases[] = {
 };
 
 const struct phrase revocation_phrases[] = {
-	{ "unknown", "no authority's answer that still counts says anything" },
+	{ "unknown", "could not be found out" },
 	{ "good", "not revoked, says the authority" },
 	{ "revoked", "revoked by the authority that issued it" },
 	{ NULL, NULL },

@@ -17,6 +17,7 @@ const struct ctl_command ctl_quarantine_commands[] = {
 	{ "note", CTL_READS, { "ITEM" }, ctl_quarantine_reason_options, "write something down on it", ctl_quarantine_note },
 	{ "purge", CTL_READS, { 0 }, NULL, "delete now what is over; segel-reviewd does it by itself every day", ctl_quarantine_purge },
 	{ "stats", CTL_READS, { 0 }, NULL, "how many there are, and how much room", ctl_quarantine_stats },
+	{ "roles", CTL_READS, { 0 }, NULL, "what each role of `segelctl reviewer` may do; asks nobody", ctl_quarantine_roles },
 	{ "digest", CTL_PLAIN, { 0 }, ctl_quarantine_digest_options, "mail to quarantine.digest_to what waits and why; nothing waits: no mail",
 	  ctl_quarantine_digest },
 	{ "key", CTL_PLAIN, { 0 }, ctl_quarantine_key_options, "make a key and a certificate for the quarantine", ctl_quarantine_key },

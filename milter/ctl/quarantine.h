@@ -59,6 +59,7 @@ extern const struct ctl_option ctl_quarantine_list_options[], ctl_quarantine_rea
     ctl_quarantine_release_options[], ctl_quarantine_extend_options[], ctl_quarantine_hold_options[], ctl_quarantine_digest_options[];
 
 enum ctl_exit ctl_quarantine_list(struct ctl *ctl);
+enum ctl_exit ctl_quarantine_roles(struct ctl *ctl);
 enum ctl_exit ctl_quarantine_stats(struct ctl *ctl);
 enum ctl_exit ctl_quarantine_show(struct ctl *ctl);
 enum ctl_exit ctl_quarantine_view(struct ctl *ctl);

@@ -104,7 +104,7 @@ static const struct refusal {
 	const char *before, *after;
 } refusals[] = {
 	{ "usage", CTL_USAGE, "", "" },
-	{ "denied", CTL_REFUSED, "not permitted: ", "; an OP officer gives roles (`segelctl reviewer`), and what each may do is in segelctl(8), QUARANTINE" },
+	{ "denied", CTL_REFUSED, "not permitted: ", "; an OP officer gives roles (`segelctl reviewer`), and `segelctl quarantine roles` says what each may do" },
 	{ "reason", CTL_USAGE, "", "" },
 	{ "not-found", CTL_FALSE, "", ", or none that your role may see" },
 	{ "changed", CTL_REFUSED, "nothing was done: ", " (segelctl quarantine show ITEM)" },

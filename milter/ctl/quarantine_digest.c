@@ -1,9 +1,12 @@
 /* segelctl quarantine digest: one mail about what waits, handed to the sendmail command, so that role local seals it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,7 +15,7 @@
 
 AUTO_DEFINE(json_t, json_decref);
 
-enum { PAGE = 1000, MOST_ROWS = 20 * 1000, LETTER_BYTES = 1024 * 1024 };
+enum { PAGE = 1000, MOST_ROWS = 20 * 1000, LETTER_BYTES = 1024 * 1024, SENDMAIL_MS = 30 * 1000 };
 
 const struct ctl_option ctl_quarantine_digest_options[] = {
 	{ .name = "print", .help = "print the mail instead of sending it" },
@@ -77,6 +80,7 @@ letter_file(const struct buf *letter, int *ret, struct err *err)
 	return 0;
 }
 
+/* In a process group of its own: what it starts must end with it. An errno, or 0. */
 static int
 start(const char *program, const char *from, int fd, pid_t *ret)
 {
@@ -84,15 +88,37 @@ start(const char *program, const char *from, int fd, pid_t *ret)
 		(char *)(uintptr_t)"-t", NULL };
 	char *const environment[] = { (char *)(uintptr_t)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
 	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
 	int error = posix_spawn_file_actions_init(&actions);
 
 	if (error)
 		return error;
-	error = posix_spawn_file_actions_adddup2(&actions, fd, STDIN_FILENO);
-	if (error == 0)
-		error = posix_spawn(ret, program, &actions, NULL, words, environment);
+	error = posix_spawnattr_init(&attributes);
+	if (error == 0) {
+		error = posix_spawn_file_actions_adddup2(&actions, fd, STDIN_FILENO);
+		if (error == 0)
+			error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+		if (error == 0)
+			error = posix_spawn(ret, program, &actions, &attributes, words, environment);
+		posix_spawnattr_destroy(&attributes);
+	}
 	posix_spawn_file_actions_destroy(&actions);
 	return error;
+}
+
+/* 1 ended, 0 not in time, -1 err. */
+static int
+wait_for(pid_t pid, struct err *err)
+{
+	AUTO_FD int fd = pidfd_open(pid, 0);
+	struct pollfd one = { fd, POLLIN, 0 };
+	int n = -1;
+
+	if (fd != -1)
+		do
+			n = poll(&one, 1, SENDMAIL_MS);
+		while (n == -1 && errno == EINTR);
+	return n == -1 ? err_set(err, ERR_TEMP, "what the sendmail command does is not known: %s", strerror(errno)) : n;
 }
 
 static int
@@ -101,16 +127,23 @@ hand_over(const struct config *config, const struct buf *letter, struct err *err
 	const char *program = config->quarantine.sendmail;
 	AUTO_FD int fd = -1;
 	pid_t pid = -1;
-	int error, status;
+	int error, in_time, status = 0;
 
 	if (letter_file(letter, &fd, err) == -1)
 		return -1;
 	error = start(program, config->quarantine.digest_from, fd, &pid);
 	if (error)
 		return err_set(err, ERR_TEMP, "'%s' (quarantine.sendmail) cannot be started: %s", program, strerror(error));
-	while (waitpid(pid, &status, 0) == -1)
-		if (errno != EINTR)
-			return err_set(err, ERR_TEMP, "what '%s' did is not known: %s", program, strerror(errno));
+	in_time = wait_for(pid, err);
+	if (in_time != 1)
+		kill(-pid, SIGKILL);
+	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
+		;
+	if (in_time == 0)
+		return err_set(err, ERR_TEMP, "'%s' (quarantine.sendmail) did not end within %d s and was ended; may this login put mail into the mail "
+		    "server's folder?", program, SENDMAIL_MS / 1000);
+	if (in_time == -1)
+		return -1;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return err_set(err, ERR_TEMP, "'%s' (quarantine.sendmail) did not take the digest: it ended with %s %d; may this login write as '%s' "
 		    "(local_login_sender_maps)?", program, WIFEXITED(status) ? "status" : "signal",

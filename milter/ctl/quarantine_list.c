@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "milter/ctl/quarantine.h"
+#include "policy/permit.h"
 #include "policy/setting.h"
 
 AUTO_DEFINE(json_t, json_decref);
@@ -272,5 +273,28 @@ ctl_quarantine_stats(struct ctl *ctl)
 	table = ctl_table_new(names, n);
 	ctl_table_row(table, cells);
 	ctl_table_print_one(ctl, table);
+	return CTL_OK;
+}
+
+/* --- roles --- */
+
+enum ctl_exit
+ctl_quarantine_roles(struct ctl *ctl)
+{
+	const char *names[N_ACTS];
+	struct ctl_cell cells[N_ACTS];
+	AUTO(ctl_table_free) struct ctl_table *table = NULL;
+
+	names[ACT_UNKNOWN] = "role";
+	for (int act = ACT_UNKNOWN + 1; act < N_ACTS; act++)
+		names[act] = act_name((enum act)act);
+	table = ctl_table_new(names, N_ACTS);
+	for (int role = REVIEWER_NONE + 1; role < N_REVIEWER_ROLES; role++) {
+		cells[ACT_UNKNOWN] = (struct ctl_cell){ .kind = CELL_TEXT, .text = reviewer_role_name((enum reviewer_role)role) };
+		for (int act = ACT_UNKNOWN + 1; act < N_ACTS; act++)
+			cells[act] = (struct ctl_cell){ .kind = CELL_TEXT, .text = permit_name(permit_of((enum reviewer_role)role, (enum act)act)) };
+		ctl_table_row(table, cells);
+	}
+	ctl_table_print(ctl, table);
 	return CTL_OK;
 }

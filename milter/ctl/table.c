@@ -95,6 +95,17 @@ shown_width(const char *text)
 
 enum { CELL_BYTES = 4096 };
 
+/* At most so many bytes, and no half of a character. */
+static void
+cut(char *text, size_t most)
+{
+	if (strlen(text) <= most)
+		return;
+	while (most && ((unsigned char)text[most] & 0xc0) == 0x80)
+		most--;
+	text[most] = '\0';
+}
+
 static char *
 shown(const struct ctl_cell *cell, bool brief)
 {
@@ -104,8 +115,8 @@ shown(const struct ctl_cell *cell, bool brief)
 	buf_init(&text, CELL_BYTES);
 	cell_text(cell, &text);
 	copy = xstrdup(buf_text(&text));
-	if (brief && cell->brief && strlen(copy) > cell->brief)
-		copy[cell->brief] = '\0';
+	if (brief && cell->brief)
+		cut(copy, cell->brief);
 	return copy;
 }
 

@@ -77,9 +77,8 @@ is_kept(const struct head *head, size_t i, const struct outer outer[N_OUTER])
 	return false;
 }
 
-/* A field that only we may add. */
-static bool
-is_forged(const struct field *field, const char *authserv_id)
+bool
+edit_is_forged(const struct field *field, const char *authserv_id)
 {
 	return has_prefix(field->name, OUR_PREFIX)
 	    || (authserv_id && slice_equal_nocase(field->name, RESULTS_FIELD) && results_claims(field, authserv_id));
@@ -92,7 +91,7 @@ plan_deletions(struct edit_plan *plan, const struct head *head, const char *auth
 		struct slice name = head->fields[i].name;
 		char *text;
 
-		if (!is_forged(&head->fields[i], authserv_id) && !(outer && describes_body(name) && !is_kept(head, i, outer)))
+		if (!edit_is_forged(&head->fields[i], authserv_id) && !(outer && describes_body(name) && !is_kept(head, i, outer)))
 			continue;
 		text = slice_dup(name);
 		plan_edit(plan, EDIT_DELETE, text, ordinal_of(head, i), NULL);

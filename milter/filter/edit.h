@@ -46,6 +46,8 @@ struct edit_plan *edit_plan_outgoing(const struct head *head, const char *authse
  * all (RFC 8601 4.1). `results` is its value (results_render); NULL = none is added.
  */
 struct edit_plan *edit_plan_inbound(const struct head *head, const char *authserv_id, const char *results);
+/* A field that only we may add: of our prefix, or a result field that claims this id; NULL = those of our prefix only. */
+bool edit_is_forged(const struct field *field, const char *authserv_id);
 /* What the plan does to the i-th field of this head; NULL = nothing. Borrowed. */
 const struct edit *edit_of(const struct edit_plan *plan, const struct head *head, size_t i);
 void edit_plan_free(struct edit_plan *plan);

@@ -110,13 +110,16 @@ verify(const struct gather_from *from, struct slice bytes, struct gathered *ret,
 	return 0;
 }
 
-/* Only of a good signature: anybody can send what was seen before with a bad one. */
+/*
+ * Only of a good signature with a good path: anybody can send what was seen before with a bad one, and make certificates
+ * without end, whose signatures count for nothing; each would cost a row and an fsync that others wait for.
+ */
 static void
 remember(const struct gather_from *from, struct slice bytes, struct gathered *ret)
 {
 	AUTO_HEAD struct head head = { 0 };
 
-	if (!from->replay || !ret->verified || ret->signature.state != SIGNATURE_GOOD)
+	if (!from->replay || !ret->verified || ret->signature.state != SIGNATURE_GOOD || ret->signature.chain.state != CHAIN_GOOD)
 		return;
 	head_scan(bytes, &head);
 	ret->replay = replay_see(from->replay, ret->signature.value_sha256, &head, from->now, ret->replay_why);

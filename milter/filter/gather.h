@@ -41,7 +41,7 @@ struct gather_from {
 void gather_envelope(const struct gather_from *from, struct gathered *ret);
 /*
  * -1: our surroundings failed while reading or verifying the message; what was not found out says so, and
- * `verified` is false then. A signature that is seen the first time is remembered before this returns.
+ * `verified` is false then. A signature of a good path that is seen the first time is remembered before this returns.
  */
 int gather(const struct gather_from *from, struct slice bytes, struct gathered *ret, struct err *err) MUST_USE;
 /* Of a message that is too large to be read whole: only whose domains its envelope and its From name. Never fails. */

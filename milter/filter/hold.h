@@ -7,6 +7,7 @@
 
 #include "milter/filter/gather.h"
 #include "milter/filter/message.h"
+#include "milter/filter/poison.h"
 #include "milter/quarantine/deposit.h"
 
 struct hold_request {
@@ -17,7 +18,10 @@ struct hold_request {
 	enum class class;
 	const char *role;
 	const char *queue_id;
+	const char *authserv_id; /* of the results field that a release will add */
 	bool unparsed;
+	struct poison *poison;      /* who is told that the message is read here, too */
+	const unsigned char *hash;  /* poison_hash() of it */
 	time_t now;
 };
 
@@ -25,7 +29,7 @@ int hold_message(const struct hold_request *request, char id[ITEM_ID_BYTES], str
 
 /*
  * Can it be held? What was cut cannot: a message beyond limits.message_size, or with more recipients than
- * LIMIT_RECIPIENTS. It is refused instead, which loses nothing either.
+ * LIMIT_RECIPIENTS; nor what has an address that is no UTF-8. It is refused instead, which loses nothing either.
  */
 bool hold_possible(const struct message *message);
 

@@ -37,6 +37,7 @@ struct passage {
 	const struct trust_held *trust; /* NULL: it could not be had, trust_err says why */
 	struct err trust_err;
 	struct gathered gathered;
+	unsigned char hash[32];         /* poison_hash() */
 	bool poison;                    /* nobody has read it */
 	enum stage stage;
 	enum class class;
@@ -78,7 +79,10 @@ sources(const struct passage *passage)
 	};
 }
 
-/* Whatever reads the message's bytes runs in here, so that a process that dies of them is known to have. */
+/*
+ * Facts are read in here, so that a process that dies of the message's bytes is known to have. What is read of them later is
+ * the list's words (hold.c) and the fields that must go (plan). Not while it is sealed: that waits for the key agent.
+ */
 static void
 read_bytes(struct passage *passage)
 {
@@ -107,14 +111,13 @@ learn(struct passage *passage)
 {
 	struct poison *poison = passage->filter->poison;
 	struct gather_from from;
-	unsigned char hash[32];
 
 	passage->trust = trust_watch_ref(passage->message->snapshot->trust, passage->now, &passage->trust_err);
-	poison_hash(buf_slice(&passage->message->bytes), hash);
-	passage->poison = poison_enter(poison, hash);
+	poison_hash(buf_slice(&passage->message->bytes), passage->hash);
+	passage->poison = poison_enter(poison, passage->hash);
 	if (!passage->poison) {
 		read_bytes(passage);
-		poison_leave(poison, hash);
+		poison_leave(poison, passage->hash);
 		return;
 	}
 	from = sources(passage);
@@ -236,6 +239,15 @@ may_seal(const struct passage *passage)
 	    && policy_may_seal(passage->class, &passage->findings, &passage->verdict);
 }
 
+/* The name in our results: the one that a setting gives, or the mail server's own. */
+static const char *
+authserv_id(const struct passage *passage)
+{
+	const char *set = passage->config->inbound.authserv_id;
+
+	return *set ? set : passage->message->mta;
+}
+
 static bool
 holds(const struct passage *passage)
 {
@@ -254,7 +266,10 @@ hold(struct passage *passage)
 		.class = passage->class,
 		.role = passage->filter->role->name,
 		.queue_id = passage->queue_id,
+		.authserv_id = authserv_id(passage),
 		.unparsed = passage->poison,
+		.poison = passage->filter->poison,
+		.hash = passage->hash,
 		.now = passage->now,
 	};
 	struct err err = { ERR_NONE, "" };
@@ -321,15 +336,6 @@ refuse(const struct passage *passage, enum answer_kind kind, struct answer *ret)
 	    *evidence ? ")" : "", passage->message->id);
 }
 
-/* The name in our results: the one that a setting gives, or the mail server's own. */
-static const char *
-authserv_id(const struct passage *passage)
-{
-	const char *set = passage->config->inbound.authserv_id;
-
-	return *set ? set : passage->message->mta;
-}
-
 static struct edit_plan *
 plan_results(struct passage *passage, const struct head *head)
 {
@@ -342,7 +348,7 @@ plan_results(struct passage *passage, const struct head *head)
 }
 
 static struct edit_plan *
-plan(struct passage *passage)
+plan_edits(struct passage *passage)
 {
 	AUTO_HEAD struct head head = { 0 };
 	const char *sender = passage->gathered.registry.sender;
@@ -351,6 +357,19 @@ plan(struct passage *passage)
 	if (passage->filter->role->role == ROLE_INBOUND)
 		return plan_results(passage, &head);
 	return edit_plan_outgoing(&head, authserv_id(passage), &passage->sealed, *sender ? sender : NULL);
+}
+
+/* A process that dies of the fields is known to have. What is let through although it is poison is so by a setting. */
+static struct edit_plan *
+plan(struct passage *passage)
+{
+	struct poison *poison = passage->filter->poison;
+	const bool watched = !passage->poison && !poison_enter(poison, passage->hash);
+	struct edit_plan *edits = plan_edits(passage);
+
+	if (watched)
+		poison_leave(poison, passage->hash);
+	return edits;
 }
 
 /* The verdict as an answer; `go_on` is the answer that lets the message pass. */

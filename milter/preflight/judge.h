@@ -98,6 +98,7 @@ enum listener {
 	LISTENER_INBOUND,     /* takes mail for our mailboxes from anybody, relays for nobody */
 	LISTENER_SUBMISSION,  /* lets users of our own send */
 	LISTENER_REINJECTION, /* takes mail back from a content filter on this machine */
+	LISTENER_RELEASE,     /* takes what segel-reviewd lets go */
 };
 enum listener listener_of(const struct postfix *mta, const struct service *service);
 const char *listener_word(enum listener listener);

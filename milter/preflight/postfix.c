@@ -304,6 +304,30 @@ is_loopback(const struct postfix *mta, const struct service *service)
 	return interfaces.n > 0;
 }
 
+/* Does segel-reviewd come out at this service, on whatever addresses it listens besides? */
+static bool
+is_release(const struct config *config, const struct service *service)
+{
+	static const char *const hosts[] = { "", "all", "0.0.0.0", "::", "[::]", "*" };
+	const char *to = config->quarantine.release_to, *colon = strrchr(to, ':');
+	AUTO(xfree) char *host = NULL;
+	AUTO(xfree) char *port = NULL;
+
+	if (!*config->quarantine.certificate)
+		return false;
+	if (*to == '/') {
+		const size_t len = strlen(service->name), path = strlen(to);
+
+		return strcmp(service->type, "unix") == 0 && path > len && to[path - len - 1] == '/' && strcmp(to + path - len, service->name) == 0;
+	}
+	if (!colon || !service_address(service, &host, &port) || strcmp(port, colon + 1) != 0)
+		return false;
+	for (size_t i = 0; i < N_ELEMENTS(hosts); i++)
+		if (strcmp(host, hosts[i]) == 0)
+			return true;
+	return is_loopback_name(host);
+}
+
 /* --- filters --- */
 
 /* As the service sees it: from the queue folder, which is also its root where it is chrooted. */
@@ -409,6 +433,7 @@ look_around(const struct asking *asking)
 	(void)!user_find(values_text(&mta->main, "mail_owner"), &mta->owner);
 	for (size_t i = 0; i < mta->n_services; i++) {
 		mta->services[i].loopback = is_loopback(mta, &mta->services[i]);
+		mta->services[i].release = mta->services[i].program == PROGRAM_SMTPD && is_release(asking->config, &mta->services[i]);
 		look_at_milters(asking, &mta->services[i]);
 	}
 	if (stat(asking->config->tlspol.socket, &st) == 0)

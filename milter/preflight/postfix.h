@@ -40,6 +40,7 @@ struct service {
 	enum program program;
 	bool chrooted;
 	bool loopback;        /* only this machine reaches it */
+	bool release;         /* where quarantine.release_to leads */
 	char *limit;          /* of processes; "-" = default_process_limit */
 	struct values own;    /* with its overrides; empty where it has none */
 	const struct values *values; /* its own, or main.cf's */

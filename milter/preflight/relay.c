@@ -148,6 +148,8 @@ is_reinjection(const struct postfix *mta, const struct service *service)
 enum listener
 listener_of(const struct postfix *mta, const struct service *service)
 {
+	if (service->release)
+		return LISTENER_RELEASE;
 	if (is_reinjection(mta, service))
 		return LISTENER_REINJECTION;
 	if (text_is_yes(service_text(service, "smtpd_sasl_auth_enable")) || relay_admits(service) != 0)
@@ -165,6 +167,8 @@ listener_word(enum listener listener)
 		return "submission";
 	case LISTENER_REINJECTION:
 		return "re-injection";
+	case LISTENER_RELEASE:
+		return "release";
 	case LISTENER_UNKNOWN:
 		break;
 	}

@@ -276,10 +276,43 @@ has_other_logins(const struct look *look, struct say *say)
 	return true;
 }
 
+/* Where quarantine.release_to leads. */
+static bool
+is_release(const struct look *look)
+{
+	const char *colon = strrchr(look->config->quarantine.release_to, ':');
+	char port[16];
+
+	snprintf(port, sizeof(port), "%u", cf_daemon_port(look->daemon));
+	return *look->config->quarantine.certificate && colon && strcmp(colon + 1, port) == 0;
+}
+
+static bool
+release_is_open(const struct look *look, struct say *say)
+{
+	if (!is_release(look) || cf_daemon_is_loopback(look->daemon))
+		return false;
+	buf_printf(&say->what, "takes what segel-reviewd lets go (quarantine.release_to = %s), and others than this machine reach it, too",
+	    look->config->quarantine.release_to);
+	buf_printf(&say->mend, "DAEMON_OPTIONS(`Addr=127.0.0.1, Port=%u, Name=%s, M=EASC')dnl", cf_daemon_port(look->daemon), look->daemon->name);
+	return true;
+}
+
+static bool
+release_is_judged(const struct look *look, struct say *say)
+{
+	if (!is_release(look) || (!daemon_asks(look, look->daemon, ROLE_INBOUND) && !daemon_asks(look, look->daemon, ROLE_SUBMISSION)))
+		return false;
+	buf_add_text(&say->what, "takes what segel-reviewd lets go, and asks a filter of Segel");
+	buf_printf(&say->mend, "no InputMailFilters in its line: DAEMON_OPTIONS(`Addr=127.0.0.1, Port=%u, Name=%s, M=EASC')dnl, and MAIL_FILTER in place of "
+	    "INPUT_MAIL_FILTER", cf_daemon_port(look->daemon), look->daemon->name);
+	return true;
+}
+
 static bool
 is_inbound_unfiltered(const struct look *look, struct say *say)
 {
-	if (cf_daemon_is_submission(look->daemon) || has_logins(look) || daemon_asks(look, look->daemon, ROLE_INBOUND)
+	if (is_release(look) || cf_daemon_is_submission(look->daemon) || has_logins(look) || daemon_asks(look, look->daemon, ROLE_INBOUND)
 	    || daemon_asks(look, look->daemon, ROLE_SUBMISSION))
 		return false;
 	buf_add_text(&say->what, "asks no filter of Segel; networks and hosts of the access map, and the sendmail command, may send here");
@@ -605,6 +638,9 @@ static const struct rule rules[] = {
 	  "whoever is logged in may send from here to anywhere, past the filter that seals", has_other_logins },
 	{ "service-inbound", SEVERITY_WARN, OVER_DAEMON,
 	  "nobody looks whether mail that comes in here claims an official sender, or comes without TLS", is_inbound_unfiltered },
+	{ "release-open", SEVERITY_REFUSE, OVER_DAEMON, "whoever reaches it puts mail past the filter, under any name", release_is_open },
+	{ "release-judged", SEVERITY_REFUSE, OVER_DAEMON,
+	  "what a reviewer releases is judged once more, as a stranger's mail, and refused or held again", release_is_judged },
 	{ "service-role", SEVERITY_REFUSE, OVER_DAEMON,
 	  "no server on the Internet can log in here, so all mail from outside is refused", asks_servers_for_logins },
 	{ "service-local-role", SEVERITY_REFUSE, OVER_DAEMON,

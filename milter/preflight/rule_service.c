@@ -92,6 +92,72 @@ is_reinjection(const struct look *look, struct say *say)
 	return true;
 }
 
+/* --- what reviewers release --- */
+
+static bool
+is_release(const struct look *look, struct say *say)
+{
+	if (!look->service->release || !look->service->loopback)
+		return false;
+	buf_printf(&say->what, "takes what segel-reviewd lets go (quarantine.release_to) and asks no filter of Segel; any program of this machine may put "
+	    "mail in here, too");
+	buf_add_text(&say->mend, "where people or programs that you do not trust run here, let a rule of the firewall (nftables: meta skuid) "
+	    "close it to all but the user segel-reviewd");
+	return true;
+}
+
+static bool
+release_is_open(const struct look *look, struct say *say)
+{
+	const char *to = look->config->quarantine.release_to;
+
+	if (!look->service->release || look->service->loopback)
+		return false;
+	buf_printf(&say->what, "takes what segel-reviewd lets go (quarantine.release_to = %s), and others than this machine reach it, too", to);
+	buf_printf(&say->mend, "let it listen on the loopback interface: '%s' instead of '%s' in '%s/master.cf', as in "
+	    "/usr/share/doc/segel/postfix/release.cf", to, look->service->name, look->mta->folder);
+	return true;
+}
+
+static bool
+release_is_judged(const struct look *look, struct say *say)
+{
+	if (!look->service->release || !service_has_ours(look->service))
+		return false;
+	buf_add_text(&say->what, "takes what segel-reviewd lets go, and asks a filter of Segel: ");
+	say_value(look, say, "smtpd_milters");
+	mend_service(look, say, "smtpd_milters", "%s", "");
+	return true;
+}
+
+static bool
+release_is_narrow(const struct look *look, struct say *say)
+{
+	static const char *const words[] = { "8bitmime", "smtputf8", "dsn" };
+
+	for (size_t i = 0; look->service->release && i < N_ELEMENTS(words); i++) {
+		if (!text_has_word(look_text(look, "smtpd_discard_ehlo_keywords"), words[i]))
+			continue;
+		say_value(look, say, "smtpd_discard_ehlo_keywords");
+		mend_service(look, say, "smtpd_discard_ehlo_keywords", "%s", "");
+		return true;
+	}
+	return false;
+}
+
+static bool
+release_is_missing(const struct look *look, struct say *say)
+{
+	if (!*look->config->quarantine.certificate)
+		return false;
+	for (size_t i = 0; i < look->mta->n_services; i++)
+		if (look->mta->services[i].release)
+			return false;
+	buf_printf(&say->what, "no service of master.cf listens at %s (quarantine.release_to)", look->config->quarantine.release_to);
+	buf_printf(&say->mend, "add the service of /usr/share/doc/segel/postfix/release.cf to '%s/master.cf'", look->mta->folder);
+	return true;
+}
+
 /* Its own filter, but one that never seals. */
 static bool
 has_wrong_role(const struct look *look, struct say *say)
@@ -239,6 +305,14 @@ const struct rule service_rules[] = {
 	  "only role submission looks at the login and seals; any other takes a user's mail for a stranger's", .found = has_wrong_role },
 	{ "service-reinjection", SEVERITY_WARN, OVER_SMTPD,
 	  "mail that is put in here passes no filter at all, so only the content filter may reach it", .found = is_reinjection },
+	{ "service-release", SEVERITY_WARN, OVER_SMTPD, "mail that is put in here passes no filter at all, so only segel-reviewd may reach it",
+	  .found = is_release },
+	{ "release-open", SEVERITY_REFUSE, OVER_SMTPD, "whoever reaches it puts mail past the filter, under any name", .found = release_is_open },
+	{ "release-judged", SEVERITY_REFUSE, OVER_SMTPD,
+	  "what a reviewer releases is judged once more, as a stranger's mail, and refused or held again", .found = release_is_judged },
+	{ "release-keywords", SEVERITY_WARN, OVER_SMTPD,
+	  "8-bit mail, mail with UTF-8 addresses or with wishes for delivery reports cannot be released as it came", .found = release_is_narrow },
+	{ "release-missing", SEVERITY_WARN, OVER_MAIN, "nothing that is held can be released", .found = release_is_missing },
 	{ "service-no-login", SEVERITY_WARN, OVER_OURS,
 	  "role submission refuses whoever is not logged in, so all mail to this service is refused", .found = seals_without_login },
 	{ "service-switched-off", SEVERITY_WARN, OVER_SMTPD,

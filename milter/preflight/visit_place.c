@@ -85,6 +85,15 @@ lets_us_send(const struct service *service, const char *host)
 	return (admits & ADMIT_TABLE) || ((admits & ADMIT_NETWORK) && may_have_us(service_text(service, "mynetworks"), host));
 }
 
+/* Takes from this machine what was judged before. */
+static bool
+takes_judged(const struct postfix *mta, const struct service *service)
+{
+	const enum listener listener = listener_of(mta, service);
+
+	return !service_has_ours(service) && (listener == LISTENER_REINJECTION || (listener == LISTENER_RELEASE && service->loopback));
+}
+
 static struct visit_promise
 promise_of(const struct postfix *mta, const struct service *service, const char *host)
 {
@@ -95,7 +104,7 @@ promise_of(const struct postfix *mta, const struct service *service, const char 
 		.encrypt = is_encrypted(service),
 		.login = text_is_yes(service_text(service, "smtpd_sasl_auth_enable")),
 		.inbound = service_milter(service, ROLE_INBOUND) != NULL,
-		.reinjection = listener_of(mta, service) == LISTENER_REINJECTION && !service_has_ours(service),
+		.reinjection = takes_judged(mta, service),
 		.network = lets_us_send(service, host),
 		.bare_forbidden = forbids_bare(service),
 		.excludes_us = may_have_us(service_text(service, "smtpd_forbid_bare_newline_exclusions"), host),

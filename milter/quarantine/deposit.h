@@ -14,8 +14,8 @@
  *     reviewd   J {"ok": true}                                     it could hold mail now
  *               J {"ok": false, "error": WORD, "text": TEXT}       full, unavailable: it could not
  *
- * `ok` with another id than the filter's: the same message with the same envelope is held already and nobody has
- * decided on it, because an earlier answer got lost on its way. Whatever else comes, or does not come in time, is a
+ * `ok` with another id than the filter's: the same message with the same envelope and action is held already, nobody has
+ * decided on it, and it has time left (store_find_same), because an earlier answer got lost on its way. Whatever else comes, or does not come in time, is a
  * failure: the message is deferred, and a second arrival finds the first item.
  *
  * The message is encrypted chunk by chunk while it is sent. Thread-safe; a connection per message.

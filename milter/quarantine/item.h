@@ -49,6 +49,7 @@ struct item {
 	char queue_id[64];
 	char session[24];            /* the filter's own id, which the sender saw in the reply */
 	struct transport_facts transport;
+	char authserv_id[256];       /* the name in the filter's Authentication-Results fields: a release adds one, and removes forged ones */
 	char sender[LIMIT_ADDRESS_BYTES + 1]; /* envelope; "" = null sender */
 	char *sender_parameters;     /* of MAIL */
 	struct item_recipient *recipients; /* owned */

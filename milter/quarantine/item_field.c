@@ -119,6 +119,7 @@ const struct item_field item_fields[] = {
 	{ "login", FIELD_TEXT, AT(transport.login), .evidence = true },
 	{ "client", FIELD_TEXT, AT(transport.client) },
 	{ "without_smtp", FIELD_BOOL, AT(transport.without_smtp), .evidence = true },
+	{ "authserv_id", FIELD_TEXT, AT(authserv_id), .evidence = true },
 	{ "sender", FIELD_TEXT, AT(sender), .exact = true },
 	{ "sender_parameters", OWNED(sender_parameters), .evidence = true, .exact = true },
 	{ "size", FIELD_SIZE, AT(size) },

@@ -15,7 +15,10 @@
 
 #include "smime/box.h"
 
-enum { RESERVE_BYTES = 1024 * 1024 }; /* no body takes them: deleting one needs room in the database first */
+enum {
+	RESERVE_BYTES = 1024 * 1024, /* no body takes them: deleting one needs room in the database first */
+	ORPHAN_KEEP = 30 * 24 * 60 * 60,
+};
 
 static const char *const outcomes[] = {
 	[STORE_UNAVAILABLE] = "unavailable",
@@ -154,7 +157,7 @@ blank(const struct store_settings *settings)
 	struct quarantine *store = xcalloc(1, sizeof(*store));
 
 	store->dir = xstrdup(settings->dir);
-	store->dir_fd = store->items_fd = store->incoming_fd = store->lock_fd = -1;
+	store->dir_fd = store->items_fd = store->incoming_fd = store->orphans_fd = store->lock_fd = -1;
 	pthread_mutex_init(&store->write_lock, NULL);
 	pthread_mutex_init(&store->read_lock, NULL);
 	pthread_mutex_init(&store->lock, NULL);
@@ -178,14 +181,15 @@ int
 store_open(const struct store_settings *settings, struct quarantine **ret, struct err *err)
 {
 	AUTO(store_close) struct quarantine *store = blank(settings);
-	size_t swept, lost;
+	size_t lost;
 
 	if (open_folder(store, err) == -1 || lock_folder(store, err) == -1 || open_inner(store, STORE_ITEMS, &store->items_fd, err) == -1
-	    || open_inner(store, STORE_INCOMING, &store->incoming_fd, err) == -1 || make_database(store, err) == -1
+	    || open_inner(store, STORE_INCOMING, &store->incoming_fd, err) == -1
+	    || open_inner(store, STORE_ORPHANS, &store->orphans_fd, err) == -1 || make_database(store, err) == -1
 	    || connect_both(store, settings->timeout_ms, err) == -1 || load_counts(store, err) != STORE_DONE)
 		return -1;
-	/* Whatever has no row now was never acknowledged: nobody else is at work yet. */
-	if (sweep(store, (time_t)INT64_MAX, &swept, &lost, err) == -1)
+	/* Nobody is at work yet: none of them waits for its row. */
+	if (sweep(store, (time_t)INT64_MAX, &store->swept, &lost, err) == -1)
 		return -1;
 	*ret = TAKE(store);
 	return 0;
@@ -209,6 +213,7 @@ store_close(struct quarantine *store)
 	sqlite3_close(store->writer);
 	close_fd(store->items_fd);
 	close_fd(store->incoming_fd);
+	close_fd(store->orphans_fd);
 	close_fd(store->dir_fd);
 	close_fd(store->lock_fd);
 	pthread_mutex_destroy(&store->write_lock);
@@ -218,19 +223,79 @@ store_close(struct quarantine *store)
 	free(store);
 }
 
-/* Is a body of this item wanted? -1: could not ask. */
-static int
-has_row(struct quarantine *store, const char *id, struct err *err)
+/* Whose file is it? */
+enum owner { OWNER_UNKNOWN, OWNER_NONE, OWNER_GONE, OWNER_ITEM };
+
+/* OWNER_UNKNOWN: could not ask. */
+static enum owner
+owner_of(struct quarantine *store, const char *id, struct err *err)
 {
 	AUTO(sqlite3_finalize) sqlite3_stmt *stmt = NULL;
-	enum store_outcome outcome = db_prepare(store, store->reader, &stmt, err, "SELECT 1 FROM item WHERE id = ?1 AND has_body = 1", "t", id);
+	enum owner owner = OWNER_UNKNOWN;
+	enum store_outcome outcome;
 
-	return outcome == STORE_DONE ? db_step(store, stmt, &outcome, err) : -1;
+	pthread_mutex_lock(&store->read_lock);
+	outcome = db_prepare(store, store->reader, &stmt, err, "SELECT has_body FROM item WHERE id = ?1", "t", id);
+	if (outcome == STORE_DONE)
+		switch (db_step(store, stmt, &outcome, err)) {
+		case 0:
+			owner = OWNER_NONE;
+			break;
+		case 1:
+			owner = sqlite3_column_int(stmt, 0) ? OWNER_ITEM : OWNER_GONE;
+			break;
+		}
+	sqlite3_finalize(TAKE(stmt));
+	pthread_mutex_unlock(&store->read_lock);
+	return owner;
 }
 
-/* `rows`: those with a row stay. */
+/* `ret` counts those that became orphans. -1: could not go on. */
+typedef int sweeper(struct quarantine *store, const char *id, size_t *ret, struct err *err);
+
+/* A body on its way in that nobody brought to its end. */
 static int
-sweep_folder(struct quarantine *store, int folder, bool rows, time_t before, size_t *swept, struct err *err)
+sweep_incoming(struct quarantine *store, const char *id, size_t *ret, struct err *err)
+{
+	(void)err;
+	(void)ret; /* it comes again */
+	(void)unlinkat(store->incoming_fd, id, 0);
+	return 0;
+}
+
+/*
+ * A row that is on its way is waited for. Where none ever came a delivery was broken off, or the database is a backup, and
+ * the file all that is left of a message that its sender believes delivered: that is not for us to say.
+ */
+static int
+sweep_item(struct quarantine *store, const char *id, size_t *ret, struct err *err)
+{
+	enum owner owner = owner_of(store, id, err);
+
+	if (owner == OWNER_ITEM)
+		return 0;
+	pthread_mutex_lock(&store->write_lock);
+	owner = owner == OWNER_UNKNOWN ? owner : owner_of(store, id, err);
+	if (owner == OWNER_GONE)
+		(void)unlinkat(store->items_fd, id, 0);
+	else if (owner == OWNER_NONE)
+		*ret += renameat(store->items_fd, id, store->orphans_fd, id) == 0;
+	pthread_mutex_unlock(&store->write_lock);
+	return owner == OWNER_UNKNOWN ? -1 : 0;
+}
+
+static int
+sweep_orphan(struct quarantine *store, const char *id, size_t *ret, struct err *err)
+{
+	(void)err;
+	(void)ret; /* told when it came there */
+	(void)unlinkat(store->orphans_fd, id, 0);
+	return 0;
+}
+
+/* Files that came to this folder, or were written, before this time. */
+static int
+sweep_folder(struct quarantine *store, int folder, sweeper *one, time_t before, size_t *ret, struct err *err)
 {
 	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd == -1 ? NULL : fdopendir(fd);
@@ -241,18 +306,15 @@ sweep_folder(struct quarantine *store, int folder, bool rows, time_t before, siz
 		close_fd(fd);
 		return err_set(err, ERR_TEMP, "a folder of '%s' cannot be read: %s", store->dir, strerror(errno));
 	}
-	while (result != -1 && (entry = readdir(dir))) {
+	while (result == 0 && (entry = readdir(dir))) {
 		struct stat st;
 
-		result = 0;
-		if (!item_id_good(entry->d_name) || fstatat(folder, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == -1 || st.st_mtime > before)
-			continue;
-		result = rows ? has_row(store, entry->d_name, err) : 0;
-		if (result == 0 && unlinkat(folder, entry->d_name, 0) == 0)
-			(*swept)++;
+		if (item_id_good(entry->d_name) && fstatat(folder, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0
+		    && (one == sweep_orphan ? st.st_ctime : st.st_mtime) <= before)
+			result = one(store, entry->d_name, ret, err);
 	}
 	closedir(dir);
-	return result == -1 ? -1 : 0;
+	return result;
 }
 
 static int
@@ -275,12 +337,11 @@ sweep(struct quarantine *store, time_t before, size_t *swept, size_t *lost, stru
 	int result;
 
 	*swept = *lost = 0;
+	if (sweep_folder(store, store->incoming_fd, sweep_incoming, before, swept, err) == -1
+	    || sweep_folder(store, store->items_fd, sweep_item, before, swept, err) == -1)
+		return -1;
 	pthread_mutex_lock(&store->read_lock);
-	result = sweep_folder(store, store->incoming_fd, false, before, swept, err);
-	if (result == 0)
-		result = sweep_folder(store, store->items_fd, true, before, swept, err);
-	if (result == 0)
-		result = count_lost(store, lost, err);
+	result = count_lost(store, lost, err);
 	pthread_mutex_unlock(&store->read_lock);
 	return result;
 }
@@ -288,7 +349,14 @@ sweep(struct quarantine *store, time_t before, size_t *swept, size_t *lost, stru
 int
 store_sweep(struct quarantine *store, time_t now, long age, size_t *swept, size_t *lost, struct err *err)
 {
-	return sweep(store, now - age, swept, lost, err);
+	if (sweep_folder(store, store->orphans_fd, sweep_orphan, now - ORPHAN_KEEP, swept, err) == -1
+	    || sweep(store, now - age, swept, lost, err) == -1)
+		return -1;
+	pthread_mutex_lock(&store->lock);
+	*swept += store->swept;
+	store->swept = 0;
+	pthread_mutex_unlock(&store->lock);
+	return 0;
 }
 
 void
@@ -305,10 +373,10 @@ store_drop_file(struct quarantine *store, const char *id, size_t bytes)
 void
 store_drop_orphan(struct quarantine *store, const char *id)
 {
-	pthread_mutex_lock(&store->read_lock);
-	if (has_row(store, id, NULL) == 0)
+	const enum owner owner = item_id_good(id) ? owner_of(store, id, NULL) : OWNER_UNKNOWN;
+
+	if (owner == OWNER_NONE || owner == OWNER_GONE)
 		(void)unlinkat(store->items_fd, id, 0);
-	pthread_mutex_unlock(&store->read_lock);
 }
 
 static int
@@ -475,16 +543,15 @@ incoming_free(struct incoming *incoming)
 enum store_outcome
 store_body(struct quarantine *store, const char *id, int *ret, struct err *err)
 {
-	int row, fd;
+	enum owner owner;
+	int fd;
 
 	if (!item_id_good(id))
 		return store_fail(STORE_NOT_FOUND, err, "no item is called '%.40s'", id);
-	pthread_mutex_lock(&store->read_lock);
-	row = has_row(store, id, err);
-	pthread_mutex_unlock(&store->read_lock);
-	if (row == -1)
+	owner = owner_of(store, id, err);
+	if (owner == OWNER_UNKNOWN)
 		return STORE_UNAVAILABLE;
-	if (row == 0)
+	if (owner != OWNER_ITEM)
 		return store_fail(STORE_NOT_FOUND, err, "no item '%s' with a body", id);
 	fd = openat(store->items_fd, id, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd == -1 && errno == ENOENT)

@@ -2,9 +2,10 @@
  * store: the quarantine on disk: one box a body (DIR/items/ID), and one SQLite database (DIR/quarantine.db: WAL,
  * synchronous=FULL) with everything else. Only segel-reviewd opens it, and only once (flock on DIR/lock).
  *
- * Order of writes of a new item: box under a temporary name (DIR/incoming/), fsync, rename, fsync of both folders;
- * row, recipients, findings and first event in one transaction; then the caller's audit record; then the answer.
- * A crash in between leaves a file without a row: store_sweep() removes those at start.
+ * Order of writes of a new item: box under a temporary name (DIR/incoming/); the caller's audit record; fsync, rename, fsync of
+ * both folders; row, recipients, findings and first event in one transaction; then the answer.
+ * A crash in between leaves a file without a row, and so does a database from yesterday's backup: store_sweep() moves those to
+ * DIR/orphans, at start and later, and removes them from there after 30 days. Nothing else reads them.
  * A deletion goes the other way: the row says that there is no body, then the file goes.
  *
  * Every change of an item is one transaction that names the version it was decided on, counts it up, and
@@ -49,7 +50,10 @@ AUTO_DEFINE(struct quarantine, store_close);
 /* New limits from now on. */
 void store_limits(struct quarantine *store, const struct store_settings *settings);
 
-/* Files without a row that are older than `age` seconds go; how many. Rows whose file is missing are told through `lost`. */
+/*
+ * Files older than `age` seconds: what was broken off on its way in goes, and bodies whose row says that they are gone; bodies
+ * without a row become orphans: how many, those of the start included. Rows whose file is missing are told through `lost`.
+ */
 int store_sweep(struct quarantine *store, time_t now, long age, size_t *swept, size_t *lost, struct err *err) MUST_USE;
 
 /* Is there room for a body of this size? STORE_DONE, STORE_FULL with err saying which limit, STORE_BROKEN. */
@@ -64,13 +68,15 @@ enum store_outcome incoming_keep(struct incoming *incoming, struct err *err) MUS
 void incoming_free(struct incoming *incoming); /* what was not kept goes */
 AUTO_DEFINE(struct incoming, incoming_free);
 
-/* The id of an item of this fingerprint that still has its body and that nobody has released or deleted. */
-enum store_outcome store_find_same(struct quarantine *store, const unsigned char fingerprint[32], char id[ITEM_ID_BYTES],
-    struct err *err) MUST_USE;
+/*
+ * The id of an item that stands for this one too: of the same fingerprint and action, with its body, that nobody has released or
+ * deleted, and whose body stays at least half as long as this one's would. Whoever is told "held already" forgets the message.
+ */
+enum store_outcome store_find_same(struct quarantine *store, const struct item *item, char id[ITEM_ID_BYTES], struct err *err) MUST_USE;
 
 /*
  * The row of a kept body, state baru, version 1; of segel-reviewd's own fields only `expires` is taken from the item. STORE_CHANGED: the
- * same message (fingerprint) was held in the meantime by another delivery; store_find_same() says as what. Where no row came to
+ * same message (store_find_same) was held in the meantime by another delivery; store_find_same() says as what. Where no row came to
  * be, the body goes too.
  */
 enum store_outcome store_add(struct quarantine *store, const struct item *item, struct err *err) MUST_USE;
@@ -176,9 +182,11 @@ struct item_event {
 enum store_outcome store_history(struct quarantine *store, const char *id, void (*each)(void *ctx, const struct item_event *event),
     void *ctx, struct err *err) MUST_USE;
 
-/* Ids of bodies whose time is over at `now` and that are under no legal hold, at most `most`, for store_act(drop_body). */
-enum store_outcome store_expired(struct quarantine *store, time_t now, size_t most, void (*each)(void *ctx, const char *id, long version),
+/* Ids and states of bodies whose time is over at `now` and that are under no legal hold, at most `most`, for store_act(drop_body). */
+enum store_outcome store_expired(struct quarantine *store, time_t now, size_t most, void (*each)(void *ctx, const char *id, long version, enum item_state state),
     void *ctx, struct err *err) MUST_USE;
+/* When something was last done here, by the clock of then; 0 = never. */
+enum store_outcome store_last_event(struct quarantine *store, time_t *ret, struct err *err) MUST_USE;
 /* Rows that have had no body since before this time go, with their history. How many. */
 enum store_outcome store_forget(struct quarantine *store, time_t before, size_t *n, struct err *err) MUST_USE;
 

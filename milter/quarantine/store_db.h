@@ -21,10 +21,11 @@ enum {
 #define STORE_DB "quarantine.db"
 #define STORE_ITEMS "items"
 #define STORE_INCOMING "incoming"
+#define STORE_ORPHANS "orphans"
 
 struct quarantine {
 	char *dir;
-	int dir_fd, items_fd, incoming_fd;
+	int dir_fd, items_fd, incoming_fd, orphans_fd;
 	int lock_fd;        /* flock: ours alone */
 	pthread_mutex_t write_lock;
 	sqlite3 *writer;    /* under write_lock, with what follows */
@@ -37,6 +38,7 @@ struct quarantine {
 	long max_size, max_items, min_free;
 	size_t bodies, bytes; /* of items, on disk */
 	size_t coming, coming_bytes; /* not kept yet */
+	size_t swept;         /* at the start, and not told yet */
 };
 
 /* The same words for err's sake. */

@@ -125,14 +125,23 @@ store_event(struct quarantine *store, int64_t item, const struct item_act *act, 
 }
 
 #define SAME_ITEM                                                                              \
-	"SELECT id FROM item WHERE fingerprint = ?1 AND has_body = 1"                          \
+	"SELECT id FROM item WHERE fingerprint = ?1 AND has_body = 1 AND action = ?2"          \
+	" AND (expires = 0 OR legal_hold = 1 OR expires >= ?3)"                                \
 	" AND state IN ('baru', 'ditinjau', 'menunggu persetujuan') ORDER BY n LIMIT 1"
 
+/* When the first one's body may go at the earliest, if it is to stand for this one. */
+static int64_t
+at_least_until(const struct item *item)
+{
+	return item->expires - (item->expires - item->arrived) / 2;
+}
+
 static enum store_outcome
-find_same(struct quarantine *store, sqlite3 *db, const unsigned char fingerprint[32], char id[ITEM_ID_BYTES], struct err *err)
+find_same(struct quarantine *store, sqlite3 *db, const struct item *item, char id[ITEM_ID_BYTES], struct err *err)
 {
 	AUTO(sqlite3_finalize) sqlite3_stmt *stmt = NULL;
-	enum store_outcome outcome = db_prepare(store, db, &stmt, err, SAME_ITEM, "b", (const void *)fingerprint, (size_t)32);
+	enum store_outcome outcome = db_prepare(store, db, &stmt, err, SAME_ITEM, "bti", (const void *)item->fingerprint, (size_t)32,
+	    action_name(item->action), at_least_until(item));
 	int row;
 
 	if (outcome != STORE_DONE)
@@ -146,12 +155,12 @@ find_same(struct quarantine *store, sqlite3 *db, const unsigned char fingerprint
 }
 
 enum store_outcome
-store_find_same(struct quarantine *store, const unsigned char fingerprint[32], char id[ITEM_ID_BYTES], struct err *err)
+store_find_same(struct quarantine *store, const struct item *item, char id[ITEM_ID_BYTES], struct err *err)
 {
 	enum store_outcome outcome = read_begin(store, err);
 
 	if (outcome == STORE_DONE)
-		outcome = find_same(store, store->reader, fingerprint, id, err);
+		outcome = find_same(store, store->reader, item, id, err);
 	read_end(store);
 	return outcome;
 }
@@ -161,7 +170,7 @@ static enum store_outcome
 check_new(struct quarantine *store, const struct item *item, struct err *err)
 {
 	char id[ITEM_ID_BYTES];
-	enum store_outcome outcome = find_same(store, store->writer, item->fingerprint, id, err);
+	enum store_outcome outcome = find_same(store, store->writer, item, id, err);
 
 	if (outcome == STORE_DONE)
 		return store_fail(STORE_CHANGED, err, "the same message is held as item '%s' by now", id);
@@ -194,6 +203,15 @@ check_id(struct quarantine *store, const char *id, struct err *err)
 	return row == 1 ? store_fail(STORE_UNAVAILABLE, err, "an item '%s' is known already", id) : outcome;
 }
 
+/* Under the lock that a sweep takes before it moves one away. */
+static enum store_outcome
+check_body(struct quarantine *store, const char *id, struct stat *ret, struct err *err)
+{
+	if (!item_id_good(id) || fstatat(store->items_fd, id, ret, AT_SYMLINK_NOFOLLOW) == -1)
+		return store_fail(STORE_UNAVAILABLE, err, "the body of the new item '%.40s' is not there", id);
+	return STORE_DONE;
+}
+
 static void
 count_body(struct quarantine *store, size_t disk)
 {
@@ -209,9 +227,9 @@ store_add(struct quarantine *store, const struct item *item, struct err *err)
 	enum store_outcome outcome;
 	struct stat st;
 
-	if (!item_id_good(item->id) || fstatat(store->items_fd, item->id, &st, AT_SYMLINK_NOFOLLOW) == -1)
-		return store_fail(STORE_UNAVAILABLE, err, "the body of the new item '%.40s' is not there", item->id);
 	outcome = store_begin(store, err);
+	if (outcome == STORE_DONE)
+		outcome = check_body(store, item->id, &st, err);
 	if (outcome == STORE_DONE)
 		outcome = check_id(store, item->id, err);
 	if (outcome == STORE_DONE)

@@ -426,6 +426,7 @@ store_history(struct quarantine *store, const char *id, void (*each)(void *ctx, 
 struct due {
 	char id[ITEM_ID_BYTES];
 	long version;
+	enum item_state state;
 };
 
 /* What is on its way out stays until that has ended. */
@@ -434,7 +435,7 @@ read_due(struct quarantine *store, time_t now, size_t most, struct rows *ret, st
 {
 	AUTO(sqlite3_finalize) sqlite3_stmt *stmt = NULL;
 	enum store_outcome outcome = db_prepare(store, store->reader, &stmt, err,
-	    "SELECT id, version FROM item WHERE has_body = 1 AND expires > 0 AND expires <= ?1 AND legal_hold = 0 AND state <> 'dilepas-sedang'"
+	    "SELECT id, version, state FROM item WHERE has_body = 1 AND expires > 0 AND expires <= ?1 AND legal_hold = 0 AND state <> 'dilepas-sedang'"
 	    " ORDER BY expires, n LIMIT ?2", "ii", (int64_t)now, (int64_t)most);
 
 	while (outcome == STORE_DONE && db_step(store, stmt, &outcome, err) == 1) {
@@ -442,13 +443,14 @@ read_due(struct quarantine *store, time_t now, size_t most, struct rows *ret, st
 
 		snprintf(due->id, sizeof(due->id), "%s", db_column(stmt, 0));
 		due->version = (long)sqlite3_column_int64(stmt, 1);
+		due->state = item_state_from(db_column(stmt, 2));
 	}
 	return outcome;
 }
 
 enum store_outcome
-store_expired(struct quarantine *store, time_t now, size_t most, void (*each)(void *ctx, const char *id, long version), void *ctx,
-    struct err *err)
+store_expired(struct quarantine *store, time_t now, size_t most,
+    void (*each)(void *ctx, const char *id, long version, enum item_state state), void *ctx, struct err *err)
 {
 	struct rows rows = { 0 };
 	enum store_outcome outcome = read_begin(store, err);
@@ -459,8 +461,26 @@ store_expired(struct quarantine *store, time_t now, size_t most, void (*each)(vo
 	read_end(store);
 	due = rows.at;
 	for (size_t i = 0; i < rows.n && outcome == STORE_DONE; i++)
-		each(ctx, due[i].id, due[i].version);
+		each(ctx, due[i].id, due[i].version, due[i].state);
 	free(rows.at);
+	return outcome;
+}
+
+enum store_outcome
+store_last_event(struct quarantine *store, time_t *ret, struct err *err)
+{
+	AUTO(sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+	enum store_outcome outcome = read_begin(store, err);
+	time_t last = 0;
+
+	if (outcome == STORE_DONE)
+		outcome = db_prepare(store, store->reader, &stmt, err, "SELECT at FROM event ORDER BY seq DESC LIMIT 1", "");
+	if (outcome == STORE_DONE && db_step(store, stmt, &outcome, err) == 1)
+		last = sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(TAKE(stmt));
+	read_end(store);
+	if (outcome == STORE_DONE)
+		*ret = last;
 	return outcome;
 }
 

@@ -243,7 +243,7 @@ talk(const struct errand *errand, struct child *child, struct buf *ret, struct e
 }
 
 static int
-run(const struct errand *errand, struct buf *ret, struct err *err)
+run_child(const struct errand *errand, struct buf *ret, struct err *err)
 {
 	struct child child;
 	int result;
@@ -252,6 +252,22 @@ run(const struct errand *errand, struct buf *ret, struct err *err)
 		return -1;
 	result = talk(errand, &child, ret, err);
 	return child_end(&child, result == -1, err);
+}
+
+static int
+run(const struct errand *errand, struct buf *ret, struct err *err)
+{
+	struct timespec until;
+	int result;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += CHILD_MS / 1000;
+	while (sem_timedwait(&errand->desk->children, &until) == -1)
+		if (errno != EINTR)
+			return err_set(err, ERR_TEMP, "%d held messages are being read at this moment; try again", DESK_CHILDREN);
+	result = run_child(errand, ret, err);
+	sem_post(&errand->desk->children);
+	return result;
 }
 
 int
@@ -268,10 +284,8 @@ child_view(struct desk *desk, const struct desk_settings *settings, const struct
 /* ---- judge ---- */
 
 static int
-question(const struct desk_settings *settings, const struct item *item, struct buf *ret, struct err *err)
+question(const struct item *item, struct buf *ret, struct err *err)
 {
-	char host[256] = "unknown";
-	const char *id = settings->config->inbound.authserv_id;
 	json_t *object = item_to_json(item, false, err);
 	AUTO(json_decref) json_t *head = NULL;
 	AUTO(xfree) char *text = NULL;
@@ -280,9 +294,7 @@ question(const struct desk_settings *settings, const struct item *item, struct b
 
 	if (!object)
 		return -1;
-	if (!*id && gethostname(host, sizeof(host) - 1) == 0)
-		id = host;
-	head = json_pack("{s:o, s:s, s:I}", "item", object, "authserv_id", id, "now", (json_int_t)time(NULL));
+	head = json_pack("{s:o, s:I}", "item", object, "now", (json_int_t)time(NULL));
 	text = head ? json_dumps(head, JSON_COMPACT) : NULL;
 	len = text ? strlen(text) : 0;
 	if (!text || len > JOB_HEAD_BYTES)
@@ -357,7 +369,7 @@ child_judge(struct desk *desk, const struct desk_settings *settings, const struc
 	json_error_t why;
 
 	*ret = (struct rejudged){ .class = CLASS_UNKNOWN };
-	if (question(settings, item, &head, err) == -1)
+	if (question(item, &head, err) == -1)
 		return -1;
 	errand.head = buf_slice(&head);
 	buf_init(&text, ANSWER_BYTES);

@@ -2,12 +2,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "milter/filter/edit.h"
 #include "milter/reviewd/smtp.h"
 #include "smime/hash.h"
-#include "smime/head.h"
 
 enum { WHAT_IS_FOLDED = 4096 };
 
@@ -25,29 +23,55 @@ add_field(const char *value, struct buf *ret)
 	buf_add_text(ret, "\r\n");
 }
 
+/* One field with its folds, from `at`; empty where the head ends. Any number, of any length: it was held for that, perhaps. */
+static struct slice
+field_at(const unsigned char *at, const unsigned char *end)
+{
+	const unsigned char *to = at;
+
+	if (at == end || *at == '\n' || (*at == '\r' && at + 1 < end && at[1] == '\n'))
+		return (struct slice){ at, 0 };
+	do {
+		const unsigned char *feed = memchr(to, '\n', (size_t)(end - to));
+
+		to = feed ? feed + 1 : end;
+	} while (to < end && (*to == ' ' || *to == '\t'));
+	return (struct slice){ at, (size_t)(to - at) };
+}
+
+/* Readers pass over blanks before the colon. A line without one stays. */
+static bool
+must_go(struct slice raw, const char *authserv_id)
+{
+	const unsigned char *colon = memchr(raw.at, ':', raw.len);
+	struct field field = { .raw = raw };
+
+	if (!colon)
+		return false;
+	field.name = slice_trim((struct slice){ raw.at, (size_t)(colon - raw.at) });
+	field.value = slice_trim((struct slice){ colon + 1, (size_t)(raw.at + raw.len - colon - 1) });
+	return edit_is_forged(&field, authserv_id);
+}
+
+/* From the beginning of the message up to each field that goes; then the rest. */
 struct slice *
 deliver_pieces(struct slice message, const char *authserv_id, const char *results, struct buf *ours, size_t *n)
 {
-	AUTO_HEAD struct head head = { 0 };
-	AUTO(edit_plan_free) struct edit_plan *plan = NULL;
-	const unsigned char *from = message.at;
-	struct slice *pieces;
+	const unsigned char *end = message.at + message.len, *from = message.at;
+	struct slice *pieces = xcalloc(2, sizeof(*pieces));
+	struct slice raw;
 
-	head_scan(message, &head);
-	plan = edit_plan_inbound(&head, authserv_id, NULL);
-	pieces = xcalloc(head.n_fields + 2, sizeof(*pieces));
 	add_field(results, ours);
 	*n = 0;
 	pieces[(*n)++] = buf_slice(ours);
-	for (size_t i = 0; i < head.n_fields; i++) {
-		const struct slice raw = head.fields[i].raw;
-
-		if (!edit_of(plan, &head, i))
+	for (const unsigned char *at = message.at; (raw = field_at(at, end)).len; at += raw.len) {
+		if (!must_go(raw, authserv_id))
 			continue;
+		pieces = xrealloc(pieces, (*n + 2) * sizeof(*pieces));
 		pieces[(*n)++] = (struct slice){ from, (size_t)(raw.at - from) };
 		from = raw.at + raw.len;
 	}
-	pieces[(*n)++] = (struct slice){ from, (size_t)(message.at + message.len - from) };
+	pieces[(*n)++] = (struct slice){ from, (size_t)(end - from) };
 	return pieces;
 }
 
@@ -67,6 +91,7 @@ fetch(struct desk *desk, const struct desk_settings *settings, const struct item
 	unsigned char hash[HASH_BYTES];
 
 	buf_init(ret, LIMIT_MESSAGE_BYTES);
+	buf_reserve(ret, item->size);
 	if (body_read(desk, settings, item, "release", &sink, err) == -1)
 		return -1;
 	hash_of(buf_slice(ret), hash);
@@ -108,6 +133,8 @@ send_pieces(const struct desk_settings *settings, const struct item *item, const
 	switch (smtp_send(config->quarantine.release_to, &letter, (int)config->quarantine.release_timeout, err)) {
 	case SMTP_UNKNOWN:
 		return DELIVER_UNKNOWN;
+	case SMTP_LATER:
+		return DELIVER_LATER;
 	case SMTP_REFUSED:
 		return DELIVER_REFUSED;
 	case SMTP_TAKEN:
@@ -124,15 +151,11 @@ deliver(struct desk *desk, const struct desk_settings *settings, const struct it
 	AUTO_BUF struct buf ours = { 0 };
 	AUTO(xfree) struct slice *pieces = NULL;
 	enum deliver_outcome outcome;
-	char host[256] = "unknown";
-	const char *id = settings->config->inbound.authserv_id;
 	size_t n;
 
-	if (!*id && gethostname(host, sizeof(host) - 1) == 0)
-		id = host;
 	if (fetch(desk, settings, item, &message, err) == -1)
 		return DELIVER_REFUSED; /* nothing was sent */
-	pieces = deliver_pieces(buf_slice(&message), id, judged->results, &ours, &n);
+	pieces = deliver_pieces(buf_slice(&message), item->authserv_id, judged->results, &ours, &n);
 	outcome = send_pieces(settings, item, recipients, pieces, n, err);
 	wipe(message.at, message.len);
 	return outcome;

@@ -5,7 +5,7 @@
  * what the verification at release found. Before that the bytes are compared with the hash that the filter gave.
  *
  * DELIVER_DONE only after the server's 250 to the whole of it. DELIVER_REFUSED: it said 5xx before that; nobody got
- * it. DELIVER_UNKNOWN: anything else, a lost connection after the last byte too: it may have arrived, and is to
+ * it. DELIVER_LATER: 4xx, and nobody got it. DELIVER_UNKNOWN: anything else, a lost connection after the last byte too: it may have arrived, and is to
  * be sent again with the same Message-ID.
  */
 #ifndef REVIEWD_DELIVER_H
@@ -13,7 +13,7 @@
 
 #include "milter/reviewd/child.h"
 
-enum deliver_outcome { DELIVER_UNKNOWN, DELIVER_REFUSED, DELIVER_DONE };
+enum deliver_outcome { DELIVER_UNKNOWN, DELIVER_LATER, DELIVER_REFUSED, DELIVER_DONE };
 
 /* `recipients`: NULL-terminated; each one of the item's. */
 enum deliver_outcome deliver(struct desk *desk, const struct desk_settings *settings, const struct item *item,

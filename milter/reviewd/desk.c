@@ -83,6 +83,7 @@ desk_init(struct desk *desk, struct err *err)
 	pthread_mutex_init(&desk->lock, NULL);
 	pthread_mutex_init(&desk->releases, NULL);
 	pthread_mutex_init(&desk->acts, NULL);
+	sem_init(&desk->children, 0, DESK_CHILDREN);
 	desk->stop_fd = eventfd(0, EFD_CLOEXEC);
 	return desk->stop_fd == -1 ? err_set(err, ERR_TEMP, "no eventfd: %s", strerror(errno)) : 0;
 }
@@ -115,6 +116,7 @@ desk_put(struct desk *desk, struct desk_settings **settings)
 	pthread_mutex_lock(&desk->lock);
 	old = let_go(desk->current);
 	desk->current = TAKE(*settings);
+	desk->has_key = false;
 	pthread_mutex_unlock(&desk->lock);
 	desk_settings_free(old);
 }

@@ -6,6 +6,7 @@
 #define REVIEWD_DESK_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <sys/types.h>
 
 #include "milter/audit/audit.h"
@@ -25,7 +26,7 @@ struct desk_settings {
 	unsigned count; /* under the desk's lock */
 };
 
-enum { DESK_HOLDS = 1024 };
+enum { DESK_HOLDS = 1024, DESK_CHILDREN = 4 };
 
 struct desk {
 	char *file;                /* of the settings, absolute */
@@ -33,10 +34,13 @@ struct desk {
 	struct quarantine *store;
 	struct audit *audit;
 	int stop_fd;               /* readable once we stop */
+	sem_t children;            /* at most DESK_CHILDREN at a time: each may take half a gigabyte */
 	pthread_mutex_t lock;      /* guards what follows */
 	struct desk_settings *current;
 	size_t n_holding;          /* fingerprints of the messages that are on their way in */
 	unsigned char holding[DESK_HOLDS][32];
+	bool has_key;              /* the key agent said that it holds the key of `spki`; asked anew after a reload */
+	unsigned char spki[32];
 	pthread_mutex_t releases;  /* one release at a time: a second click waits, and finds another version */
 	pthread_mutex_t acts;      /* from the look at an item to its change, with the audit record in between; never longer */
 };

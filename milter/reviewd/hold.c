@@ -135,6 +135,54 @@ box_bytes(size_t size)
 	return BOX_HEADER_BYTES + size + (size / BOX_CHUNK_BYTES + 2) * 20;
 }
 
+static bool
+is_known_key(struct desk *desk, const unsigned char spki[32])
+{
+	bool known;
+
+	pthread_mutex_lock(&desk->lock);
+	known = desk->has_key && memcmp(desk->spki, spki, sizeof(desk->spki)) == 0;
+	pthread_mutex_unlock(&desk->lock);
+	return known;
+}
+
+static void
+remember_key(struct desk *desk, const unsigned char spki[32])
+{
+	pthread_mutex_lock(&desk->lock);
+	memcpy(desk->spki, spki, sizeof(desk->spki));
+	desk->has_key = true;
+	pthread_mutex_unlock(&desk->lock);
+}
+
+/*
+ * Mail that is encrypted to a key nobody has is lost, though its sender saw 250. A key agent that is away for a moment says
+ * nothing of that, and holding goes on without it.
+ */
+static int
+check_key(struct arrival *arrival, struct slice head)
+{
+	unsigned char spki[32];
+	struct err err = { ERR_NONE, "" };
+	bool has = false;
+
+	if (!box_spki(head, spki))
+		return usage(arrival, "the body is no box");
+	if (is_known_key(arrival->desk, spki))
+		return 0;
+	if (keyd_has(arrival->settings->keyd, spki, &has, &err) == -1) {
+		log_line(LOG_LEVEL_WARNING, "hold: whether the key of quarantine.certificate is there could not be asked: %s", err.text);
+		return 0;
+	}
+	if (has) {
+		remember_key(arrival->desk, spki);
+		return 0;
+	}
+	err_set(&arrival->err, ERR_CONFIG, "segel-keyd holds no key that opens it: quarantine.certificate of the filter is not one of keyd.keys "
+	    "with purpose decrypt; add the key, or reload segel-milter");
+	return fail(arrival, ANSWER_UNAVAILABLE);
+}
+
 static int
 take_body(struct arrival *arrival, struct incoming *incoming)
 {
@@ -155,6 +203,8 @@ take_body(struct arrival *arrival, struct incoming *incoming)
 		seen += piece.len;
 		if (kind != FRAME_DATA || seen > most)
 			return usage(arrival, "the body is larger than its item says, or there is something else in it");
+		if (seen == piece.len && check_key(arrival, buf_slice(&piece)) == -1)
+			return -1;
 		if (stored(arrival, incoming_write(incoming, buf_slice(&piece), &arrival->err)) == -1)
 			return -1;
 	}
@@ -243,23 +293,45 @@ log_held(const struct arrival *arrival, const char *id, bool again)
 	log_message(LOG_LEVEL_INFO, &line);
 }
 
-/* Behind the body: a place for it, its row, its record. `id` becomes the first item's where there is one. */
+/* It is on record, and there is no item: what stood against it is on record too, or at least in the log. */
+static void
+take_back(const struct arrival *arrival, const char *id)
+{
+	const struct audit_pair pairs[] = { { "item", id }, { "session", arrival->item.session }, { "why", arrival->err.text } };
+	struct err err = { ERR_NONE, "" };
+
+	if (audit_append(arrival->desk->audit, "hold-failed", pairs, N_ELEMENTS(pairs), NULL, &err) == -1)
+		log_line(LOG_LEVEL_ERROR, "item %s is on record, was not held, and that is not on record: %s", id, err.text);
+}
+
+static int
+keep(struct arrival *arrival, struct incoming *incoming)
+{
+	if (stored(arrival, incoming_keep(incoming, &arrival->err)) == 0
+	    && stored(arrival, store_add(arrival->desk->store, &arrival->item, &arrival->err)) == 0)
+		return 0;
+	take_back(arrival, arrival->item.id);
+	return -1;
+}
+
+/*
+ * Behind the body: its record, a place for it, its row. `id` becomes the first item's where there is one. The record
+ * first: nobody may meet an item, and let it go, whose hold is not on record.
+ */
 static int
 place(struct arrival *arrival, struct incoming *incoming, char id[ITEM_ID_BYTES], bool *again)
 {
-	const enum store_outcome same = store_find_same(arrival->desk->store, arrival->item.fingerprint, id, &arrival->err);
+	const enum store_outcome same = store_find_same(arrival->desk->store, &arrival->item, id, &arrival->err);
 
 	*again = same == STORE_DONE;
 	if (!*again && same != STORE_NOT_FOUND)
 		return stored(arrival, same);
 	arrival->err.kind = ERR_NONE;
-	if (!*again) {
+	if (!*again)
 		snprintf(id, ITEM_ID_BYTES, "%s", arrival->item.id);
-		if (stored(arrival, incoming_keep(incoming, &arrival->err)) == -1
-		    || stored(arrival, store_add(arrival->desk->store, &arrival->item, &arrival->err)) == -1)
-			return -1;
-	}
-	return record(arrival, id, *again);
+	if (record(arrival, id, *again) == -1)
+		return -1;
+	return *again ? 0 : keep(arrival, incoming);
 }
 
 static int

@@ -1,6 +1,6 @@
 /*
  * hold: the hold socket (milter/quarantine/deposit.h): a filter gives a message. Order: is there room; the box under a temporary
- * name; is the same message held already; the box in its place; the row; the audit record; "ok". A
+ * name, of a key that is there; is the same message held already; the audit record; the box in its place; the row; "ok". A
  * filter that is told nothing, or a failure, defers the message, and its next arrival finds the first item.
  */
 #ifndef REVIEWD_HOLD_H

@@ -194,8 +194,17 @@ learn(const struct judge *judge, const struct gather_from *from, struct slice me
 	}
 }
 
+/* Mail that was official once is not judged as anything less: how the MTA rewrote its envelope is not known any more. */
+static enum class
+class_then_and_now(const struct item *item, const struct envelope_facts *envelope, const struct gathered *gathered)
+{
+	if (item->class == CLASS_INBOUND_OFFICIAL)
+		return CLASS_INBOUND_OFFICIAL;
+	return class_of(ROLE_INBOUND, envelope, &gathered->registry, &gathered->message);
+}
+
 static json_t *
-judge_item(const struct judge *judge, const struct item *item, const char *authserv_id, time_t now, struct slice message)
+judge_item(const struct judge *judge, const struct item *item, time_t now, struct slice message)
 {
 	AUTO_GATHERED struct gathered gathered = { .verified = false };
 	AUTO_BUF struct buf results = { 0 };
@@ -219,12 +228,12 @@ judge_item(const struct judge *judge, const struct item *item, const char *auths
 	input = gather_input(&from, &gathered, true);
 	input.config = judge->config;
 	input.now = now;
-	input.class = class_of(ROLE_INBOUND, &envelope, &gathered.registry, &gathered.message);
+	input.class = class_then_and_now(item, &envelope, &gathered);
 	check_all(&input, STAGE_MESSAGE, &findings);
 	if (trouble.kind != ERR_NONE)
 		finding_add(&findings, REASON_INTERNAL, "%s", trouble.text);
 	buf_init(&results, RESULTS_BYTES);
-	results_render(authserv_id, &input, &findings, &results);
+	results_render(item->authserv_id, &input, &findings, &results);
 	json_object_set_new(answer, "class", json_string(class_name(input.class)));
 	json_object_set_new(answer, "results", json_string(buf_text(&results)));
 	add_findings(answer, &findings);
@@ -244,18 +253,17 @@ judge_message(const struct judge *judge, struct slice bytes, struct err *err)
 {
 	AUTO(json_decref) json_t *head = take_head(&bytes, err);
 	AUTO(json_decref) json_t *answer = NULL;
-	const char *authserv_id;
 	json_t *object;
 	json_int_t now;
 	struct item item;
 
 	if (!head)
 		return -1;
-	if (json_unpack(head, "{s:o, s:s, s:I}", "item", &object, "authserv_id", &authserv_id, "now", &now) == -1)
+	if (json_unpack(head, "{s:o, s:I}", "item", &object, "now", &now) == -1)
 		return err_set(err, ERR_BUG, "its question lacks something");
 	if (item_from_json(object, &item, err) == -1)
 		return -1;
-	answer = judge_item(judge, &item, authserv_id, (time_t)now, bytes);
+	answer = judge_item(judge, &item, (time_t)now, bytes);
 	item_done(&item);
 	return say(answer);
 }

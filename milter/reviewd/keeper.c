@@ -10,12 +10,17 @@
 #include "milter/reviewd/purge.h"
 #include "milter/reviewd/release.h"
 
-enum { ROUND_MS = 30 * 1000, ROUNDS_AN_HOUR = 120, ROUNDS_A_DAY = 24 * ROUNDS_AN_HOUR, ORPHAN_SECONDS = 3600 };
+enum { ROUND_MS = 30 * 1000, ROUNDS_AN_HOUR = 120, ROUNDS_A_DAY = 24 * ROUNDS_AN_HOUR, MOST_PAUSE = 20, ORPHAN_SECONDS = 3600,
+	DAY = 24 * 3600, MOST_JUMP = 3600, MOST_QUIET = 7 * DAY };
 
 struct keeper {
 	struct desk *desk;
 	pthread_t thread;
 	enum space space;
+	unsigned pause; /* rounds between two tries of what was interrupted */
+	unsigned wait;  /* rounds until the next */
+	bool purged;    /* the clock was looked at before */
+	int64_t ahead;  /* then: seconds from the machine's start to the clock's zero */
 };
 
 static void
@@ -27,21 +32,75 @@ sweep(struct desk *desk)
 	if (store_sweep(desk->store, time(NULL), ORPHAN_SECONDS, &swept, &lost, &err) == -1)
 		log_line(LOG_LEVEL_WARNING, "files without a row were not looked for: %s", err.text);
 	if (swept)
-		log_line(LOG_LEVEL_INFO, "%zu files without a row went", swept);
+		log_line(LOG_LEVEL_WARNING, "%zu bodies without a row went to 'orphans' in quarantine.dir: deliveries that were broken off, which "
+		    "come again, or, where the database is from a backup, mail held since then; they go after 30 days", swept);
 	if (lost)
 		log_line(LOG_LEVEL_ERROR, "%zu items have lost their file; compare quarantine.dir with a backup", lost);
 }
 
-static void
-purge(struct desk *desk)
+static int64_t
+ahead_of_boot(time_t now)
 {
-	const struct desk_settings *settings = desk_ref(desk);
+	struct timespec since;
+
+	clock_gettime(CLOCK_BOOTTIME, &since);
+	return (int64_t)now - since.tv_sec;
+}
+
+/*
+ * Whatever a wrong clock says has expired goes for good. One that has jumped since yesterday, or is far from the last thing
+ * that happened here, has a day to be put right; people who ask for a purge get it.
+ */
+static bool
+is_clock_odd(struct keeper *keeper, time_t now)
+{
+	const int64_t ahead = ahead_of_boot(now), jump = ahead - keeper->ahead;
+	const bool first = !keeper->purged;
+	struct err err = { ERR_NONE, "" };
+	time_t last = 0;
+
+	keeper->purged = true;
+	keeper->ahead = ahead;
+	if (!first)
+		return jump > MOST_JUMP || jump < -MOST_JUMP;
+	if (store_last_event(keeper->desk->store, &last, &err) != STORE_DONE)
+		return true;
+	return last && now - last > MOST_QUIET;
+}
+
+static void
+purge(struct keeper *keeper)
+{
+	struct desk *desk = keeper->desk;
+	const struct desk_settings *settings;
+	const time_t now = time(NULL);
 	struct err err = { ERR_NONE, "" };
 	struct purged purged;
 
-	if (purge_run(desk, settings, "", time(NULL), &purged, &err) == -1)
+	if (is_clock_odd(keeper, now)) {
+		log_line(LOG_LEVEL_WARNING, "the purge waits a day: the clock has jumped, or is a week and more ahead of the last thing that happened "
+		    "here; where it is right, segelctl quarantine purge does it now");
+		return;
+	}
+	settings = desk_ref(desk);
+	if (purge_run(desk, settings, "", now, &purged, &err) == -1)
 		log_line(LOG_LEVEL_ERROR, "purge stopped: %s", err.text);
 	desk_unref(desk, settings);
+}
+
+/* A mail server that is away gets neither a try nor a record twice a minute. */
+static void
+resume(struct keeper *keeper)
+{
+	if (keeper->wait > 0) {
+		keeper->wait--;
+		return;
+	}
+	if (release_resume(keeper->desk) == 0)
+		keeper->pause = 0;
+	else
+		keeper->pause = keeper->pause * 2 + 1 < MOST_PAUSE ? keeper->pause * 2 + 1 : MOST_PAUSE;
+	keeper->wait = keeper->pause > 0 ? keeper->pause - 1 : 0;
 }
 
 static void
@@ -73,12 +132,12 @@ keep(void *arg)
 	unsigned long round = 0;
 
 	do {
-		release_resume(keeper->desk);
+		resume(keeper);
 		watch(keeper);
 		if (round % ROUNDS_AN_HOUR == 0)
 			sweep(keeper->desk);
 		if (round % ROUNDS_A_DAY == 0)
-			purge(keeper->desk);
+			purge(keeper);
 		round++;
 	} while (!stops(keeper->desk));
 	return NULL;
@@ -100,9 +159,15 @@ keeper_start(struct desk *desk, struct keeper **ret, struct err *err)
 	return 0;
 }
 
-void
-keeper_stop(struct keeper *keeper)
+bool
+keeper_stop(struct keeper *keeper, int drain_ms)
 {
-	pthread_join(keeper->thread, NULL);
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += drain_ms / 1000;
+	if (pthread_timedjoin_np(keeper->thread, NULL, &until) != 0)
+		return false;
 	free(keeper);
+	return true;
 }

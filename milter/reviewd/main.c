@@ -361,7 +361,7 @@ stop_servers(struct daemon *daemon)
 	(void)!write(daemon->desk.stop_fd, &one, sizeof(one));
 	for (int i = 0; i < N_SOCKETS; i++)
 		drained = review_server_stop(&daemon->listeners[i].server, DRAIN_MS) && drained;
-	return drained;
+	return keeper_stop(daemon->keeper, DRAIN_MS) && drained;
 }
 
 static int
@@ -376,7 +376,6 @@ stop(struct daemon *daemon)
 		/* Their threads still use what we would free. */
 		_exit(EXIT_SUCCESS);
 	}
-	keeper_stop(daemon->keeper);
 	if (record(daemon, "stop", &err) == -1)
 		log_line(LOG_LEVEL_ERROR, "the stop is not on record: %s", err.text);
 	log_line(LOG_LEVEL_INFO, "stopped");

@@ -11,18 +11,20 @@ struct due {
 	struct {
 		char id[ITEM_ID_BYTES];
 		long version;
+		enum item_state state;
 	} at[AT_A_TIME];
 	size_t n;
 };
 
 static void
-add_due(void *ctx, const char *id, long version)
+add_due(void *ctx, const char *id, long version, enum item_state state)
 {
 	struct due *due = ctx;
 
 	if (due->n == AT_A_TIME)
 		return;
 	snprintf(due->at[due->n].id, sizeof(due->at[due->n].id), "%s", id);
+	due->at[due->n].state = state;
 	due->at[due->n++].version = version;
 }
 
@@ -34,11 +36,14 @@ record(struct desk *desk, const char *event, const char *what, const char *value
 	return audit_append(desk->audit, event, pairs, N_ELEMENTS(pairs), NULL, err);
 }
 
-/* Since it was looked for somebody may have put it under legal hold: then it is another version. */
+/*
+ * Since it was looked for somebody may have put it under legal hold: then it is another version. What was released
+ * stays so, without its body.
+ */
 static enum store_outcome
-drop(struct desk *desk, const char *id, long version, const char *login, time_t now, struct err *err)
+drop(struct desk *desk, const char *id, long version, enum item_state state, const char *login, time_t now, struct err *err)
 {
-	const struct item_change change = { .state = ITEM_EXPIRED, .drop_body = true };
+	const struct item_change change = { .state = state == ITEM_RELEASED ? state : ITEM_EXPIRED, .drop_body = true };
 	const struct item_act act = { .id = id, .version = version, .what = "expire", .login = *login ? login : "segel-reviewd",
 		.reason = "", .detail = "", .now = now };
 
@@ -46,14 +51,14 @@ drop(struct desk *desk, const char *id, long version, const char *login, time_t 
 }
 
 static int
-drop_one(struct desk *desk, const char *id, long version, const char *login, time_t now, struct purged *ret, struct err *err)
+drop_one(struct desk *desk, const char *id, long version, enum item_state state, const char *login, time_t now, struct purged *ret, struct err *err)
 {
 	enum store_outcome outcome;
 	int result;
 
 	pthread_mutex_lock(&desk->acts);
 	result = record(desk, "quarantine-expire", "item", id, login, err);
-	outcome = result == 0 ? drop(desk, id, version, login, now, err) : STORE_UNAVAILABLE;
+	outcome = result == 0 ? drop(desk, id, version, state, login, now, err) : STORE_UNAVAILABLE;
 	pthread_mutex_unlock(&desk->acts);
 	if (outcome == STORE_DONE) {
 		ret->bodies++;
@@ -74,7 +79,7 @@ drop_some(struct desk *desk, const char *login, time_t now, struct purged *ret, 
 	if (outcome != STORE_DONE && outcome != STORE_NOT_FOUND)
 		return err->kind == ERR_NONE ? err_set(err, ERR_TEMP, "%s", store_outcome_name(outcome)) : -1;
 	for (size_t i = 0; i < due.n; i++)
-		if (drop_one(desk, due.at[i].id, due.at[i].version, login, now, ret, err) == -1)
+		if (drop_one(desk, due.at[i].id, due.at[i].version, due.at[i].state, login, now, ret, err) == -1)
 			return -1;
 	*n = due.n;
 	return 0;

@@ -33,6 +33,8 @@ struct passage {
 	char token[ITEM_ID_BYTES];
 	const char *recipients[LIMIT_RECIPIENTS + 1];
 	struct rejudged judged;
+	bool lapsed;     /* somebody's yes that was there counts no more */
+	bool unanswered; /* the mail server did not say yes or no */
 	bool resumed; /* begun by a process that is gone, or sent before without an answer */
 };
 
@@ -184,6 +186,47 @@ request(struct passage *passage)
 	return act_do(passage->petition, &passage->item, "request", "", &change);
 }
 
+static bool
+may_be_first(enum permit permit)
+{
+	switch (permit) {
+	case PERMIT_PROPOSE:
+	case PERMIT_REASONS:
+	case PERMIT_YES:
+		return true;
+	case PERMIT_NO:
+	case PERMIT_OWN:
+	case PERMIT_REGISTRY:
+	case PERMIT_REQUEST:
+	case PERMIT_APPROVE:
+		return false;
+	}
+	return false;
+}
+
+/* A yes is worth as much as the appointment of who said it: one that has ended since takes it along. */
+static int
+check_first(struct passage *passage)
+{
+	struct petition *petition = passage->petition;
+	struct item *item = &passage->item;
+	struct registry_reviewer first = { .answer = REGISTRY_UNAVAILABLE };
+	int result = 0;
+
+	if (!*item->proposed_by)
+		return 0;
+	registry_reviewer(petition->settings->registry, item->proposed_by, petition->now, &first);
+	if (first.answer == REGISTRY_UNAVAILABLE)
+		result = act_fail(petition, ANSWER_UNAVAILABLE, "whether %s may still say yes could not be found out: %s", item->proposed_by, first.why);
+	else
+		passage->lapsed = first.answer != REGISTRY_FOUND || first.person != item->proposed_person
+		    || !may_be_first(permit_of(reviewer_role_from(first.role), ACT_RELEASE));
+	if (passage->lapsed)
+		item->proposed_by[0] = '\0';
+	registry_reviewer_done(&first);
+	return result;
+}
+
 /* Under desk->acts. 1: begun, it is to be finished; 0: done; -1: not done. */
 static int
 look(struct passage *passage)
@@ -194,7 +237,7 @@ look(struct passage *passage)
 
 	if (act_look(petition, ACT_RELEASE, &passage->item) == -1)
 		return -1;
-	if (check_state(passage) == -1 || choose(passage) == -1)
+	if (check_state(passage) == -1 || choose(passage) == -1 || check_first(passage) == -1)
 		return -1;
 	question = question_of(passage, NULL);
 	switch (release_decide(&question, why)) {
@@ -205,7 +248,7 @@ look(struct passage *passage)
 	case RELEASE_REQUESTED:
 		return request(passage);
 	case RELEASE_NOT_PERMITTED:
-		return act_fail(petition, ANSWER_DENIED, "%s", why);
+		return act_fail(petition, ANSWER_DENIED, "%s%s", why, passage->lapsed ? ": who proposed it is no reviewer any more who may" : "");
 	case RELEASE_FORBIDDEN:
 		return act_fail(petition, ANSWER_REFUSED, "%s", why);
 	case RELEASE_NEW_EVIDENCE:
@@ -317,6 +360,16 @@ delivered(struct passage *passage)
 	return 0;
 }
 
+/* What a retry could not do waits, for an earlier try may have done it; what a click could not do goes back. */
+static int
+not_now(struct passage *passage, const char *why)
+{
+	if (!passage->resumed)
+		return back(passage, ANSWER_UNAVAILABLE, why);
+	log_line(LOG_LEVEL_WARNING, "item %s: its release waits: %s", passage->item.id, why);
+	return act_fail(passage->petition, ANSWER_UNAVAILABLE, "%s", why);
+}
+
 static int
 send_it(struct passage *passage)
 {
@@ -328,21 +381,14 @@ send_it(struct passage *passage)
 		return delivered(passage);
 	case DELIVER_REFUSED:
 		return back(passage, ANSWER_REFUSED, err.text);
+	case DELIVER_LATER:
+		return not_now(passage, err.text);
 	case DELIVER_UNKNOWN:
 		break;
 	}
+	passage->unanswered = true;
 	log_line(LOG_LEVEL_ERROR, "item %s: not known to be delivered, it is tried again: %s", passage->item.id, err.text);
 	return act_fail(petition, ANSWER_UNAVAILABLE, "%s; it stays on its way and is sent again", err.text);
-}
-
-/* Only once it is judged: what a retry could not find out waits, what a click could not find out goes back. */
-static int
-not_now(struct passage *passage, const char *why)
-{
-	if (!passage->resumed)
-		return back(passage, ANSWER_UNAVAILABLE, why);
-	log_line(LOG_LEVEL_WARNING, "item %s: its release waits: %s", passage->item.id, why);
-	return act_fail(passage->petition, ANSWER_UNAVAILABLE, "%s", why);
 }
 
 static enum release_answer
@@ -441,44 +487,71 @@ free_begun(struct begun_list *list)
 	free(list->at);
 }
 
-static void
+enum resumed { RESUMED_STAYS, RESUMED_ENDED, RESUMED_UNANSWERED };
+
+/* In the database too, and before it is sent: where nothing can be written its end could not be either, and it would go out for ever. */
+static int
+take_up(struct passage *passage)
+{
+	const struct item_change none = { .state = ITEM_UNKNOWN };
+	struct petition *petition = passage->petition;
+	enum store_outcome outcome;
+	int result = -1;
+
+	pthread_mutex_lock(&petition->desk->acts);
+	outcome = store_get(petition->desk->store, petition->id, &passage->item, &petition->outcome.err);
+	if (act_stored(petition, outcome) == 0)
+		result = act_do(petition, &passage->item, "resume", "", &none);
+	pthread_mutex_unlock(&petition->desk->acts);
+	if (result == -1)
+		log_line(LOG_LEVEL_ERROR, "item %s: its release waits: %s", petition->id, petition->outcome.err.text);
+	return result;
+}
+
+static enum resumed
 resume_one(struct desk *desk, const struct desk_settings *settings, const struct begun *begun)
 {
 	struct reviewer reviewer = { .role = REVIEWER_NONE };
 	struct petition petition = { .desk = desk, .settings = settings, .reviewer = &reviewer, .id = begun->id,
 		.reason = "a release that was interrupted", .now = time(NULL) };
 	struct passage passage = { .petition = &petition, .resumed = true };
-	enum store_outcome outcome;
+	enum item_state state = ITEM_RELEASING;
 
 	snprintf(reviewer.login, sizeof(reviewer.login), "%s", begun->login);
 	snprintf(passage.token, sizeof(passage.token), "%s", begun->token);
-	outcome = store_get(desk->store, begun->id, &passage.item, &petition.outcome.err);
-	if (outcome != STORE_DONE) {
-		log_line(LOG_LEVEL_ERROR, "item %s: its release cannot go on: %s", begun->id, store_outcome_name(outcome));
-		return;
-	}
 	for (size_t i = 0; begun->recipients[i] && i < LIMIT_RECIPIENTS; i++)
 		passage.recipients[i] = begun->recipients[i];
-	if (act_record(&petition, &passage.item, "resume", "") == 0)
+	if (take_up(&passage) == 0) {
 		(void)!finish(&passage);
+		petition.outcome.state = ITEM_RELEASING;
+		read_again(&passage);
+		state = petition.outcome.state;
+	}
 	item_done(&passage.item);
+	return passage.unanswered ? RESUMED_UNANSWERED : state == ITEM_RELEASING ? RESUMED_STAYS : RESUMED_ENDED;
 }
 
-void
+size_t
 release_resume(struct desk *desk)
 {
 	const struct desk_settings *settings = desk_ref(desk);
 	struct begun_list list = { NULL, 0 };
 	struct err err = { ERR_NONE, "" };
 	enum store_outcome outcome;
+	enum resumed resumed = RESUMED_ENDED;
+	size_t left;
 
 	pthread_mutex_lock(&desk->releases);
 	outcome = store_each_releasing(desk->store, add_begun, &list, &err);
 	if (outcome != STORE_DONE)
 		log_line(LOG_LEVEL_ERROR, "releases that were interrupted cannot be looked for: %s %s", store_outcome_name(outcome), err.text);
-	for (size_t i = 0; i < list.n; i++)
-		resume_one(desk, settings, &list.at[i]);
+	left = list.n;
+	for (size_t i = 0; i < list.n && resumed != RESUMED_UNANSWERED; i++) {
+		resumed = resume_one(desk, settings, &list.at[i]);
+		left -= resumed == RESUMED_ENDED;
+	}
 	pthread_mutex_unlock(&desk->releases);
 	free_begun(&list);
 	desk_unref(desk, settings);
+	return left;
 }

@@ -9,8 +9,9 @@ void release_item(struct petition *petition);
 
 /*
  * Releases that have begun and not ended: each is verified again and sent again, or goes back. For the start and from
- * time to time; waits for a release at work.
+ * time to time; waits for a release at work. Ends early where the mail server does not take the first one: reviewers wait
+ * for this. How many are left.
  */
-void release_resume(struct desk *desk);
+size_t release_resume(struct desk *desk);
 
 #endif

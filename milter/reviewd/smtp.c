@@ -109,7 +109,7 @@ command(struct talk *talk, const char *line, int wanted)
 		return SMTP_TAKEN;
 	err_set(talk->err, ERR_TEMP, "the mail server answered %.*s with %d %.*s", (int)(end ? end - line : 0), line, reply.code,
 	    (int)(reply.first.len < 200 ? reply.first.len : 200), (const char *)reply.first.at);
-	return reply.code / 100 == 5 ? SMTP_REFUSED : SMTP_UNKNOWN;
+	return reply.code / 100 == 5 ? SMTP_REFUSED : reply.code / 100 == 4 ? SMTP_LATER : SMTP_UNKNOWN;
 }
 
 static int
@@ -281,6 +281,7 @@ put_message(const struct talk *talk, const struct smtp_letter *letter)
 	int result = 0;
 
 	buf_init(&wire.out, PIECE_BYTES + 16);
+	buf_reserve(&wire.out, PIECE_BYTES + 16);
 	for (size_t i = 0; i < letter->n_pieces && result == 0; i++)
 		result = put_piece(&wire, letter->pieces[i]);
 	if (!wire.at_start)

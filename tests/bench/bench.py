@@ -5,6 +5,7 @@
     verify     CPU of a verification with chain and a CRL of 100,000 entries against bare CMS_verify without CRL
     postfix    messages a second through a real Postfix with STARTTLS and AUTH: alone, with a milter
                that does nothing, with Segel sealing (RSA-2048, P-256)
+    inbound    the same load as unsigned mail of a stranger through role inbound, against the milter that does nothing
     memory     a 35 MB message; 1,000 idle sessions
     hold       from segelctl's exit until it counts, on a session between MAIL and DATA
     registry   a lookup among 1,000,000 certificates
@@ -50,6 +51,7 @@ WARGA = f"warga@{OTHER_DOMAIN}"
 
 RSA = Account("rsa", key="rsa2048")
 P256 = Account("kurva", key="p256")
+STRANGER = Account("warga", address="warga@luar.example")  # not registered: a login that the load needs, and no more
 CROWD = [Account(f"kantor{number:02}", key="rsa2048" if number % 4 == 0 else "p256") for number in range(20)]
 
 LISTENER = """\
@@ -66,7 +68,7 @@ class Bench(Gateway):
     """The tests' world with two more listeners, mail that is discarded once queued, and no limit on keys."""
 
     def __init__(self, where):
-        super().__init__(where, [RSA, P256] + CROWD)
+        super().__init__(where, [RSA, P256] + CROWD, roles=("submission", "inbound"))
         self.idle_socket = self.path("nothing.sock")
         self.nothing = Daemon("nothing", [program("nothing"), self.idle_socket], self.path("nothing.log"))
 
@@ -76,10 +78,12 @@ class Bench(Gateway):
 
     def make(self):
         super().make()
-        self.ports = {"alone": free_port(), "nothing": free_port(), "segel": self.mta.ports["submission"]}
+        self.ports = {"alone": free_port(), "nothing": free_port(), "segel": self.mta.ports["submission"], "inbound": free_port()}
+        self.add_user(STRANGER.login, STRANGER.password)
         with open(self.mta.etc + "/master.cf", "a", encoding="utf-8") as master:
             master.write(LISTENER.format(name="alone", port=self.ports["alone"], milter=""))
             master.write(LISTENER.format(name="nothing", port=self.ports["nothing"], milter=f"unix:{self.idle_socket}"))
+            master.write(LISTENER.format(name="inbound-bench", port=self.ports["inbound"], milter=f"unix:{self.mta.sockets['inbound']}"))
             master.write("discard unix - - n - - discard\n")
         with open(self.mta.etc + "/transport", "a", encoding="utf-8") as transport:
             transport.write(f"{OTHER_DOMAIN} discard:\n")
@@ -158,6 +162,20 @@ def postfix(world):
         ratios = [mine / theirs for mine, theirs in zip(rates[kind], rates["nothing"])]
         say(f"Segel sealing with {kind} against that", f"{statistics.median(ratios):.2f}", f"at least {limit}",
             f"{medians[kind]:.0f}/s, rounds {spread(ratios)}, p99 {statistics.median(slowest[kind]):.0f} ms")
+
+
+def inbound(world):
+    """Mail of a stranger that nobody signed: judged, recorded, and its result added."""
+    rates = {"nothing": [], "inbound": []}
+    for number in range(ROUNDS + 1):
+        for kind in rates if number % 2 else reversed(rates):
+            found = world.load(world.ports[kind], STRANGER, MESSAGES if number else 80)
+            world.wait_idle()
+            if number:
+                rates[kind].append(found["rate"])
+    ratios = [mine / theirs for mine, theirs in zip(rates["inbound"], rates["nothing"])]
+    say("judging unsigned inbound mail against that milter", f"{statistics.median(ratios):.2f}", "",
+        f"{statistics.median(rates['inbound']):.0f}/s against {statistics.median(rates['nothing']):.0f}/s, rounds {spread(ratios)}")
 
 
 def status(pid, name):
@@ -311,7 +329,7 @@ def signers(world):
 
 
 ROWS = {"transform": transform, "verify": verify, "registry": registry, "quarantine": quarantine, "replay": replay, "tlspol": tlspol}
-WORLD_ROWS = {"postfix": postfix, "memory": memory, "hold": hold, "signers": signers}
+WORLD_ROWS = {"postfix": postfix, "inbound": inbound, "memory": memory, "hold": hold, "signers": signers}
 
 
 def main(where):

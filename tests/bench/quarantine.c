@@ -43,7 +43,7 @@ fill(sqlite3 *db, long n)
 	    " 'kepala' || (c.n %% 1000) || '@kota.go.id', 'Undangan rapat koordinasi nomor ' || c.n || ' tahun 2026', message_id,"
 	    " 'CN=Kepala Dinas ' || c.n, printf('%%08x', c.n), signer_sha256, n_recipients, findings_overflow, disk, state, version, expires + c.n,"
 	    " legal_hold, has_body, gone_at, asked_for, proposed_by, proposed_person, proposed_at, \"by\" FROM c, item i WHERE i.n = 1;"
-	    "INSERT INTO evidence SELECT c.n, cipher, client_cert, client_subject, client_issuer, auth_type, login, without_smtp, sender_parameters,"
+	    "INSERT INTO evidence SELECT c.n, cipher, client_cert, client_subject, client_issuer, auth_type, login, without_smtp, authserv_id, sender_parameters,"
 	    " signature, printf('%%0300d', 0), revocation, registry, identity, signer_issuer FROM c, evidence e WHERE e.item = 1;"
 	    "INSERT INTO recipient SELECT c.n, 0, 'warga' || c.n || '@kota.go.id', '', 0 FROM c;"
 	    "INSERT INTO finding SELECT c.n, i, iif(c.n %% 10, reason, 'CERT_REVOKED'), evidence FROM c, finding f WHERE f.item = 1;"

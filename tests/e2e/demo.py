@@ -21,7 +21,9 @@ import mail
 import place
 from gateway import Account, Gateway
 from mta import BARE_DOMAIN
-from world import OTHER_DOMAIN, parsed
+from openssl_ca import OpensslCA, run
+from place import MILTER_UID
+from world import OTHER_DOMAIN, letter, parsed
 
 SITI = f"siti@{OTHER_DOMAIN}"
 BUDI = Account("budi", "Kepala Bagian Umum (Head of General Affairs)", key="rsa2048")
@@ -31,6 +33,9 @@ PARTNER = "dinas@provinsi.example"
 STRANGER = "warga@luar.example"
 BARE = f"camat@{BARE_DOMAIN}"
 CABUT = Account("cabut", "Kepala Gudang (Storekeeper)")
+SEKDA = "sekda@provinsi.example"          # of a partner region, whose authority is another one
+GUDANG = "gudang@provinsi.example"        # of the same, whose certificate is revoked
+KECAMATAN = "camat@provinsi.example"      # of the same, but with a certificate of an authority that nobody recognised
 
 SHOWN_FIELDS = ("From", "Sender", "To", "Subject", "Date", "Content-Type")
 TRACE_FIELDS = rb"(?:Return-Path|X-Original-To|Delivered-To):[^\n]*\n(?:[ \t][^\n]*\n)*"
@@ -99,6 +104,10 @@ class Demo:
         self.expired()
         self.revoked()
         self.arriving()
+        self.partner()
+        self.revoked_arrives()
+        self.forged()
+        self.reviewed()
         self.leaving()
         self.badly_set_up()
         if self.own_message:
@@ -207,7 +216,6 @@ class Demo:
         self.story.step("Official mail from elsewhere comes encrypted, or not at all", f"""Another region's mail server
             delivers a letter from {PARTNER}, which the registry knows as a partner, to port 25. First without STARTTLS,
             then over TLS 1.2, then over TLS 1.3. A letter from anybody else may come as it likes.""")
-        self.world.must("domain", "add", PARTNER.partition("@")[2], "--kind", "partner")
         self.refused(self.deliver(PARTNER, "letter-7a", "no TLS", tls=False), "letter-7a", 530, "5.7.10", "TLS_MISSING",
                      role="inbound")
         for token, name, version in (("letter-7b", "TLS 1.2", ssl.TLSVersion.TLSv1_2), ("letter-7c", "TLS 1.3", ssl.TLSVersion.TLSv1_3)):
@@ -215,6 +223,96 @@ class Demo:
             self.story.compare(f"{name} is taken, and the letter arrives", outcome.accepted and bool(self.arrived(token)))
         outcome = self.deliver(STRANGER, "letter-7d", "no TLS", tls=False)
         self.story.compare("a citizen's letter arrives without TLS", outcome.accepted and bool(self.arrived("letter-7d")))
+
+    def partner(self):
+        self.story.step("A partner's officer writes, and readers are told whose seal it is", f"""{SEKDA} seals with the province's own
+            certificate: another authority, another program (openssl). The gateway verifies it, asks what the authority says about
+            revocation and what the registry says about the address, and adds one field with the result. A field that claims the same, written
+            by somebody else, is taken away.""")
+        forged = "Authentication-Results: mail.kota.example; smime=pass smime.id=presiden@negara.example\r\n"
+        message = client.with_crlf(self.world.partners.sealed("sekda", SEKDA, "letter-8", extra=forged))
+        outcome = self.from_partner(SEKDA, message)
+        self.story.compare("accepted", outcome.accepted)
+        arrived = self.arrived("letter-8")
+        fields = [str(field) for field in parsed(arrived).get_all("Authentication-Results") or []]
+        self.story.quote("\n".join(f"Authentication-Results: {field}" for field in fields))
+        self.story.compare("one result field, and it says pass", len(fields) == 1 and "smime=pass" in fields[0] and "presiden" not in fields[0])
+        verdict = judge.openssl_verify(arrived, self.world.partners.root.cert)
+        self.story.command(verdict.command)
+        self.story.compare("openssl finds the signature good, too", verdict.ok)
+
+    def revoked_arrives(self):
+        self.story.step("Mail with a revoked certificate is refused, and a copy is kept", f"""The certificate of {GUDANG} was revoked by the
+            authority that issued it; its list of revoked certificates was fetched ahead of time.""")
+        message = client.with_crlf(self.world.partners.sealed("gudang", GUDANG, "letter-9"))
+        self.refused(self.from_partner(GUDANG, message), "letter-9", 550, "5.7.1", "CERT_REVOKED", role="inbound")
+        [row] = self.rows("--finding", "CERT_REVOKED")
+        answer = self.review("release", row["id"], "--reason", "mau lihat isinya", must=False)
+        self.story.compare("a copy is held, and nobody can release it (exit code 3)", row["action"] == "reject+hold" and answer.code == 3)
+
+    def forged(self):
+        self.story.step("A forged letter is held", f"""A letter of {SEKDA} was changed on its way: the meeting is at 10.00 instead of 09.00, and the
+            signature does not hold any more. Its client hears that it was taken, so that nobody learns how to do it better; the reader does
+            not get it. The quarantine is encrypted: the filter that wrote it cannot read it again.""")
+        message = client.with_crlf(self.world.partners.sealed("sekda", SEKDA, "letter-10").replace(b"09.00", b"10.00"))
+        outcome = self.from_partner(SEKDA, message)
+        self.world.wait_idle()
+        self.story.compare("taken (250), and nothing reached the recipient's mailbox", outcome.accepted and not self.world.mailbox(SITI, b"letter-10"))
+        [row] = self.rows("--finding", "SIG_INVALID")
+        self.story.compare("it is held, with the finding SIG_INVALID", row["action"] == "hold" and row["from"] == SEKDA)
+        boxes = [os.path.join(folder, name) for folder, _, names in os.walk(self.world.path("quarantine")) for name in names]
+        self.story.compare("none of the quarantine's files holds a word of it in clear", not any(holds(box, b"Rapat diadakan") for box in boxes))
+        self.review("release", row["id"], "--reason", "tampak asli")
+        answer = self.review("release", row["id"], "--reason", "sungguh", must=False)
+        self.story.compare("one reviewer alone cannot let it go: a second person must agree (exit code 3)",
+                           answer.code == 3 and not self.world.mailbox(SITI, b"letter-10"))
+
+    def reviewed(self):
+        self.story.step("A reviewer looks, and lets a letter go", f"""{KECAMATAN} has a certificate of an authority that nobody has recognised yet: held,
+            too. {self.reviewer} of the security team, a login of the mail server with the role analis in the registry, lists what waits, looks
+            into it, and releases it. Each look is on record with its reason.""")
+        message = client.with_crlf(self.world.partners.sealed("camat", KECAMATAN, "letter-11"))
+        self.from_partner(KECAMATAN, message)
+        [row] = self.rows("--from", KECAMATAN)
+        self.review("list", lines=8)
+        self.review("show", row["id"], lines=40)
+        self.review("view", row["id"], "--reason", "penerima bertanya", lines=30)
+        self.review("release", row["id"], "--reason", "pengirim dikenal, sudah ditelepon")
+        arrived = self.arrived("letter-11")
+        ours = arrived[arrived.index(b"From: "):]
+        self.story.compare(f"it arrived byte for byte: the {len(ours)} bytes behind the fields that this server put on top are those that were sent (line ends as mailboxes keep them)",
+                           ours == message.replace(b"\r\n", b"\n"))
+        self.story.say("The whole story of that letter, from the records of filter, quarantine and key agent:")
+        answer = self.segelctl("explain", row["id"], lines=6)
+        told = [line for line in answer.out.splitlines() if re.match(r"\d{4}-", line)]
+        self.story.quote("\n".join(told), most=20)
+        self.story.compare("it names who looked and who released", all(f"{self.reviewer}: {text}" in answer.out for text in ("looked into it", "had it released")))
+
+    @property
+    def reviewer(self):
+        return self.world.reviewer
+
+    def rows(self, *words):
+        answer = self.world.quarantine(self.reviewer, "list", *words, json=True)
+        if answer.code != 0:
+            raise RuntimeError(str(answer))
+        return answer.data
+
+    def review(self, *words, must=True, lines=4):
+        """segelctl quarantine, as the reviewer types it."""
+        self.story.command(f"segelctl quarantine {' '.join(short(word) for word in words)}      (as {self.reviewer})")
+        answer = self.world.quarantine(self.reviewer, *words)
+        if must and answer.code != 0:
+            raise RuntimeError(str(answer))
+        self.story.quote(answer.err.strip() or answer.out.strip() or "(done)", most=lines)
+        return answer
+
+    def from_partner(self, sender, message):
+        with self.world.session(port="server") as session:
+            outcome = session.send(sender, [SITI], message)
+            session.quit()
+        self.story.quote(f"{sender}, TLS; server: {outcome.last}")
+        return outcome
 
     def leaving(self):
         hop = f"[127.0.0.1]:{self.world.mta.ports['bare']}"
@@ -224,7 +322,7 @@ class Demo:
         self.segelctl("tls", "policy", "set", hop, "encrypt", "--decision", "SK 7/2026")
         self.segelctl("tls", "policy", "show", PARTNER.partition("@")[2])
         self.story.say("(A registered domain without a policy of its own: encrypted, always.)")
-        outcome = self.world.send_as(BUDI, mail.plain(BUDI.address, BARE, "letter-8"), [BARE])
+        outcome = self.world.send_as(BUDI, mail.plain(BUDI.address, BARE, "letter-12"), [BARE])
         self.story.compare("accepted and sealed; now it is Postfix's", outcome.accepted)
         logged = self.world.wait_logged(rf"to=<{BARE}>,.*status=deferred.*", 30)[0]
         self.story.quote(f"mail log: {logged}")
@@ -280,10 +378,10 @@ class Demo:
         self.story.quote(f"{sender}, {name}; server: {outcome.last}")
         return outcome
 
-    def segelctl(self, *args, must=True):
+    def segelctl(self, *args, must=True, lines=4):
         self.story.command("segelctl " + " ".join(short(word) for word in args))
         answer = self.world.must(*args) if must else self.world.segelctl(*args)
-        self.story.quote(answer.err.strip() or answer.out.strip() or "(done)", most=4)
+        self.story.quote(answer.err.strip() or answer.out.strip() or "(done)", most=lines)
         return answer
 
     def message_of_yours(self):
@@ -310,6 +408,53 @@ class Demo:
         """How many messages Siti has, with one that is on its way."""
         self.world.wait_idle()
         return len(self.world.mailbox(SITI))
+
+
+class Partners:
+    """A partner region's authority and officers, made by openssl alone, and what the trust folder has of them."""
+
+    def __init__(self, world):
+        self.world = world
+        folder = world.path("mitra")
+        os.makedirs(folder)
+        self.root = OpensslCA(folder, "Provinsi Root CA", None)
+        self.stranger = OpensslCA(folder, "Unknown CA", None)
+        self.leaves = {"sekda": self.root.issue("sekda", [SEKDA]), "gudang": self.root.issue("gudang", [GUDANG]),
+                       "camat": self.stranger.issue("camat", [KECAMATAN])}
+        self.register()
+        self.root.revoke(self.leaves["gudang"])
+        self.publish()
+
+    def register(self):
+        self.world.must("domain", "add", SEKDA.partition("@")[2], "--kind", "partner")
+        for name, address in (("sekda", SEKDA), ("gudang", GUDANG)):
+            self.world.must("address", "add", address, "--unit", "UMUM")
+            self.world.must("cert", "import", self.leaves[name].cert, "--kind", "jabatan")
+            self.world.must("bind", "add", self.leaves[name].sha256, "--purpose", "verify", "--address", address)
+
+    def publish(self):
+        """What `segelctl trust add` and the hourly `segelctl trust refresh` do with a network."""
+        anchors = self.world.path("trust", "anchors", "partner")
+        os.makedirs(anchors, exist_ok=True)
+        shutil.copy(self.root.cert, os.path.join(anchors, "provinsi.crt"))
+        self.root.crl(self.world.path("trust", "crl", "provinsi.crl"))
+        os.chown(anchors, 0, MILTER_UID)
+        os.chmod(anchors, 0o2750)
+
+    def sealed(self, name, sender, token, extra=""):
+        """A letter signed by openssl(1)."""
+        leaf = self.leaves[name]
+        content = self.world.path("mitra", "content")
+        with open(content, "wb") as out:
+            out.write(b"Content-Type: text/plain\n\n" + mail.TEXT.encode())
+        entity = run("openssl", "cms", "-sign", "-in", content, "-signer", leaf.cert, "-inkey", leaf.key)
+        head, _, _ = letter(sender, SITI, "Undangan rapat", token=token).partition(b"\r\n\r\n")
+        return extra.encode() + head + b"\r\n" + entity
+
+
+def holds(path, text):
+    with open(path, "rb") as file:
+        return text in file.read()
 
 
 class OwnMessage:
@@ -375,8 +520,8 @@ def fields_of(message):
 
 def introduce(story):
     print(story.paint("Segel seals official mail without its users noticing.", "1"))
-    story.say("This demonstration runs a real Postfix, the gateway (segel-milter), its key agent (segel-keyd) and a "
-              "registry of its own, in a private network and a temporary folder. The mail server of this machine is "
+    story.say("This demonstration runs a real Postfix, the gateway (segel-milter), its key agent (segel-keyd), its "
+              "quarantine (segel-reviewd) and a registry of its own, in a private network and a temporary folder. The mail server of this machine is "
               "not touched, and nothing is left running.", 0)
     print()
 
@@ -384,10 +529,13 @@ def introduce(story):
 def set_up(where, story, own):
     accounts = [BUDI, DEWI, LAMA, CABUT] + ([own.account] if own else [])
     story.say("Making a demo certification authority, accounts, certificates, registry ...", 0)
-    world = Gateway(where, accounts, roles=("submission", "inbound"), tlspol=True)
+    world = Gateway(where, accounts, roles=("submission", "inbound"), tlspol=True, quarantine=True)
+    world.reviewer = "rina" if where.isolated else "daemon"  # a login that this machine has
     try:
         world.make()
-        story.say("Starting the key agent, the filters and Postfix ...", 0)
+        world.partners = Partners(world)
+        world.appoint(world.reviewer, "analis")
+        story.say("Starting the key agent, the quarantine, the filters and Postfix ...", 0)
         return world.start()
     except BaseException:
         world.stop()
@@ -396,7 +544,7 @@ def set_up(where, story, own):
 
 def run_story(where):
     own = OwnMessage(sys.argv[1]) if sys.argv[1:] else None
-    story = Story(10 if own else 9)
+    story = Story(14 if own else 13)
     introduce(story)
     world = set_up(where, story, own)
     try:

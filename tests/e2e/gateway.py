@@ -16,6 +16,7 @@ import subprocess
 import time
 
 import deadline
+import review
 from authority import Authority
 from daemon import Daemon
 from place import HOLD_GID, INBOUND_UID, KEYD_UID, LOCAL_UID, MILTER_UID, PEOPLE, REVIEW_GID, REVIEWD_UID, TLSPOL_UID
@@ -349,7 +350,8 @@ class Gateway(World):
         self.keyd.start(lambda: deadline.unix_socket_answers(self.keyd_socket))
 
     def start_reviewd(self):
-        self.reviewd.start(lambda: deadline.unix_socket_answers(self.hold_socket) and deadline.unix_socket_answers(self.review_socket))
+        """A connection is taken before anybody serves it, so an answer is waited for."""
+        self.reviewd.start(lambda: review.serves(self.review_socket))
 
     def start_milter(self, role="submission"):
         self.milters[role].start(lambda: deadline.unix_socket_answers(self.mta.sockets[role]))

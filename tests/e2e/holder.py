@@ -104,7 +104,7 @@ def item(message, sender, recipients, findings, action="hold", **more):
     ret = {"id": secrets.token_hex(16), "fingerprint": hashlib.sha256(seed).hexdigest(), "arrived": int(time.time()), "role": "inbound",
            "class": "inbound-official", "action": action, "reason": findings[0], "queue_id": "4XyZ1", "session": "s" + secrets.token_hex(6),
            "tls": True, "tls_version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "client": "192.0.2.7", "client_cert": "none", "without_smtp": False,
-           "sender": sender, "size": len(message), "sha256": hashlib.sha256(message).hexdigest(), "unparsed": False, "from": sender,
+           "authserv_id": "mail.kota.example", "sender": sender, "size": len(message), "sha256": hashlib.sha256(message).hexdigest(), "unparsed": False, "from": sender,
            "subject": "Surat rahasia", "message_id": "<1@mitra.example>", "findings_overflow": False,
            "findings": [{"reason": word, "evidence": "test=yes"} for word in findings],
            "recipients": [{"address": address, "parameters": parameters} for address, parameters in pairs]}

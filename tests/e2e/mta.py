@@ -3,9 +3,10 @@
     submission   STARTTLS and SASL, with the filter under test; lenient, so that the filter must be strict
     documented   the submission service exactly as contrib/postfix/master.cf has it
     inbound      plain, without a filter
-    server       for other servers, exactly as contrib/postfix/inbound.cf has it (a world without role inbound: no filter)
+    server       for other servers, exactly as contrib/postfix/inbound.cf has it (a world without role inbound: no filter);
+                 its clients are on this machine, and are treated as if they were not
     (no port)    the sendmail command, as contrib/postfix/local.cf has it where the world has role local
-    release      what segel-reviewd lets go: from this machine only, and not judged a second time
+    release      what segel-reviewd lets go, exactly as contrib/postfix/release.cf has it
     bare         another server, without TLS
     hop1, hop2   two further servers in a row; hop1 does not offer 8BITMIME, so that
                  Postfix re-codes on the way to it whatever is not 7-bit
@@ -116,15 +117,10 @@ MASTER_CF = """\
   -o syslog_name=postfix/inbound
 127.0.0.1:{server} inet n - n - - smtpd
   -o syslog_name=postfix/server
+  -o local_header_rewrite_clients=
 {server_options}
 127.0.0.1:{release} inet n - n - - smtpd
-  -o syslog_name=postfix/release
-  -o smtpd_milters=
-  -o smtpd_tls_security_level=none
-  -o smtpd_client_restrictions=permit_mynetworks,reject
-  -o smtpd_relay_restrictions=permit_mynetworks,reject
-  -o mynetworks=127.0.0.0/8
-  -o smtpd_forbid_bare_newline=normalize
+{release_options}
 127.0.0.1:{bare} inet n - n - - smtpd
   -o syslog_name=postfix/bare
   -o myhostname=bare.example
@@ -175,6 +171,14 @@ def documented_options(name, service, role, sockets):
     if not first.startswith(service + " ") or sum(option.endswith("=" + documented) for option in options) != 1:
         raise RuntimeError(f"contrib/postfix/{name}: wanted one service, {service}, with {documented}")
     return "\n".join(option.replace(documented, own_socket(role, sockets)) for option in options)
+
+
+def release_options():
+    """The -o lines of contrib/postfix/release.cf's one service; a world has another port."""
+    first, *options = snippet("release.cf")
+    if not first.startswith("127.0.0.1:10027 inet ") or not all(option.startswith("  -o ") for option in options):
+        raise RuntimeError("contrib/postfix/release.cf: wanted one service, 127.0.0.1:10027")
+    return "\n".join(options)
 
 
 def own_socket(role, sockets):
@@ -283,7 +287,7 @@ class Mta:
             host=HOST, domains=" ".join([*self.domains, BARE_DOMAIN]), mail=self.mail, mail_uid=MAIL_UID, tls=self.tls, sasl=self.sasl))
         self.write_file("master.cf", MASTER_CF.format(
             documented_options=documented_options("master.cf", "submission", "submission", self.sockets),
-            server_options=documented_options("inbound.cf", "smtp", "inbound", self.sockets), **self.ports))
+            server_options=documented_options("inbound.cf", "smtp", "inbound", self.sockets), release_options=release_options(), **self.ports))
         self.write_file("transport", f"{self.far_domain} smtp:[127.0.0.1]:{self.ports['hop1']}\n"
                                      f"{BARE_DOMAIN} smtp:[127.0.0.1]:{self.ports['bare']}\n")
         self.write_file("dynamicmaps.cf", "")

@@ -10,16 +10,13 @@ in one thing only.
 
 import contextlib
 import functools
-import glob
 import os
 import shutil
 import subprocess
-import sys
 
 import chain
-import client
-import deadline
 import review
+import shim
 from gateway import Account, Gateway
 from openssl_ca import OpensslCA, run, stamp
 from place import MILTER_UID
@@ -35,7 +32,6 @@ OFFICIAL = ("own", "shared", "partner")
 STRANGER_IN = {address: "camat@" + address.partition("@")[2] for address in COLUMNS.values()}  # somebody else of the same domain
 
 BUDI = Account("budi")
-SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim.c")
 
 # UNIX login: role; who they are is the registry's business (gateway.appoint)
 REVIEWERS = {"rina": "analis", "joko": "analis", "wati": "manajer", "bagus": "helpdesk", "sari": "auditor", "umar": "petugas-op",
@@ -187,14 +183,17 @@ class Outside(Gateway):
         return self.head(sender, recipient, token, *more) + b"MIME-Version: 1.0\n" + self.text(token)
 
     @functools.cached_property
+    def shim(self):
+        return shim.build(self)
+
+    @functools.cached_property
     def ahead(self):
         """Environment of a program whose clock goes a day fast."""
-        library, folder = self.path("shim.so"), self.path("ahead")
-        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, SHIM, "-ldl"], check=True, stdin=subprocess.DEVNULL)
+        folder = self.path("ahead")
         os.makedirs(folder)
         with open(os.path.join(folder, "clock"), "w", encoding="ascii") as out:
             out.write("86400\n")
-        return {"LD_PRELOAD": library, "SEGEL_SHIM": folder}
+        return {"LD_PRELOAD": self.shim, "SEGEL_SHIM": folder}
 
     def arrive(self, sender, recipients, message, tls=True, context=None, port="server"):
         """From another server, on a connection of its own."""

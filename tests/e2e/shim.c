@@ -3,6 +3,7 @@
  *   clock  its number of seconds is added to the wall clock
  *   sync   is there: fdatasync and fsync fail with EIO
  *   body   N: the process is killed at the N-th write of a body replacement (N = 0: before the first)
+ *   racun  is there: decoding or searching a text with "racun" in it is a fault of the thread that does it
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -11,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -116,4 +118,36 @@ smfi_replacebody(void *ctx, unsigned char *body, int len)
 	result = next(ctx, body, len);
 	in_body = 0;
 	return result;
+}
+
+static void
+take_poison(const char *text, size_t len)
+{
+	long unused;
+
+	for (size_t i = 0; i + 5 <= len; i++)
+		if (strncmp(text + i, "racun", 5) == 0 && number_in("racun", &unused))
+			__builtin_trap();
+}
+
+char *
+g_mime_utils_header_decode_text(void *options, const char *text)
+{
+	char *(*real)(void *, const char *);
+
+	take_poison(text, strlen(text));
+	*(void **)&real = dlsym(RTLD_NEXT, "g_mime_utils_header_decode_text");
+	return real(options, text);
+}
+
+void *
+memmem(const void *text, size_t len, const void *word, size_t word_len)
+{
+	const char *at = text;
+
+	take_poison(text, len);
+	for (; word_len <= len; at++, len--)
+		if (memcmp(at, word, word_len) == 0)
+			return (void *)(unsigned long)at;
+	return NULL;
 }

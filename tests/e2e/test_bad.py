@@ -26,6 +26,7 @@ import client
 import deadline
 import judge
 import mail
+import shim
 import signature
 import suite
 from gateway import Account, Gateway
@@ -48,7 +49,7 @@ def make_world(place):
     world.accounts = [account for account in world.accounts if account is not ASING]
     world.write_config()
     world.accepted = {}
-    world.shim = build_shim(world)
+    world.shim = shim.build(world)
     return world.start()
 
 
@@ -560,65 +561,19 @@ def _(world, daemon, program):
 
 # --- with a shim in the program ---
 
-def build_shim(world):
-    target = world.path("bin", "shim.so")
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-o", target, os.path.join(HERE, "shim.c"), "-ldl"],
-                   check=True, stdin=subprocess.DEVNULL)
-    return target
-
-
-def sanitizer_of(program):
-    """A sanitizer's library wants to come first."""
-    needed = subprocess.run(["ldd", program], capture_output=True, check=True, stdin=subprocess.DEVNULL).stdout.decode()
-    return re.findall(r"=> (/\S*lib[at]san\S*)", needed)
-
-
-class Shim:
-    """A folder whose files say what goes wrong in a program (shim.c)."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def set(self, name, value=""):
-        # Never a half-written number.
-        with open(os.path.join(self.folder, name + ".new"), "w", encoding="ascii") as file:
-            file.write(str(value))
-        os.rename(os.path.join(self.folder, name + ".new"), os.path.join(self.folder, name))
-
-    def clear(self, name):
-        os.unlink(os.path.join(self.folder, name))
-
-
-@contextlib.contextmanager
 def shimmed(world, daemon):
-    """The daemon, started anew with the shim in it; afterwards stopped, and as it was."""
-    folder = tempfile.mkdtemp(prefix="shim-", dir=world.folder)
-    os.chmod(folder, 0o755)
-    before = list(daemon.command)
-    program = before.index("--") + 1
-    preload = ":".join(sanitizer_of(before[program]) + [world.shim])
-    daemon.stop()
-    daemon.command[program:program] = ["env", f"LD_PRELOAD={preload}", f"SEGEL_SHIM={folder}"]
-    try:
-        start(world, daemon)
-        yield Shim(folder)
-    finally:
-        daemon.command[:] = before
-        for name in os.listdir(folder):
-            os.unlink(os.path.join(folder, name))
-        if daemon.process is not None:
-            daemon.stop()
+    return shim.shimmed(world, daemon, lambda: start(world, daemon))
 
 
 @for_both("fsync fails for the {who}: 451, and not one more record or signature until it is restarted")
 def _(world, daemon, program):
-    with shimmed(world, daemon) as shim:
+    with shimmed(world, daemon) as luck:
         sealed(world, f"sync-sebelum-{program}")
-        shim.set("sync")
+        luck.set("sync")
         with new_words(daemon) as text:
             deferred(world, f"sync-{program}", "451", *hint_and_reply(world, daemon))
             logged(text, "cannot be synced", "Input/output error")
-            shim.clear("sync")
+            luck.clear("sync")
             deferred(world, f"sync-lagi-{program}", "451", *hint_and_reply(world, daemon))
             if daemon is world.milter:
                 logged(text, "restart after mending it")
@@ -626,18 +581,18 @@ def _(world, daemon, program):
 
 @for_both("the clock of the {who} set back a day: 451 with a hint until it is right; nothing is judged by it")
 def _(world, daemon, program):
-    with shimmed(world, daemon) as shim:
+    with shimmed(world, daemon) as luck:
         sealed(world, f"jam-sebelum-{program}", BARU)
-        shim.set("clock", -DAY)
+        luck.set("clock", -DAY)
         with new_words(daemon) as text:
             deferred(world, f"jam-{program}", "451", account=BARU)
             deferred(world, f"jam-lama-{program}", "451", *hint_and_reply(world, daemon))
             logged(text, "the clock was set back", "set it right")
-        shim.clear("clock")
+        luck.clear("clock")
         sealed(world, f"jam-benar-{program}", BARU)
-        shim.set("clock", -1)  # what a time server may do (the registry was made seconds ago)
+        luck.set("clock", -1)  # what a time server may do (the registry was made seconds ago)
         sealed(world, f"jam-mundur-sedikit-{program}", BARU)
-        shim.set("clock", -DAY)
+        luck.set("clock", -DAY)
         daemon.stop()
         does_not_start(daemon, "audit_dir", "the clock was set back")
     chain.read_folder(audit_folder(world, daemon))
@@ -646,8 +601,8 @@ def _(world, daemon, program):
 @test("a clock a day behind, and no records yet that could tell: nothing is sealed before its certificate is valid")
 def _(world):
     with small_disk(world, world.milter) as folder:
-        with shimmed(world, world.milter) as shim:
-            shim.set("clock", -DAY)
+        with shimmed(world, world.milter) as luck:
+            luck.set("clock", -DAY)
             world.milter.stop()
             for name in os.listdir(folder):
                 os.unlink(os.path.join(folder, name))
@@ -666,10 +621,10 @@ def _(world):
 def _(world):
     body = "".join(f"{number:060d}\r\n" for number in range(20000))  # 1.2 MB: some 20 pieces on the socket
     killed = 0
-    with shimmed(world, world.milter) as shim:
+    with shimmed(world, world.milter) as luck:
         for piece in range(200):
             token = f"tengah-{piece}"
-            shim.set("body", piece)
+            luck.set("body", piece)
             outcome = send(world, token, message=letter(BUDI.address, SITI, "Besar", body, token=token))
             if outcome.accepted:
                 break

@@ -468,17 +468,29 @@ def small_disk(world, megabytes):
         world.start_reviewd()
 
 
-@test("disk full in the middle of a body: deferred; with room again held once, and no piece is left")
+def fill_when_it_comes(folder, filler):
+    """Takes all that is left of the disk as soon as a body is on its way in."""
+    late = time.monotonic() + 30
+    while not os.listdir(os.path.join(folder, "incoming")) and time.monotonic() < late:
+        pass  # it is there for milliseconds
+    with contextlib.suppress(OSError), open(filler, "wb") as out:
+        for at in range(0, 1 << 30, 1 << 18):
+            os.posix_fallocate(out.fileno(), at, 1 << 18)
+
+
+@test("disk full in the middle of a body, or before: deferred; with room again held once, and no piece is left")
 def _(world):
-    with small_disk(world, 8) as folder:
+    with small_disk(world, 40) as folder:
         recipient = f"cakram@{OTHER_DOMAIN}"
-        message = large_held(world, recipient, 6)
+        message = large_held(world, recipient, 20)
         filler = os.path.join(folder, "lain")
-        with open(filler, "wb") as out:
-            out.write(b"x" * (4 << 20))
-        outcome = world.arrive(PARTNER, [recipient], message)
-        check(outcome.last.code in (451, 452), outcome)
-        equal(files_below(folder, "incoming") + files_below(folder, "items"), [], "files left")
+        other = threading.Thread(target=fill_when_it_comes, args=(folder, filler))
+        other.start()
+        for when in ("in the middle", "before"):
+            outcome = world.arrive(PARTNER, [recipient], message)
+            other.join()
+            check(outcome.last.code in (451, 452), f"{when}: {outcome}")
+            equal(files_below(folder, "incoming") + files_below(folder, "items"), [], f"{when}: files left")
         os.remove(filler)
         exactly(world, recipient, world.arrive(PARTNER, [recipient], message), "hold")
         as_sent(world, world.held(recipient)[0]["id"], message)

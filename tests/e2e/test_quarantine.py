@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -23,8 +24,6 @@ from world import OTHER_DOMAIN, OWN_DOMAIN, parsed
 
 DIGEST = Account("karantina", "Karantina Surat", kind="sistem")
 DIGEST_TO = [f"tim@{OWN_DOMAIN}", f"wati@{OWN_DOMAIN}"]
-OWNER = f"dewi@{OTHER_DOMAIN}"  # a recipient with a UNIX login: tamu
-NOT_ASCII = "Undangan \u202egnp.exe\u202c \u00e9"
 
 
 class QuarantineWorld(Outside):
@@ -198,6 +197,11 @@ def _(world):
         text = said.decode("utf-8", "strict")
         check(not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]", text), f"{words}: {said!r}")
     check("Merah" in text and "terbalik" in text, text)
+    long = world.signed("foreign", PARTNER, f"panjang@{OTHER_DOMAIN}", "panjang").replace(
+        b"Subject: Undangan panjang", b"Subject: =?utf-8?q?" + "".join(f"={byte:02X}" for byte in ("x" + "\u00e9" * 40).encode()).encode() + b"?=")
+    world.hold_one("panjang", message=long)
+    _, said = on_a_terminal(world, "rina", "list")
+    check("x" + "\u00e9" * 15 in said.decode("utf-8", "strict"), "a Subject was cut within a character")
 
 
 # --- other acts ---
@@ -326,6 +330,32 @@ def _(world):
     world.must_say("umar", "show", row["id"], out="CERT_UNTRUSTED")
 
 
+@suite.test("staff see their own mail only, with its Subject, and ask for its release; the security team sees who asked")
+def _(world):
+    own = f"tamu@{OWN_DOMAIN}"
+    if not any(row["name"] == "Orang Tamu" for row in world.segelctl("person", "list", json=True).data):
+        world.must("person", "add", "Orang Tamu")
+    world.must("address", "add", own, "--person", "Orang Tamu")
+    world.must("reviewer", "add", "tamu", "--person", "Orang Tamu", "--role", "pegawai", "--appointment", "SK-pegawai/2026")
+    other, _ = world.hold_one("milik-orang")
+    row, _ = world.hold_one("milik-sendiri", recipients=[own])
+    [seen] = world.quarantine("tamu", "list", json=True).data
+    equal((seen["id"], seen["subject"]), (row["id"], "Undangan milik-sendiri"), "what tamu sees")
+    world.must_say("tamu", "view", row["id"], "--reason", "surat saya", out="Rapat Senin")
+    for verb in ("show", "view", "release", "export", "delete", "note"):
+        reason = [] if verb == "show" else ["--reason", "x"]
+        answer = world.quarantine("tamu", verb, other["id"], *reason)
+        check(answer.code in (1, 3) and "CERT" not in answer.out, answer)
+    world.must_say("tamu", "release", row["id"], "--reason", "saya menunggunya", out="your request is on record")
+    world.wait_idle()
+    equal(world.mailbox(own), [], "delivered")
+    equal([one["id"] for one in world.rows("rina", "--asked-for")], [row["id"]], "asked for")
+    world.must_say("rina", "show", row["id"], out=["its owner asked for its release", "tamu asked for its release, because: saya menunggunya"])
+    check("Asked for by their owners: 1." in world.must_say("sari", "digest", "--print").out, "the digest does not say so")
+    world.must_say("rina", "release", row["id"], "--reason", "diminta pemiliknya", out="released")
+    world.wait_delivered(own)
+
+
 @suite.test("purge and stats: counted, and as JSON")
 def _(world):
     before = world.quarantine("wati", "stats", json=True).data
@@ -385,6 +415,50 @@ def _(world):
     equal(world.must_say("sari", "digest").out, "", "said")
     world.wait_idle()
     equal(len(world.mailbox(DIGEST_TO[0])), before, "digests")
+
+
+# --- the listener for what is released ---
+
+@suite.test("check mta knows the listener for released mail, and refuses one that others than this machine reach")
+def _(world):
+    port = world.mta.ports["release"]
+    name = f"127.0.0.1:{port}/inet"
+    answer = world.check_mta(world.mta.etc)
+    [service] = [one for one in answer.data["services"] if one["service"] == name]
+    equal(service["takes"], "release", "what it takes")
+    equal([(one["id"], one["severity"]) for one in answer.data["findings"] if name in one["where"] and "release" in one["id"]],
+          [("service-release", "warn")], "findings about release")
+    check(not any(one["id"] == "service-unfiltered" and name in one["where"] for one in answer.data["findings"]), answer.data["findings"])
+    live = world.segelctl("check", "mta", "--live", "--postfix", world.mta.etc, "--postconf", world.mta.programs.command + "/postconf", "--json")
+    found = [one for one in json.loads(live.out)["findings"] if f":{port}" in one["where"] and one["severity"] == "refuse"]
+    equal(found, [], "refused after a visit")
+    folder = world.path("terbuka")
+    shutil.copytree(world.mta.etc, folder)
+    with open(os.path.join(folder, "master.cf"), encoding="ascii") as master:
+        lines = master.read().replace(f"127.0.0.1:{port} inet", f"0.0.0.0:{port} inet")
+    with open(os.path.join(folder, "master.cf"), "w", encoding="ascii") as master:
+        master.write(lines)
+    found = [one for one in world.check_mta(folder).data["findings"] if one["id"] == "release-open"]
+    equal([(one["severity"], one["where"]) for one in found], [("refuse", f"0.0.0.0:{port}/inet")], "open to the network")
+
+
+@suite.test("8-bit mail, long lines and a sender's wish for reports go through a release unchanged")
+def _(world):
+    token = "delapan"
+    content = ("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n"
+               "Undangan \u00abrapat\u00bb \u2013 \u6f22\u5b57\n.titik\n" + "x" * 980 + "\n").encode()
+    recipient = f"{token}@{OTHER_DOMAIN}"
+    message = client.with_crlf(world.signed("foreign", PARTNER, recipient, token, content=content))
+    with world.session(port="server") as session:
+        session.mail(PARTNER, ["BODY=8BITMIME", "RET=HDRS", "ENVID=surat-7"])
+        session.rcpt(recipient)
+        reply = session.data(message)
+        check(reply.says("250"), reply)
+    [row] = world.rows("wati", "--recipient", recipient)
+    world.must_say("rina", "release", row["id"], "--reason", "dikenal", out="released")
+    [arrived] = world.wait_delivered(recipient)
+    equal(body_behind_ours(arrived), message.replace(b"\r\n", b"\n"), "the released message")
+    world.must_say("rina", "show", row["id"], out="BODY=8BITMIME RET=HDRS ENVID=surat-7")
 
 
 # --- the whole story ---

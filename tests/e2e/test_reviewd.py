@@ -15,6 +15,7 @@ import time
 
 import deadline
 import holder
+import shim
 import suite
 from daemon import Daemon
 from gateway import Gateway
@@ -233,6 +234,26 @@ for what, changed in BAD_ITEMS.items():
         check(world.held(world.plain("good after " + str(time.time()))), "the next one is held")
 
 
+@test("what is encrypted to a key that nobody has is not held, and deferred")
+def _(world):
+    message = world.plain("no-key")
+    forgotten = world.path("lupa.crt")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=lupa", "-keyout", os.devnull, "-out", forgotten],
+                   check=True, capture_output=True)
+    fields = holder.item(message, SENDER, (ONE,), ("CERT_UNTRUSTED",))
+    for what, body in (("another key's", holder.box(message, forgotten, fields["id"])), ("no box", message * 10)):
+        with holder.connect(world.hold_socket, INBOUND_UID, HOLD_GID) as sock:
+            answer = holder.hold(sock, fields, body)
+        equal(answer["ok"], False, f"{what}: {answer}")
+    check(world.held(message), "to the right one")
+    world.keyd.stop()
+    try:
+        world.restart()
+        check(world.held(world.plain("no-keyd")), "held while nobody can be asked")
+    finally:
+        world.start_keyd()
+
+
 GARBAGE = (b"", b"GET / HTTP/1.0\r\n\r\n", b"\0" * 100, b"J\xff\xff\xff\xff", holder.frame(b"J", b"[]"), holder.frame(b"J", b"{"),
            holder.frame(b"J", b'{"op":"hold","op":"ping"}'), holder.frame(b"J", b"\xff\xfe"), holder.frame(b"D", b"x"),
            holder.frame(b"J", b'{"op":"' + b"x" * 100000 + b'"}'), struct.pack(">cI", b"J", 10) + b"{}", holder.frame(b"J", b"{" * 200000))
@@ -304,6 +325,7 @@ def _(world):
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=64k,nr_inodes=100,mode=0750,uid={REVIEWD_UID},gid={REVIEWD_UID}", "none", world.path("audit-reviewd")], check=True)
     try:
         world.start_reviewd()
+        check(world.ask("rina", op="ping")[0]["ok"], "it serves: its record of the start is written")
         fill(world.path("audit-reviewd", "fill"))
         answer, _ = world.give(world.plain("not on record"))
         while answer["ok"]:  # what fits into the file's last page
@@ -453,17 +475,39 @@ def _(world):
 
 @test("purge: what has expired goes, with a record each; legal hold stays")
 def _(world):
-    gone, kept = world.held(world.plain("gone")), world.held(world.plain("kept"))
+    gone, kept, sent = (world.held(world.plain(word)) for word in ("gone", "kept", "sent"))
+    check(world.ask("rina", op="release", id=sent, reason="benar")[0]["ok"], "release")
     check(world.ask("wati", op="hold", id=kept, on=True, reason="perkara 4")[0]["ok"], "legal hold")
     world.reviewd.stop()
     with sqlite3.connect(world.path("quarantine", "quarantine.db")) as database:
-        database.execute("UPDATE item SET expires = 1, version = version + 1 WHERE id IN (?, ?)", (gone, kept))
+        database.execute("UPDATE item SET expires = 1, version = version + 1 WHERE id IN (?, ?, ?)", (gone, kept, sent))
     database.close()
     subprocess.run(["chown", "-R", f"{REVIEWD_UID}:{REVIEWD_UID}", world.path("quarantine")], check=True)
     world.start_reviewd()
     deadline.until("the purge at start", lambda: world.state(gone) == "kedaluwarsa", seconds=20)
+    deadline.until("the released one's body", lambda: world.bodies().count(sent) == 0, seconds=20)
     equal((world.bodies().count(gone), world.bodies().count(kept)), (0, 1), "files")
+    equal(world.state(sent), "dilepas", "what was released stays so")
     equal((len(world.audited("quarantine-expire", gone)), len(world.audited("quarantine-expire", kept))), (1, 0), "records")
+
+
+@test("a clock that is far ahead at the start takes no held mail away; who asks for a purge gets it")
+def _(world):
+    item = world.held(world.plain("clock"))
+    world.shim = shim.build(world)
+    world.reviewd.stop()
+    record, kept = world.path("audit-reviewd", "segel-reviewd.audit"), world.path("audit-before")
+    shutil.copy(record, kept)
+    with shim.shimmed(world, world.reviewd, world.start_reviewd) as luck:
+        luck.set("clock", 60 * 86400)
+        world.restart()
+        deadline.until("the purge at start", lambda: "the purge waits a day" in world.reviewd.text(), seconds=20)
+        equal((world.bodies().count(item), world.state(item)), (1, "baru"), "the item")
+        fields, _, _ = world.ask("umar", op="purge")
+        check(fields["ok"] and fields["bodies"] >= 1, f"who asks for it gets it: {fields}")
+    shutil.copy(kept, record)  # behind a record of the future an audit file takes none of today
+    world.start_reviewd()
+    equal(world.bodies().count(item), 0, "then")
 
 
 # ---- release ----
@@ -492,11 +536,13 @@ def _(world):
 
 @test("a forged result field of ours goes, a stranger's stays")
 def _(world):
-    message = world.plain("forged", extra="X-Segel-Status: good\r\nAuthentication-Results: lain.example; spf=pass\r\n")
+    message = world.plain("forged", extra="X-Segel-Status: good\r\nAuthentication-Results: lain.example; spf=pass\r\n"
+                          "Authentication-Results: MAIL.kota.example; smime=pass reason=palsu\r\n")
     item = world.held(message)
     check(world.ask("rina", op="release", id=item, reason="benar")[0]["ok"], "release")
     [dump] = world.arrived("forged")
-    check(b"X-Segel-Status" not in dump and b"lain.example; spf=pass" in dump, dump)
+    check(b"X-Segel-Status" not in dump and b"palsu" not in dump and b"lain.example; spf=pass" in dump, dump)
+    equal(dump.count(b"Authentication-Results: mail.kota.example;"), 1, "fields of ours")
 
 
 @test("to some recipients, then to the others; nobody twice")
@@ -527,6 +573,25 @@ def _(world):
     other = world.held(world.plain("two2"))
     equal(world.ask("bagus", op="release", id=other, reason="minta")[0]["state"], "menunggu persetujuan", "helpdesk")
     check(world.ask("joko", op="release", id=other, reason="setuju")[0]["ok"], "an analyst")
+
+
+@test("the yes of somebody whose appointment has ended since, or who may not give one any more, is none")
+def _(world):
+    for name, after in (("ended", None), ("other-role", "auditor"), ("same-role", "helpdesk")):
+        item = world.held(world.plain(name), findings=("SIG_INVALID",))
+        equal(world.ask("bagus", op="release", id=item, reason="benar")[0].get("state"), "menunggu persetujuan", "the first")
+        world.must("reviewer", "end", "bagus")
+        if after:
+            world.must("reviewer", "add", "bagus", "--person", "Orang Bagus", "--role", after, "--appointment", f"SK-{name}/2026")
+        fields, _, _ = world.ask("wati", op="release", id=item, reason="setuju")
+        equal((fields["ok"], len(world.arrived(name))), (after == "helpdesk",) + (int(after == "helpdesk"),), f"{name}: {fields}")
+        if not fields["ok"]:
+            equal(world.ask("rina", op="release", id=item, reason="benar")[0].get("state"), "menunggu persetujuan", "a new first one")
+            check(world.ask("wati", op="release", id=item, reason="setuju")[0]["ok"], "completed")
+        if after != "helpdesk":
+            if after:
+                world.must("reviewer", "end", "bagus")
+            world.must("reviewer", "add", "bagus", "--person", "Orang Bagus", "--role", "helpdesk", "--appointment", f"SK-{name}-2/2026")
 
 
 @test("a copy of what was refused is never released")
@@ -603,6 +668,26 @@ def _(world):
     equal(len(world.arrived("away")), 1, "deliveries")
 
 
+@test("the mail server takes one recipient not now: back where it was, for a decision; one that waits keeps no other waiting")
+def _(world):
+    later, first, second = (world.held(world.plain(word)) for word in ("later", "first", "second"))
+    world.sink.kill()
+    for item in (first, second):
+        equal(world.ask("rina", op="release", id=item, reason="benar")[0].get("error"), "unavailable", "no mail server")
+    world.start_sink("-r", "RCPT")
+    fields, _, _ = world.ask("rina", op="release", id=later, reason="benar")
+    equal((fields["ok"], fields.get("error"), world.state(later)), (False, "unavailable", "baru"), fields)
+    world.restart()
+    deadline.until("both to be tried", lambda: all(len(world.audited("quarantine-resume", item)) >= 1 for item in (first, second)), seconds=20)
+    equal([world.state(item) for item in (first, second)], ["dilepas-sedang"] * 2, "sent before, perhaps: tried until it is known")
+    world.sink.kill()
+    world.start_sink()
+    world.restart()
+    for item in (first, second):
+        deadline.until("it to be sent", lambda item=item: world.state(item) == "dilepas", seconds=40)
+    equal([len(world.arrived(word)) for word in ("later", "first", "second")], [0, 1, 1], "deliveries")
+
+
 @test("kill -9 in the middle of a release: sent at the next start, at most twice")
 def _(world):
     world.sink.kill()
@@ -617,6 +702,48 @@ def _(world):
     check(1 <= len(world.arrived("kill")) <= 2, "deliveries")
     world.sink.kill()
     world.start_sink()
+
+
+def tries(world, item):
+    """How often a release was taken up, and how it ended, by the log."""
+    return len([line for line in world.reviewd.text().splitlines() if f"item {item}: " in line and ("once more" in line or "waits" in line)])
+
+
+@test("the mail server has it and the disk is full: it is not sent again and again")
+def _(world):
+    item = None
+    world.reviewd.stop()
+    os.rename(world.path("quarantine"), world.path("quarantine-kept"))
+    os.mkdir(world.path("quarantine"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=4m,nr_inodes=1000,mode=0750,uid={REVIEWD_UID},gid={REVIEWD_UID}", "none", world.path("quarantine")], check=True)
+    world.sink.kill()
+    world.start_sink("-w", "2")  # each answer to DATA takes two seconds
+    try:
+        world.start_reviewd()
+        item = world.held(world.plain("brimful"))
+        with world.review("rina") as sock:
+            holder.send_json(sock, {"op": "release", "id": item, "reason": "benar"})
+            deadline.until("its row", lambda: world.state(item) == "dilepas-sedang", seconds=20)
+            fill(world.path("quarantine", "fill"))
+            fields = holder.take_json(sock)
+        equal((fields["ok"], fields.get("error")), (False, "unavailable"), fields)
+        for _ in range(3):
+            before = tries(world, item)
+            world.restart(signal.SIGKILL)
+            deadline.until("another try", lambda: tries(world, item) > before, seconds=20)
+        check(len(world.arrived("brimful")) <= 2, f"{len(world.arrived('brimful'))} deliveries")
+        os.unlink(world.path("quarantine", "fill"))
+        world.restart(signal.SIGKILL)
+        deadline.until("its end", lambda: world.state(item) == "dilepas", seconds=40)
+        check(1 <= len(world.arrived("brimful")) <= 2, f"{len(world.arrived('brimful'))} deliveries")
+    finally:
+        world.reviewd.stop()
+        subprocess.run(["umount", world.path("quarantine")], check=True)
+        os.rmdir(world.path("quarantine"))
+        os.rename(world.path("quarantine-kept"), world.path("quarantine"))
+        world.start_reviewd()
+        world.sink.kill()
+        world.start_sink()
 
 
 @test("revoked while a release was interrupted: it does not leave")
@@ -720,6 +847,36 @@ def _(world):
             with open(os.path.join(folder, name), "rb") as file:
                 check(b"KENARI-EMAS-2209" not in file.read(), f"{folder}/{name}")
     check("KENARI-EMAS-2209" not in world.reviewd.text() + world.audit(), "log and record")
+
+
+@test("own mail, the registry's items, requests: roles that see a part")
+def _(world):
+    mine, foreign = world.held(world.plain("mine"), findings=("SIG_WEAK",)), world.held(world.plain("foreign"), recipients=(TWO,), findings=("REG_UNKNOWN",))
+    world.must("address", "add", ONE, "--unit", "UMUM")
+    world.must("login", "add", "tamu", "--address", ONE)
+    world.appoint("tamu", "pegawai")
+    _, rows, _ = world.ask("tamu", op="list", limit=1000)
+    ids = [row["id"] for row in rows]
+    check(mine in ids and foreign not in ids, "staff: own mail only")
+    equal(world.ask("tamu", op="show", id=foreign)[0]["error"], "not-found", "staff: mail of others")
+    fields, rows, _ = world.ask("tamu", op="show", id=mine)
+    check(fields["ok"] and fields["own"] and rows == [], "staff: own mail, without the notes of others")
+    check(world.ask("tamu", op="view", id=mine, reason="milik saya")[0]["ok"], "staff: own mail as text")
+    equal(world.ask("tamu", op="export", id=mine, reason="milik saya")[0]["error"], "denied", "staff: export")
+    check(world.ask("tamu", op="release", id=mine, reason="saya tunggu")[0]["ok"], "staff: a request")
+    equal(world.ask("tamu", op="release", id=foreign, reason="saya tunggu")[0]["error"], "not-found", "staff: a request for mail of others")
+    equal((world.show(mine)[0]["asked_for"], world.state(mine), world.arrived("mine")), (True, "ditinjau", []), "on record, and nothing else")
+    for login, role in (("sari", "petugas-op"), ("umar", "pelindung-data")):
+        world.must("reviewer", "end", login)
+        world.must("reviewer", "add", login, "--person", f"Orang {login.capitalize()}", "--role", role, "--appointment", f"SK-{login}-2/2026")
+    _, rows, _ = world.ask("sari", op="list", limit=1000)
+    ids = [row["id"] for row in rows]
+    check(foreign in ids and mine not in ids, "OP officer: items of the registry's findings")
+    equal(world.ask("sari", op="release", id=mine, reason="uji")[0]["error"], "not-found", "OP officer: other items")
+    equal(world.ask("sari", op="release", id=foreign, reason="terdaftar")[0]["state"], "menunggu persetujuan", "OP officer: a proposal")
+    check(world.ask("wati", op="release", id=foreign, reason="setuju")[0]["ok"], "completed by a manager")
+    check(world.ask("umar", op="delete", id=mine, reason="permintaan pemilik data")[0]["ok"], "data protection: a request")
+    equal(world.bodies().count(mine), 1, "which deletes nothing")
 
 
 @test("the record's chain holds")

@@ -64,8 +64,11 @@ odd_octets_are_replaced(void **state)
 	static const char *const odd[] = { "\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82" };
 
 	(void)state;
+	assert_true(words_are_utf8("") && words_are_utf8("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"));
 	for (size_t i = 0; i < N_ELEMENTS(odd); i++) {
 		char got[128];
+
+		assert_false(words_are_utf8(odd[i]));
 
 		words_decode(slice_of(odd[i]), got, sizeof(got));
 		for (const char *at = got; *at; at++)

@@ -123,6 +123,7 @@ load_settings(const char *more, struct config **ret)
 	    "submission: { socket = \"%s/queue/segel/milter.sock\"; };\n"
 	    "inbound: { socket = \"%s/queue/segel-inbound/milter.sock\"; };\n"
 	    "local: { socket = \"%s/queue/segel-local/milter.sock\"; %s };\n"
+	    "quarantine: { certificate = \"/etc/segel/quarantine.crt\"; };\n"
 	    "tlspol: { socket = \"%s/queue/tlspol.sock\"; };\n", place, place, place, more, place);
 
 	write_file("segel.conf", text);
@@ -215,7 +216,8 @@ make_documented(void)
 	AUTO(xfree) char *dist = master_without_smtp();
 	AUTO(xfree) char *submission = read_file("contrib/postfix/master.cf");
 	AUTO(xfree) char *inbound = read_file("contrib/postfix/inbound.cf");
-	AUTO(xfree) char *master_text = xasprintf("%s\n%s\n%s\n", dist, submission, inbound);
+	AUTO(xfree) char *release = read_file("contrib/postfix/release.cf");
+	AUTO(xfree) char *master_text = xasprintf("%s\n%s\n%s\n%s\n", dist, submission, inbound, release);
 
 	write_file("main.cf", main_text);
 	write_file("master.cf", master_text);
@@ -298,6 +300,8 @@ struct row {
 
 #define SUB "-P submission/inet/"
 #define SMTP "-P smtp/inet/"
+#define RELEASE "127.0.0.1:10027/inet"
+#define NEW_RELEASE "-M " RELEASE "=127.0.0.1:10027 inet n - y - - smtpd\n-P " RELEASE "/smtpd_milters="
 #define UNIX_SUB "unix:segel/milter.sock"
 #define REINJECT "-M 127.0.0.1:10025/inet=127.0.0.1:10025 inet n - n - - smtpd\n" \
 	"-P 127.0.0.1:10025/inet/smtpd_milters=\n-P 127.0.0.1:10025/inet/mynetworks=127.0.0.0/8\n"
@@ -329,6 +333,14 @@ static const struct row rows[] = {
 	{ "service-role", SEVERITY_REFUSE, "", SMTP "smtpd_sasl_auth_enable=yes", NULL },
 	{ "service-reinjection", SEVERITY_WARN, REINJECT "-P 127.0.0.1:10025/inet/content_filter=", "main content_filter = scan:[127.0.0.1]:10024",
 	  "-P 127.0.0.1:10025/inet/smtpd_milters=" UNIX_SUB },
+	{ "service-release", SEVERITY_WARN, "-MX " RELEASE, NEW_RELEASE, "-MX " RELEASE },
+	{ "release-open", SEVERITY_REFUSE, "", "-M 10027/inet=10027 inet n - y - - smtpd\n-P 10027/inet/smtpd_milters=", "-MX 10027/inet" },
+	{ "release-open", SEVERITY_REFUSE, "-M 192.0.2.1:10028/inet=192.0.2.1:10028 inet n - y - - smtpd",
+	  "-M 0.0.0.0:10027/inet=0.0.0.0:10027 inet n - y - - smtpd", "-MX 0.0.0.0:10027/inet" },
+	{ "release-judged", SEVERITY_REFUSE, "", "-P " RELEASE "/smtpd_milters=unix:segel-inbound/milter.sock", NULL },
+	{ "release-keywords", SEVERITY_WARN, "main smtpd_discard_ehlo_keywords = 8bitmime", "-P " RELEASE "/smtpd_discard_ehlo_keywords=8bitmime", NULL },
+	{ "release-keywords", SEVERITY_WARN, "-P " RELEASE "/smtpd_discard_ehlo_keywords=etrn", "-P " RELEASE "/smtpd_discard_ehlo_keywords=etrn,dsn", NULL },
+	{ "release-missing", SEVERITY_WARN, "", "-MX " RELEASE, NEW_RELEASE },
 	{ "service-no-login", SEVERITY_WARN, "", SUB "smtpd_sasl_auth_enable=no", NULL },
 	{ "service-switched-off", SEVERITY_WARN, SMTP "smtpd_relay_restrictions=reject_unauth_destination",
 	  SMTP "receive_override_options=no_milters", NULL },
@@ -576,7 +588,7 @@ test_one_of_many_services(void **state)
 	findings_done(&findings);
 	judge_with(settings, &findings);
 	assert_true(is_found_at(&findings, "xclient", "127.0.0.2:26/inet"));
-	assert_true(is_found_at(&findings, "xclient", "smtp/inet, submission/inet"));
+	assert_true(is_found_at(&findings, "xclient", RELEASE ", smtp/inet, submission/inet"));
 }
 
 static void
@@ -642,13 +654,14 @@ test_unseen(void **state)
 {
 	AUTO_POSTFIX struct postfix mta = { 0 };
 	AUTO_FINDINGS struct findings findings = { 0 };
-	struct milter *milter;
+	struct milter *milter = NULL;
 	struct err err = { 0 };
 
 	(void)state;
 	make_documented();
 	assert_int_equal(postfix_read(postconf, place, settings, &mta, &err), 0);
-	milter = (struct milter *)(uintptr_t)service_milter(postfix_service(&mta, PROGRAM_SMTPD), ROLE_INBOUND);
+	for (size_t i = 0; i < mta.n_services && !milter; i++)
+		milter = (struct milter *)(uintptr_t)service_milter(&mta.services[i], ROLE_INBOUND);
 	assert_non_null(milter);
 	socket_done(&milter->socket);
 	assert_int_equal(seteuid(getpwnam("daemon")->pw_uid), 0);

