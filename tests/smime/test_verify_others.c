@@ -11,6 +11,7 @@
 #include "smime/inspect.h"
 #include "smime/seal.h"
 #include "smime/verify.h"
+#include "tests/smime/keyrings.h"
 #include "tests/support/forge.h"
 
 #define HEAD "From: budi@kota.example\r\nTo: ana@prov.example\r\nSubject: Surat\r\n"
@@ -51,13 +52,7 @@ setup(void **given)
 	for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
 		mkpki(world, "--out %s --ca-of ca --cn %s --email budi@kota.example --from -1d --to +2y --key %s", kinds[i], kinds[i], kinds[i]);
 	write_file("entity", ENTITY, strlen(ENTITY));
-	assert_int_equal(run("mkdir -m 700 gpg && (openssl x509 -in ca.crt -noout -fingerprint -sha1 | sed 's/.*=//' | tr -d '\\n'; echo ' S relax') > gpg/trustlist.txt"
-	    " && printf 'disable-crl-checks\\nbatch\\n' > gpg/gpgsm.conf && printf 'disable-scdaemon\\nallow-preset-passphrase\\nallow-loopback-pinentry\\n' > gpg/gpg-agent.conf"
-	    " && mkdir nss && certutil -N -d sql:nss --empty-password && certutil -A -d sql:nss -n ca -t C,C,C -a -i ca.crt"
-	    " && export GNUPGHOME=$PWD/gpg && gpgsm --quiet --import ca.crt 2>gpg.log"
-	    " && openssl pkcs12 -export -legacy -in rsa2048.crt -inkey rsa2048.key -name rsa2048 -passout pass:x -out rsa2048.p12"
-	    " && echo x | gpgsm --quiet --pinentry-mode loopback --passphrase-fd 0 --import rsa2048.p12 2>>gpg.log"
-	    " && pk12util -i rsa2048.p12 -d sql:nss -W x -K '' >nss.log 2>&1"), 0);
+	keyrings_open("rsa2048");
 	*given = world;
 	return 0;
 }
@@ -65,7 +60,7 @@ setup(void **given)
 static int
 teardown(void **given)
 {
-	run("GNUPGHOME=$PWD/gpg gpgconf --kill all 2>/dev/null");
+	keyrings_close();
 	world_close(*given);
 	free(*given);
 	return 0;
