@@ -153,6 +153,23 @@ daemon_signals_take(void)
 	pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
 }
 
+bool
+daemon_thread(void *(*run)(void *context), void *context)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	sigset_t all;
+	bool started;
+
+	sigfillset(&all);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setsigmask_np(&attr, &all);
+	started = pthread_create(&thread, &attr, run, context) == 0;
+	pthread_attr_destroy(&attr);
+	return started;
+}
+
 int
 daemon_wait(bool (*healthy)(void *ctx), void *ctx)
 {

@@ -26,6 +26,8 @@ void daemon_stopping(void);
  */
 int daemon_signals_block(struct err *err) MUST_USE;
 void daemon_signals_take(void);
+/* A thread that nobody waits for, with every signal blocked from its first moment. False where none can be had. */
+bool daemon_thread(void *(*run)(void *context), void *context) MUST_USE;
 /*
  * The next of the three, in the order they came. Meanwhile, as often as the service manager wants a
  * sign of life (WATCHDOG_USEC), asks `healthy`: true feeds its watchdog, false lets it run out, and

@@ -11,6 +11,7 @@
 
 #include "milter/daemon.h"
 #include "milter/filter/exporter.h"
+#include "milter/filter/forget.h"
 #include "milter/filter/mta.h"
 #include "milter/filter/pulse.h"
 #include "milter/filter/readiness.h"
@@ -152,29 +153,17 @@ review(void *context)
 	return NULL;
 }
 
-/*
- * In a thread of its own: a key agent that is silent keeps neither signals nor the watchdog waiting. The
- * signals that the main thread waits for are blocked in it from its first moment.
- */
+/* In a thread of its own: a key agent that is silent keeps neither signals nor the watchdog waiting. */
 static void
 start_review(struct filter *filter)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
-	sigset_t all;
-
 	if (!filter->role->seals && !filter->role->holds)
 		return;
-	sigfillset(&all);
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setsigmask_np(&attr, &all);
 	atomic_fetch_add(&filter->reviews, 1);
-	if (pthread_create(&thread, &attr, review, filter) != 0) {
+	if (!daemon_thread(review, filter)) {
 		atomic_fetch_sub(&filter->reviews, 1);
 		log_line(LOG_LEVEL_WARNING, "cannot start a thread; going on without looking whether keys and authorities are there");
 	}
-	pthread_attr_destroy(&attr);
 }
 
 /* A new snapshot beside the old; a faulty one is reported and changes nothing. */
@@ -305,6 +294,7 @@ service_run(struct filter *filter, int *metrics_fd)
 	log_line(LOG_LEVEL_INFO, "segel-milter %s serves role %s%s", SEGEL_VERSION, filter->role->name,
 	    filter->pretend ? ", pretending" : "");
 	start_review(filter);
+	forget_start(filter);
 	while (daemon_wait(is_healthy, filter) == SIGHUP) {
 		bool reloaded;
 

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import os
 import signal
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -23,7 +24,7 @@ import suite
 from mta import HOST
 from openssl_ca import run
 from outside import BUDI, COLUMNS, FORMER, OTHER, OWN, PARTNER, STRANGER_IN, Outside, away, smime_result
-from place import REVIEWD_UID
+from place import INBOUND_UID, REVIEWD_UID
 from suite import check, equal, test
 from world import OTHER_DOMAIN, parsed
 
@@ -344,6 +345,46 @@ def _(world):
     world.start_milter("inbound")
     exactly(world, f"lama2@{OTHER_DOMAIN}", world.arrive(PARTNER, [f"lama2@{OTHER_DOMAIN}"], first.replace(b"<lama.1@", b"<lama.2@")), "tag")
     equal(world.verdicts()[-1]["reason"], "REPLAY", "finding")
+
+
+def remembered(world):
+    """When each signature was first seen, in days before now; for as long as the filter is stopped, it may be changed."""
+    return sqlite3.connect(world.path("state-inbound", "replay.db"))
+
+
+def days_remembered(world):
+    database = remembered(world)
+    days = sorted(round((time.time() - first) / 86400) for first, in database.execute("SELECT first FROM seen"))
+    database.close()
+    return days
+
+
+@test("replay: forgotten after verify.replay, and not before")
+def _(world):
+    recipient, first = f"lupa@{OTHER_DOMAIN}", world.signed("good", PARTNER, f"lupa@{OTHER_DOMAIN}", "lupa")
+    exactly(world, recipient, world.arrive(PARTNER, [recipient], first), "accept")
+    milter = world.milters["inbound"]
+    milter.kill()
+    database = remembered(world)
+    with database:
+        database.execute("UPDATE seen SET first = first - 401 * 86400")
+        database.executemany("INSERT INTO seen VALUES (randomblob(32), randomblob(32), ?)", [(int(time.time()) - days * 86400,) for days in (399, 2)])
+    database.close()
+    for name in os.listdir(world.path("state-inbound")):
+        os.chown(world.path("state-inbound", name), INBOUND_UID, INBOUND_UID)
+    world.start_milter("inbound")
+    deadline.until("what is older than 400 days is forgotten", lambda: days_remembered(world) == [2, 399])
+    exactly(world, f"lupa2@{OTHER_DOMAIN}", world.arrive(PARTNER, [f"lupa2@{OTHER_DOMAIN}"], first.replace(b"<lupa.1@", b"<lupa.2@")), "accept")
+    equal(world.verdicts()[-1]["reason"], "", "finding")
+    milter.kill()
+    world.write_config(policy='verify: { replay = "3d"; };')
+    try:
+        world.start_milter("inbound")
+        deadline.until("what is older than three days is forgotten", lambda: days_remembered(world) == [0, 2])
+    finally:
+        milter.kill()
+        world.write_config()
+        world.start_milter("inbound")
 
 
 # --- our own mail, from outside ---
