@@ -9,7 +9,7 @@
 #define KANTOR "kantor@lain.example"
 
 enum { MOST = 3 };
-enum fate { FATE_NONE, FATE_HOLD, FATE_REVOKE, FATE_REPLACE, FATE_UNBIND, FATE_END_ADDRESS, FATE_END_UNIT, FATE_END_DOMAIN };
+enum fate { FATE_NONE, FATE_HOLD, FATE_REVOKE, FATE_REPLACE, FATE_UNBIND, FATE_END_ADDRESS };
 
 struct row {
 	const char *name;
@@ -40,8 +40,6 @@ static const struct row rows[] = {
 	{ .name = "a system's", .places = { "d" }, .kind = CERT_KIND_SYSTEM, .want = "a" },
 	{ .name = "a binding that has ended", .places = { "b", "b" }, .fate = FATE_UNBIND, .want = "b" },
 	{ .name = "an address that has ended", .places = { "b" }, .fate = FATE_END_ADDRESS, .want = "" },
-	{ .name = "a unit that has ended", .places = { "u", "d" }, .fate = FATE_END_UNIT, .want = "b" },
-	{ .name = "a domain that has ended", .places = { "b" }, .fate = FATE_END_DOMAIN, .want = "" },
 
 	{ .name = "two of one unit", .places = { "u" }, .addresses = { BUDI, SITI }, .want = "a" },
 	{ .name = "two, each with one of its own", .places = { "b", "s" }, .addresses = { BUDI, SITI }, .want = "",
@@ -124,12 +122,6 @@ meet(struct world *w, enum fate fate, const char *cert, const char *next, const 
 		return;
 	case FATE_END_ADDRESS:
 		must(write_address_end(w->writer, BUDI, "mutasi", &err));
-		return;
-	case FATE_END_UNIT:
-		must(write_unit_end(w->writer, "DISHUB", "mutasi", &err));
-		return;
-	case FATE_END_DOMAIN:
-		must(write_domain_end(w->writer, "kota.example", "mutasi", &err));
 		return;
 	}
 }
