@@ -136,6 +136,10 @@ struct config {
 		bool hide_subject;
 	} encrypt;
 	struct {
+		bool use;  /* role inbound opens what arrives encrypted */
+		bool keep; /* what arrived is kept in the quarantine */
+	} decrypt;
+	struct {
 		char *socket;
 		char *socket_group;
 		char *user;
