@@ -5,9 +5,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "milter/ciphertext.h"
 #include "milter/recipients.h"
 #include "smime/cert.h"
-#include "smime/decrypt.h"
 #include "smime/encrypt.h"
 #include "smime/head.h"
 #include "smime/inspect.h"
@@ -24,7 +24,7 @@ struct look {
 	struct head head;
 	struct message_facts facts;
 	bool trigger;    /* the sender asked for encryption */
-	bool ciphertext; /* its author encrypted it */
+	bool ciphertext; /* its author encrypted it: what it says, its bytes are */
 	struct transformed *ret;
 };
 
@@ -116,17 +116,11 @@ is_sealed(struct look *look)
 
 /* ---- encrypted by its author? ---- */
 
-/* An object that keeps the rules, for nobody of ours as far as we can tell: without certificates nothing is ever opened. */
+/* Signatures around it are there to be judged; only what is encrypted outermost may have its own where nobody sees it. */
 static bool
-is_ciphertext(struct look *look)
+is_closed(struct look *look)
 {
-	const struct decrypt_request request = { .message = look->bytes, .facts = &look->facts, .at = look->now };
-	AUTO(decrypted_free) struct decrypted *decrypted = NULL;
-	struct err err;
-
-	if (look->facts.outer != LAYER_ENCRYPTED || look->facts.from.state != MAILBOX_ONE)
-		return false;
-	if (smime_decrypt(&request, &decrypted, &err) == -1 || decrypted_facts(decrypted)->state != DECRYPT_OTHERS)
+	if (!look->ciphertext || look->facts.outer != LAYER_ENCRYPTED || look->facts.from.state != MAILBOX_ONE)
 		return false;
 	snprintf(look->ret->from, sizeof(look->ret->from), "%s", look->facts.from.address);
 	return true;
@@ -295,8 +289,8 @@ look_at(struct look *look)
 	if (smime_inspect(look->bytes, &look->facts, &err) == -1)
 		return stop(look, TRANSFORM_DEFER, REASON_INTERNAL, "%s", err.text);
 	look->trigger = *trigger && head_find(&look->head, trigger, 0);
-	look->ciphertext = is_ciphertext(look);
-	return (look->ciphertext || is_sealed(look)) && send_as_planned(look);
+	look->ciphertext = ciphertext_of(look->bytes, &look->facts) == CIPHERTEXT_CMS;
+	return (is_closed(look) || is_sealed(look)) && send_as_planned(look);
 }
 
 void
