@@ -89,6 +89,19 @@ recipients_gather(const struct recipients_from *from, const struct recipients_to
 }
 
 void
+recipients_append(struct recipients *recipients, struct recipients *more)
+{
+	const size_t n = recipients->n + more->n;
+
+	recipients->at = xrealloc(recipients->at, n * sizeof(*recipients->at));
+	recipients->found = xrealloc(recipients->found, n * sizeof(*recipients->found));
+	memcpy(recipients->at + recipients->n, more->at, more->n * sizeof(*more->at));
+	memcpy(recipients->found + recipients->n, more->found, more->n * sizeof(*more->found));
+	recipients->n = n;
+	more->n = 0;
+}
+
+void
 recipients_done(struct recipients *recipients)
 {
 	for (size_t i = 0; recipients->found && i < recipients->n; i++)

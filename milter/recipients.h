@@ -41,6 +41,8 @@ struct recipients {
 };
 
 void recipients_gather(const struct recipients_from *from, const struct recipients_told *told, size_t n_told, struct recipients *ret);
+/* Adds all of `more` behind; it is empty afterwards. */
+void recipients_append(struct recipients *recipients, struct recipients *more);
 void recipients_done(struct recipients *recipients);
 
 /* What is encrypted by a plan with PLAN_ENCRYPT, all borrowed. */
