@@ -8,11 +8,13 @@
 #include <time.h>
 
 #include "milter/filter/snapshot.h"
+#include "milter/recipients.h"
 #include "policy/input.h"
 
 /* As the client named it, and the parameters of its RCPT with a blank between. */
 struct message_recipient {
-	char *address; /* without angle brackets */
+	char *address;    /* without angle brackets */
+	char *resolved;   /* what the MTA makes of it ({rcpt_addr}); NULL = it does not say */
 	char *parameters;
 };
 
@@ -27,6 +29,7 @@ struct message {
 	bool sender_cut;                 /* envelope.sender is not the whole of it */
 	struct message_recipient *recipients; /* owned; the first LIMIT_RECIPIENTS of envelope.n_recipients */
 	size_t n_recipients;
+	struct recipients joined;        /* judged one by one at RCPT, where the client is one of encrypt.peers; else empty */
 	char mta[256];                   /* its own name ({j}); "" = not told */
 	struct buf bytes;                /* header block, empty line, body; capped by limits.message_size */
 	bool in_body;                    /* the empty line is written */
@@ -41,7 +44,7 @@ AUTO_DEFINE(struct message, message_free);
 void message_set_sender(struct message *message, const char *path);
 /* MAIL's and RCPT's arguments behind the path, ended by NULL; NULL = none. */
 void message_set_parameters(struct message *message, char *const *parameters);
-void message_add_recipient(struct message *message, const char *path, char *const *parameters);
+void message_add_recipient(struct message *message, const char *path, const char *resolved, char *const *parameters);
 /* What the MTA makes of it ({mail_addr}); NULL = it does not say. */
 void message_set_resolved(struct message *message, const char *address);
 /* One field as the MTA passes it: folds are LF; the value's leading blank is kept when `exact`. */

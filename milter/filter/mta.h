@@ -22,12 +22,14 @@ void macros_request(SMFICTX *ctx);
 void macros_transport(SMFICTX *ctx, struct transport_facts *ret);
 /* The envelope sender as the MTA resolved it; NULL where it does not say. Borrowed until the callback returns. */
 const char *macros_sender(SMFICTX *ctx);
+/* The same of RCPT's recipient. */
+const char *macros_recipient(SMFICTX *ctx);
 /* The MTA's own name; "" where it gives none. Borrowed until the callback returns. */
 const char *macros_mta(SMFICTX *ctx);
 /* "" where the MTA gives none. Borrowed until the callback returns. */
 const char *macros_queue_id(SMFICTX *ctx);
 
-/* Sets the reply of a refusal; returns SMFIS_REJECT or SMFIS_TEMPFAIL. */
+/* Sets the reply of a refusal, at RCPT of one recipient's; returns SMFIS_REJECT or SMFIS_TEMPFAIL. */
 sfsistat reply_refuse(SMFICTX *ctx, const struct answer *answer);
 
 /* 0, or -1 with `why` set: the MTA may have part of the edits and must be told to try again. */
