@@ -228,7 +228,7 @@ may_come_out(const struct opened *opened, const struct plain_field *field)
 	for (size_t i = 0; i < N_ELEMENTS(never); i++)
 		if (slice_equal_nocase(name, never[i]))
 			return false;
-	return !has_prefix(name, OUR_PREFIX) && (opened->utf8 || is_ascii(field->value));
+	return opened->author && !has_prefix(name, OUR_PREFIX) && (opened->utf8 || is_ascii(field->value));
 }
 
 /* Those that stand outside are changed; the others are added behind. */

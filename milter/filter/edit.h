@@ -59,6 +59,7 @@ struct opened {
 	const char *authserv_id;     /* as for edit_plan_inbound(), and `results` */
 	const char *results;
 	const struct plain *plain;   /* what may be given out (smime/decrypt.h); its memory is `decrypted` */
+	bool author;                 /* a bounce goes to whoever From names, or to nobody */
 	bool utf8;                   /* the transaction takes header fields in UTF-8 (SMTPUTF8) */
 	const char *sender;          /* of the envelope, without angle brackets */
 	const char *parameters;      /* of MAIL; NULL = none */
@@ -75,7 +76,9 @@ struct edit_plan *edit_plan_inbound(const struct head *head, const char *authser
 /*
  * The same for mail that was opened. All fields that describe the body are replaced by those inside, hidden fields by what they hid, and the
  * envelope gets RET=HDRS, so that no bounce carries what was opened (an ENVID stays). Fields of our own, results, From and Sender are never
- * taken from inside; of one in UTF-8 what stands outside stays, unless the transaction takes it.
+ * taken from inside; of one in UTF-8 what stands outside stays, unless the transaction takes it. A bounce still carries the header: so nothing
+ * hidden comes out where it would go to anybody but the author (whoever has the ciphertext can send it again, as his own envelope's). What it
+ * shows of the inside then are its Content-* fields.
  */
 struct edit_plan *edit_plan_opened(const struct head *head, struct opened *opened);
 /* A field that only we may add: of our prefix, or a result field that claims this id; NULL = those of our prefix only. */

@@ -495,6 +495,7 @@ plan_opened(struct passage *passage, const struct head *head, const char *result
 		.authserv_id = authserv_id(passage),
 		.results = results,
 		.plain = &plain,
+		.author = !*message->envelope.sender || address_equal(message->envelope.sender, passage->gathered.message.from.address, true),
 		.utf8 = message->sender_parameters && strcasestr(message->sender_parameters, "SMTPUTF8"),
 		.sender = message->envelope.sender,
 		.parameters = message->sender_parameters,

@@ -41,10 +41,24 @@ join_reasons(const struct findings *findings, char *ret, size_t room)
 	return ret;
 }
 
-/* What became of the body. */
+static bool
+is_opened(const struct record *record)
+{
+	return record->unlocked->decryption == DECRYPTION_DONE;
+}
+
+static bool
+passes(const struct record *record)
+{
+	return record->verdict->action == ACTION_ACCEPT || record->verdict->action == ACTION_TAG;
+}
+
+/* What became of the body. Of a message that was opened `facts` say what is inside. */
 static const char *
 seal_word(const struct record *record)
 {
+	if (is_opened(record))
+		return passes(record) ? "none" : "none:already-encrypted";
 	if (record->sealed)
 		return record->sealed->form == SEAL_OPAQUE ? "opaque" : "clear";
 	switch (record->facts->outer) {
@@ -128,13 +142,11 @@ static void
 add_decryption(struct pairs *pairs, const struct record *record)
 {
 	const struct unlocked *unlocked = record->unlocked;
-	const bool passes = record->verdict->action == ACTION_ACCEPT || record->verdict->action == ACTION_TAG;
-	const bool done = unlocked->decryption == DECRYPTION_DONE;
 
 	if (unlocked->decryption == DECRYPTION_NOT_TRIED)
 		return;
-	add(pairs, "decrypted", done && passes ? "yes" : "no");
-	if (!done)
+	add(pairs, "decrypted", is_opened(record) && passes(record) ? "yes" : "no");
+	if (!is_opened(record))
 		return;
 	sha256_hex(decrypted_facts(unlocked->decrypted)->spki, pairs->key);
 	add(pairs, "decrypt-cipher", enveloped_cipher_name(decrypted_facts(unlocked->decrypted)->cipher));
