@@ -136,8 +136,7 @@ struct config {
 		bool hide_subject;
 	} encrypt;
 	struct {
-		bool use;  /* role inbound opens what arrives encrypted */
-		bool keep; /* what arrived is kept in the quarantine */
+		bool use; /* role inbound opens what arrives encrypted */
 	} decrypt;
 	struct {
 		char *socket;
