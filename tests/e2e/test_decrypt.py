@@ -22,7 +22,7 @@ import outside
 import suite
 from openssl_ca import run
 from outside import BUDI, OTHER, OWN, PARTNER, Outside
-from place import INBOUND_UID, KEYD_UID, REVIEWD_UID
+from place import HOLD_GID, INBOUND_UID, KEYD_UID, MILTER_UID, REVIEWD_UID
 from suite import check, equal
 from world import OTHER_DOMAIN, OWN_DOMAIN, parsed
 
@@ -353,6 +353,8 @@ def _(world):
     outcome = world.arrive(PARTNER, [OWN], message)
     check(400 <= outcome.last.code < 500 and outcome.last.says("KEY_UNAVAILABLE"), outcome)
     equal(world.record("mati")["decrypted"], "no", "in the record")
+    looked = world.as_user(INBOUND_UID, [MILTER_UID, HOLD_GID], world.path("bin", "segel-milter"), "-c", world.config, "-r", "inbound", "-n")
+    check(b"cannot ask segel-keyd, so encrypted mail" in looked.stdout + looked.stderr, looked)
     world.start_keyd()
     world.opened("mati", message)
     message = world.letter("daftar", sender=OTHER, signer=None, options=GCM)
