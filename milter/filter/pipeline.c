@@ -417,6 +417,10 @@ count(const struct passage *passage)
 
 	metrics_message(&passage->filter->metrics, passage->class, &passage->verdict, &passage->findings,
 	    leaves_sealed ? passage->sealed->form : SEAL_UNKNOWN);
+	if (!pretends(passage) && passes(passage) && planned(passage) == PLAN_SPLIT)
+		metrics_encryption(&passage->filter->metrics, CONTENT_UNKNOWN);
+	else if (passes(passage) && passage->encrypted)
+		metrics_encryption(&passage->filter->metrics, passage->addressed.plan.cipher);
 }
 
 static void
