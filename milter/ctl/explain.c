@@ -12,10 +12,12 @@
 #include "milter/ctl/history.h"
 #include "milter/ctl/nouns.h"
 #include "milter/filter/gather.h"
+#include "milter/filter/leaving.h"
 #include "milter/filter/role.h"
 #include "milter/filter/trust_watch.h"
 #include "policy/check.h"
 #include "policy/explain.h"
+#include "smime/addressees.h"
 
 struct question {
 	const struct role_traits *role;
@@ -28,6 +30,7 @@ struct question {
 	struct transport_facts transport;
 	struct envelope_facts envelope;
 	struct gathered gathered;
+	struct leaving leaving; /* of role egress */
 };
 
 static void
@@ -76,6 +79,21 @@ print_connection(struct ctl *ctl, const struct question *question)
 	fprintf(ctl->out, "%s\n", ctl_option(ctl, "login") ? "" : " (assumed; see --login --auth-type --tls --sender --client)");
 }
 
+/* On the way out, what each must get. */
+static void
+print_recipients(struct ctl *ctl, const struct question *question)
+{
+	const struct recipients *recipients = &question->leaving.recipients;
+
+	for (size_t i = 0; i < recipients->n; i++) {
+		const struct rcpt *rcpt = &recipients->at[i];
+
+		fprintf(ctl->out, "to:       %s ", level_name(rcpt->level));
+		ctl_print(ctl, *rcpt->address.address ? rcpt->address.address : rcpt->address.why);
+		fputc('\n', ctl->out);
+	}
+}
+
 /* What was found out about the signature; nothing about mail that has none. */
 static void
 print_signature(struct ctl *ctl, const struct question *question)
@@ -100,6 +118,27 @@ print_signature(struct ctl *ctl, const struct question *question)
 	fputs("\nregistry: ", ctl->out);
 	ctl_print(ctl, gathered->registry.signer.why);
 	fputc('\n', ctl->out);
+}
+
+/* The recipients that are named; else those in To and Cc. An envelope may have others. */
+static void
+look_at_recipients(struct ctl *ctl, struct question *question, struct slice message)
+{
+	struct recipients_told told[LIMIT_ADDRESSEES];
+	struct leaving_from from = { .config = question->config, .registry = question->registry, .bytes = message,
+		.facts = &question->gathered.message, .told = told, .now = ctl->now };
+	AUTO_ADDRESSEES struct addressees listed = { 0 };
+	AUTO_HEAD struct head head = { 0 };
+	const char *named;
+
+	while (from.n_told < N_ELEMENTS(told) && (named = ctl_option_nth(ctl, "recipient", from.n_told)))
+		told[from.n_told++] = (struct recipients_told){ .argument = named };
+	head_scan(message, &head);
+	if (from.n_told == 0 && !*from.facts->limit)
+		addressees_read(&head, &listed);
+	for (size_t i = 0; i < listed.n; i++)
+		told[from.n_told++] = (struct recipients_told){ .argument = listed.at[i] };
+	leaving_gather(&from, &question->leaving);
 }
 
 static struct gather_from
@@ -129,6 +168,7 @@ print_facts(struct ctl *ctl, const struct question *question)
 	fprintf(ctl->out, "\nmime:     %s %s\nlayer:    %s\nbody:     %s\nkeys:     %s\n", mime_state_name(message->mime),
 	    message->mime_why, layer_name(message->outer), body_form_name(message->form), material_name(message->material));
 	print_signature(ctl, question);
+	print_recipients(ctl, question);
 	if (message->outer == LAYER_NONE && *seal->why) {
 		fprintf(ctl->out, "registry: ");
 		ctl_print(ctl, seal->why);
@@ -151,6 +191,7 @@ judge(const struct question *question, time_t now, struct judgement *ret)
 
 	input.class = question->class;
 	input.config = question->config;
+	leaving_tell(&question->leaving, &input);
 	check_all(&input, STAGE_MESSAGE, &ret->findings);
 	ret->verdict = policy_decide(question->class, &ret->findings, &question->config->table);
 	ret->seals = wants_seal(&input) && question->gathered.registry.seal.answer == REGISTRY_FOUND
@@ -253,6 +294,8 @@ look(struct ctl *ctl, struct question *question, struct slice message, struct er
 		return -1;
 	question->class = class_of(question->role->role, &question->envelope, &question->gathered.registry,
 	    &question->gathered.message);
+	if (question->role->role == ROLE_EGRESS)
+		look_at_recipients(ctl, question, message);
 	return 0;
 }
 
@@ -268,6 +311,7 @@ explain_message(struct ctl *ctl, struct question *question)
 		return ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
 	result = answer(ctl, question);
 	gathered_done(&question->gathered);
+	leaving_done(&question->leaving);
 	return result;
 }
 
@@ -279,7 +323,7 @@ explain_file(struct ctl *ctl)
 	enum ctl_exit result;
 
 	if (!question.role)
-		return ctl_fail(ctl, CTL_USAGE, "--role '%s' is unknown; wanted submission, inbound or local", role);
+		return ctl_fail(ctl, CTL_USAGE, "--role '%s' is unknown; wanted submission, inbound, local or egress", role);
 	result = open_question(ctl, &question);
 	if (result == CTL_OK)
 		result = explain_message(ctl, &question);
@@ -310,9 +354,10 @@ explain(struct ctl *ctl)
 
 static const struct ctl_option options[] = {
 	{ .name = "queue-id", .meta = "ID", .help = "the message on record under this id, even where a file is called so" },
-	{ .name = "role", .meta = "ROLE", .help = "what it would come through: submission (usual), inbound or local" },
+	{ .name = "role", .meta = "ROLE", .help = "what it would come through: submission (usual), inbound, local or egress" },
 	{ .name = "login", .meta = "LOGIN", .help = "the login it would come from (the From address)" },
 	{ .name = "sender", .meta = "ADDRESS", .help = "the envelope sender (the From address)" },
+	{ .name = "recipient", .meta = "ADDRESS", .help = "of role egress: who would get it (those in To and Cc)", .many = true },
 	{ .name = "tls", .meta = "VERSION", .help = "TLS version of the connection, or none (TLSv1.3)" },
 	{ .name = "cipher", .meta = "NAME", .help = "cipher of the connection (TLS_AES_256_GCM_SHA384)" },
 	{ .name = "client", .meta = "ADDRESS", .help = "address of the client, for tls.rules" },

@@ -137,7 +137,7 @@ carry_quietly(SMFICTX *ctx, const struct event *event)
 static sfsistat
 on_rcpt(SMFICTX *ctx, char **arguments)
 {
-	const struct event event = { .kind = EV_RCPT, .text = arguments[0], .parameters = arguments + 1 };
+	const struct event event = { .kind = EV_RCPT, .text = arguments[0], .resolved = macros_recipient(ctx), .parameters = arguments + 1 };
 
 	return carry_quietly(ctx, &event);
 }

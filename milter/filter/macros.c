@@ -99,6 +99,14 @@ macros_sender(SMFICTX *ctx)
 }
 
 const char *
+macros_recipient(SMFICTX *ctx)
+{
+	const char *address = symbol(ctx, "{rcpt_addr}");
+
+	return *address ? address : NULL;
+}
+
+const char *
 macros_mta(SMFICTX *ctx)
 {
 	return symbol(ctx, "j");

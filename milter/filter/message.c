@@ -28,6 +28,7 @@ message_free(struct message *message)
 	buf_done(&message->bytes);
 	for (size_t i = 0; i < message->n_recipients; i++) {
 		free(message->recipients[i].address);
+		free(message->recipients[i].resolved);
 		free(message->recipients[i].parameters);
 	}
 	free(message->recipients);
@@ -80,7 +81,7 @@ message_set_parameters(struct message *message, char *const *parameters)
 }
 
 void
-message_add_recipient(struct message *message, const char *path, char *const *parameters)
+message_add_recipient(struct message *message, const char *path, const char *resolved, char *const *parameters)
 {
 	message->envelope.n_recipients++;
 	if (message->n_recipients == LIMIT_RECIPIENTS)
@@ -88,6 +89,7 @@ message_add_recipient(struct message *message, const char *path, char *const *pa
 	message->recipients = xrealloc(message->recipients, (message->n_recipients + 1) * sizeof(*message->recipients));
 	message->recipients[message->n_recipients++] = (struct message_recipient){
 		.address = slice_dup(without_brackets(path)),
+		.resolved = resolved ? xstrdup(resolved) : NULL,
 		.parameters = joined(parameters),
 	};
 }

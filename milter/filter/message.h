@@ -12,7 +12,8 @@
 
 /* As the client named it, and the parameters of its RCPT with a blank between. */
 struct message_recipient {
-	char *address; /* without angle brackets */
+	char *address;    /* without angle brackets */
+	char *resolved;   /* what the MTA makes of it ({rcpt_addr}); NULL = it does not say */
 	char *parameters;
 };
 
@@ -41,7 +42,7 @@ AUTO_DEFINE(struct message, message_free);
 void message_set_sender(struct message *message, const char *path);
 /* MAIL's and RCPT's arguments behind the path, ended by NULL; NULL = none. */
 void message_set_parameters(struct message *message, char *const *parameters);
-void message_add_recipient(struct message *message, const char *path, char *const *parameters);
+void message_add_recipient(struct message *message, const char *path, const char *resolved, char *const *parameters);
 /* What the MTA makes of it ({mail_addr}); NULL = it does not say. */
 void message_set_resolved(struct message *message, const char *address);
 /* One field as the MTA passes it: folds are LF; the value's leading blank is kept when `exact`. */

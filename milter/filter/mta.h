@@ -22,6 +22,8 @@ void macros_request(SMFICTX *ctx);
 void macros_transport(SMFICTX *ctx, struct transport_facts *ret);
 /* The envelope sender as the MTA resolved it; NULL where it does not say. Borrowed until the callback returns. */
 const char *macros_sender(SMFICTX *ctx);
+/* The same of RCPT's recipient. */
+const char *macros_recipient(SMFICTX *ctx);
 /* The MTA's own name; "" where it gives none. Borrowed until the callback returns. */
 const char *macros_mta(SMFICTX *ctx);
 /* "" where the MTA gives none. Borrowed until the callback returns. */

@@ -22,6 +22,7 @@
 
 #include "milter/filter/gather.h"
 #include "milter/filter/hold.h"
+#include "milter/filter/leaving.h"
 #include "milter/filter/record.h"
 #include "milter/filter/results.h"
 #include "policy/check.h"
@@ -37,6 +38,7 @@ struct passage {
 	const struct trust_held *trust; /* NULL: it could not be had, trust_err says why */
 	struct err trust_err;
 	struct gathered gathered;
+	struct leaving leaving;         /* of role egress */
 	unsigned char hash[32];         /* poison_hash() */
 	bool poison;                    /* nobody has read it */
 	enum stage stage;
@@ -79,6 +81,28 @@ sources(const struct passage *passage)
 	};
 }
 
+/* Only where every recipient was kept: what goes to some is not judged by what others must get. */
+static void
+learn_leaving(struct passage *passage)
+{
+	const struct message *message = passage->message;
+	const bool all = message->envelope.n_recipients == message->n_recipients;
+	AUTO(xfree) struct recipients_told *told = xcalloc(message->n_recipients + 1, sizeof(*told));
+	const struct leaving_from from = {
+		.config = passage->config,
+		.registry = message->snapshot->registry,
+		.bytes = buf_slice(&message->bytes),
+		.facts = &passage->gathered.message,
+		.told = all ? told : NULL,
+		.n_told = message->n_recipients,
+		.now = passage->now,
+	};
+
+	for (size_t i = 0; i < message->n_recipients; i++)
+		told[i] = (struct recipients_told){ message->recipients[i].address, message->recipients[i].resolved };
+	leaving_gather(&from, &passage->leaving);
+}
+
 /*
  * Facts are read in here, so that a process that dies of the message's bytes is known to have. What is read of them later is
  * the list's words (hold.c) and the fields that must go (plan). Not while it is sealed: that waits for the key agent.
@@ -101,6 +125,8 @@ read_bytes(struct passage *passage)
 	if (gather(&from, buf_slice(&message->bytes), &passage->gathered, &passage->trouble) == -1
 	    && passage->trouble.kind == ERR_NONE)
 		passage->trouble.kind = ERR_BUG;
+	if (from.role == ROLE_EGRESS)
+		learn_leaving(passage);
 	if (passage->filter->role->seals && passage->gathered.message.from.state == MAILBOX_ONE
 	    && passage->gathered.message.outer == LAYER_NONE)
 		metrics_lookup(&passage->filter->metrics, passage->gathered.registry.seal.answer);
@@ -133,6 +159,7 @@ input_of(const struct passage *passage, enum stage stage)
 	input.class = passage->class;
 	input.config = passage->config;
 	input.poison = passage->poison;
+	leaving_tell(&passage->leaving, &input);
 	return input;
 }
 
@@ -384,7 +411,8 @@ answer(struct passage *passage, enum answer_kind go_on, struct answer *ret)
 	case ACTION_ACCEPT:
 	case ACTION_TAG:
 		ret->kind = go_on;
-		ret->plan = go_on == ANSWER_ACCEPT ? plan(passage) : NULL;
+		/* What leaves was finished on its way in: role egress changes nothing. */
+		ret->plan = go_on == ANSWER_ACCEPT && passage->filter->role->role != ROLE_EGRESS ? plan(passage) : NULL;
 		return;
 	case ACTION_REJECT:
 		refuse(passage, ANSWER_REJECT, ret);
@@ -465,6 +493,7 @@ pipeline_message(struct filter *filter, struct message *message, const char *que
 	trust_watch_unref(message->snapshot->trust, passage.trust);
 	seal_free(passage.sealed);
 	gathered_done(&passage.gathered);
+	leaving_done(&passage.leaving);
 }
 
 void

@@ -90,7 +90,7 @@ on_mail(struct session *session, const struct event *event, struct answer *ret)
 static void
 on_rcpt(struct session *session, const struct event *event, struct answer *ret)
 {
-	message_add_recipient(session->message, event->text, event->parameters);
+	message_add_recipient(session->message, event->text, event->resolved, event->parameters);
 	ret->kind = ANSWER_CONTINUE;
 }
 

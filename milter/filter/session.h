@@ -26,7 +26,7 @@ struct event {
 	const struct transport_facts *transport; /* MAIL */
 	char *const *parameters;                 /* MAIL, RCPT: what stands behind the path, ended by NULL */
 	const char *mta;                         /* MAIL: the MTA's own name; NULL = not told */
-	const char *resolved;                    /* MAIL: the sender as the MTA resolved it; NULL = not told */
+	const char *resolved;                    /* MAIL, RCPT: the address as the MTA resolved it; NULL = not told */
 	const char *queue_id;                    /* EOM */
 	time_t now;                              /* MAIL, EOM */
 };
