@@ -1,6 +1,25 @@
 #include "milter/filter/leaving.h"
 
+#include <string.h>
+
 #include "milter/ciphertext.h"
+
+/*
+ * '%' and '!' count as ambiguous, whatever this mail server makes of them: it may be the last that looks, and the next hop
+ * could read another domain in them (as in milter/split/transform.c).
+ */
+static void
+gather_strictly(const struct recipients_from *asked, const struct leaving_from *from, struct recipients *ret)
+{
+	AUTO(xfree) struct recipients_told *told = xcalloc(from->n_told, sizeof(*told));
+
+	for (size_t i = 0; i < from->n_told; i++) {
+		told[i] = from->told[i];
+		if (strpbrk(told[i].argument, "%!"))
+			told[i].resolved = NULL;
+	}
+	recipients_gather(asked, told, from->n_told, ret);
+}
 
 void
 leaving_gather(const struct leaving_from *from, struct leaving *ret)
@@ -18,7 +37,7 @@ leaving_gather(const struct leaving_from *from, struct leaving *ret)
 	if (!*from->facts->limit)
 		ret->ciphertext = ciphertext_of(from->bytes, from->facts);
 	if (from->told && from->n_told)
-		recipients_gather(&asked, from->told, from->n_told, &ret->recipients);
+		gather_strictly(&asked, from, &ret->recipients);
 }
 
 void
