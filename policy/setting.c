@@ -228,7 +228,7 @@ const struct setting settings[] = {
 	  .help = "UNIX socket where the filters give mail to be held; its folder must be closed to others (mode 0750)" },
 	{ .name = "quarantine.hold_group", .type = SETTING_TEXT, AT(quarantine.hold_group), .fallback = "segel-hold",
 	  .help = "group that may open it, by name or number" },
-	{ .name = "quarantine.holders", .type = SETTING_TEXTS, AT(quarantine.holders), .fallback = "segel-inbound",
+	{ .name = "quarantine.holders", .type = SETTING_TEXTS, AT(quarantine.holders), .fallback = "segel-inbound segel-egress",
 	  .help = "users, by name or number, whose filters may give mail; all others are refused" },
 	{ .name = "quarantine.review_socket", .type = SETTING_TEXT, AT(quarantine.review_socket),
 	  .fallback = "/run/segel/review/review.sock",

@@ -89,15 +89,25 @@ sources(const struct passage *passage)
 static void
 address(struct passage *passage)
 {
+	const struct message *message = passage->message;
+	AUTO(xfree) struct recipients_told *told = xcalloc(message->n_recipients + 1, sizeof(*told));
 	const struct addressed_from from = {
 		.role = passage->filter->role->role,
-		.message = passage->message,
-		.facts = &passage->gathered.message,
+		.config = passage->config,
+		.registry = message->snapshot->registry,
 		.trust = passage->trust ? passage->trust->trust : NULL,
 		.trust_why = passage->trust_err.text,
+		.bytes = buf_slice(&message->bytes),
+		.facts = &passage->gathered.message,
+		.login = message->transport.login,
+		.told = told,
+		.n_told = message->n_recipients,
+		.n_all = message->envelope.n_recipients,
 		.now = passage->now,
 	};
 
+	for (size_t i = 0; i < message->n_recipients; i++)
+		told[i] = (struct recipients_told){ message->recipients[i].address, message->recipients[i].resolved };
 	addressed_gather(&from, &passage->addressed);
 }
 
@@ -156,12 +166,8 @@ input_of(const struct passage *passage, enum stage stage)
 	input.class = passage->class;
 	input.config = passage->config;
 	input.poison = passage->poison;
-	if (stage == STAGE_MESSAGE && passage->addressed.asked) {
-		input.plan = &passage->addressed.plan;
-		input.rcpts = passage->addressed.recipients.at;
-		input.n_rcpts = passage->addressed.recipients.n;
-		input.ciphertext = passage->addressed.ciphertext;
-	}
+	if (stage == STAGE_MESSAGE)
+		addressed_tell(&passage->addressed, &input);
 	return input;
 }
 
@@ -417,6 +423,10 @@ count(const struct passage *passage)
 
 	metrics_message(&passage->filter->metrics, passage->class, &passage->verdict, &passage->findings,
 	    leaves_sealed ? passage->sealed->form : SEAL_UNKNOWN);
+	if (!pretends(passage) && passes(passage) && planned(passage) == PLAN_SPLIT)
+		metrics_encryption(&passage->filter->metrics, CONTENT_UNKNOWN);
+	else if (passes(passage) && passage->encrypted)
+		metrics_encryption(&passage->filter->metrics, passage->addressed.plan.cipher);
 }
 
 static void
@@ -506,7 +516,8 @@ answer(struct passage *passage, enum answer_kind go_on, struct answer *ret)
 	case ACTION_ACCEPT:
 	case ACTION_TAG:
 		ret->kind = go_on;
-		ret->plan = go_on == ANSWER_ACCEPT ? plan(passage) : NULL;
+		/* What leaves was finished on its way in: role egress changes nothing. */
+		ret->plan = go_on == ANSWER_ACCEPT && passage->filter->role->role != ROLE_EGRESS ? plan(passage) : NULL;
 		return;
 	case ACTION_REJECT:
 		refuse(passage, ANSWER_REJECT, ret);
@@ -583,11 +594,14 @@ set_apart(const struct message *message, struct answer *ret)
 }
 
 void
-pipeline_rcpt(struct filter *filter, struct message *message, const char *argument, const char *resolved, time_t now,
+pipeline_rcpt(struct message *message, const char *argument, const char *resolved, time_t now,
     struct answer *ret)
 {
-	struct addressed_from from = { .role = filter->role->role, .message = message, .now = now };
 	const struct snapshot *snapshot = message->snapshot;
+	const struct recipients_told told = { argument, resolved };
+	struct recipients_from from = {
+		.config = snapshot->config, .registry = snapshot->registry, .sender = message->envelope.sender, .now = now,
+	};
 	const struct trust_held *trust;
 	struct err err = { ERR_NONE, "" };
 
@@ -598,7 +612,7 @@ pipeline_rcpt(struct filter *filter, struct message *message, const char *argume
 	trust = trust_watch_ref(snapshot->trust, now, &err);
 	from.trust = trust ? trust->trust : NULL;
 	from.trust_why = err.text;
-	if (!addressed_joins(&from, &message->joined, argument, resolved))
+	if (!addressed_joins(&from, &told, &message->joined))
 		set_apart(message, ret);
 	trust_watch_unref(snapshot->trust, trust);
 }

@@ -15,7 +15,7 @@ import gateway
 import nexthop
 from daemon import Daemon
 from gateway import Account, Gateway
-from mta import snippet
+from mta import DOCUMENTED_SOCKETS, own_socket, snippet
 from place import MILTER_UID
 from world import free_port, letter
 
@@ -61,6 +61,7 @@ class Splitter(Gateway):
             lines[at + 1:at + 1] = [f"  -o content_filter=segel-split:[127.0.0.1]:{self.split_ports['split']}",
                                     "  -o receive_override_options="]
         services = [line.replace(DOCUMENTED["from-split"], f"127.0.0.1:{self.split_ports['from-split']}")
+                    .replace(DOCUMENTED_SOCKETS["egress"], own_socket("egress", self.mta.sockets))
                     for line in snippet("split-master.cf")]
         services = [" n ".join(line.split(" y ", 1)) if not line.startswith(" ") else line for line in services]
         with open(os.path.join(etc, "master.cf"), "w", encoding="ascii") as out:
