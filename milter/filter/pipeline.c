@@ -460,11 +460,12 @@ plan_outgoing(struct passage *passage, const struct head *head)
 {
 	const struct config *config = passage->config;
 	const char *sender = passage->gathered.registry.sender;
-	const bool asked_for = passage->addressed.recipients.sender.trigger;
+	/* Also where all that we see stays in clear: an alias behind us may lead to somebody else. */
+	const bool split_hears = config->encrypt.split && passage->addressed.recipients.sender.trigger;
 	struct outgoing outgoing = {
 		.authserv_id = authserv_id(passage),
 		.sender = *sender ? sender : NULL,
-		.wish = asked_for && planned(passage) == PLAN_SPLIT ? config->split.trigger : NULL,
+		.wish = split_hears ? config->split.trigger : NULL,
 		.hide_subject = passage->sealed && passage->encrypted && passage->addressed.plan.hide_subject,
 		.sealed = TAKE(passage->sealed),
 		.encrypted = TAKE(passage->encrypted),
