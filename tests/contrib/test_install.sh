@@ -136,6 +136,7 @@ wanted_files() {
 		./usr/sbin/segel-tlspol
 		./usr/share/doc/segel/LICENSE
 		./usr/share/doc/segel/README.md
+		./usr/share/doc/segel/postfix/egress.cf
 		./usr/share/doc/segel/postfix/inbound.cf
 		./usr/share/doc/segel/postfix/local.cf
 		./usr/share/doc/segel/postfix/main.cf
