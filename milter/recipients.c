@@ -1,8 +1,13 @@
 #include "milter/recipients.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "smime/cert.h"
 
 enum { REMEMBERED = 64 };
 
@@ -84,6 +89,19 @@ recipients_gather(const struct recipients_from *from, const struct recipients_to
 }
 
 void
+recipients_append(struct recipients *recipients, struct recipients *more)
+{
+	const size_t n = recipients->n + more->n;
+
+	recipients->at = xrealloc(recipients->at, n * sizeof(*recipients->at));
+	recipients->found = xrealloc(recipients->found, n * sizeof(*recipients->found));
+	memcpy(recipients->at + recipients->n, more->at, more->n * sizeof(*more->at));
+	memcpy(recipients->found + recipients->n, more->found, more->n * sizeof(*more->found));
+	recipients->n = n;
+	more->n = 0;
+}
+
+void
 recipients_done(struct recipients *recipients)
 {
 	for (size_t i = 0; recipients->found && i < recipients->n; i++)
@@ -106,8 +124,8 @@ key_padding_of(enum rsa_padding padding)
 	return KEY_PADDING_V15;
 }
 
-enum encrypt_cipher
-recipients_cipher(const struct encryption_plan *plan)
+static enum encrypt_cipher
+cipher_of(const struct encryption_plan *plan)
 {
 	switch (plan->cipher) {
 	case CONTENT_AES256_CBC:
@@ -120,18 +138,57 @@ recipients_cipher(const struct encryption_plan *plan)
 	return ENCRYPT_CIPHER_UNKNOWN;
 }
 
-size_t
-recipients_certs(const struct recipients *recipients, const struct encryption_plan *plan, struct slice copy,
-    struct encrypt_recipient *ret)
+int
+recipients_encrypt(const struct recipients_encrypt *request, struct encrypted **ret, const char **unfit, struct err *err)
 {
-	size_t n = 0;
+	const struct encryption_plan *plan = request->plan;
+	AUTO(xfree) struct encrypt_recipient *certs = xcalloc(plan->n_certs + 1, sizeof(*certs));
+	struct encrypt_request asked = { .content = request->content->at, .n_content = request->content->n, .cipher = cipher_of(plan),
+		.recipients = certs, .n_recipients = plan->n_certs, .now = request->now };
 
-	for (; n < plan->n_certs; n++) {
-		const struct rcpt_cert *cert = &recipients->at[plan->certs[n].rcpt].cert;
+	if (plan->copy && request->copy.len == 0)
+		return err_set(err, ERR_CONFIG, "encrypt.copy_certificate is not there; it is read at the start and at a reload");
+	for (size_t i = 0; i < plan->n_certs; i++) {
+		const struct rcpt_cert *cert = &request->recipients->at[plan->certs[i].rcpt].cert;
 
-		ret[n] = (struct encrypt_recipient){ .cert = { cert->der, cert->der_len }, .padding = key_padding_of(plan->certs[n].padding) };
+		certs[i] = (struct encrypt_recipient){ .cert = { cert->der, cert->der_len }, .padding = key_padding_of(plan->certs[i].padding) };
 	}
 	if (plan->copy)
-		ret[n++] = (struct encrypt_recipient){ .cert = copy, .padding = KEY_PADDING_V15 };
-	return n;
+		certs[asked.n_recipients++] = (struct encrypt_recipient){ .cert = request->copy, .padding = KEY_PADDING_V15 };
+	if (encrypt_new(&asked, ret, err) == -1)
+		return -1;
+	*unfit = "";
+	if ((*ret)->fit != ENCRYPT_FIT && (*ret)->unfit < plan->n_certs)
+		*unfit = request->recipients->at[plan->certs[(*ret)->unfit].rcpt].address.address;
+	return 0;
+}
+
+static int
+read_file(const char *file, struct buf *ret, struct err *err)
+{
+	AUTO_FD int fd = open(file, O_RDONLY | O_CLOEXEC);
+	unsigned char block[4096];
+	ssize_t n = 0;
+
+	if (fd == -1)
+		return err_set(err, ERR_CONFIG, "'%s' cannot be opened: %s", file, strerror(errno));
+	while ((n = read(fd, block, sizeof(block))) > 0)
+		buf_add(ret, block, (size_t)n);
+	if (n == -1)
+		return err_set(err, ERR_CONFIG, "'%s' cannot be read: %s", file, strerror(errno));
+	return buf_full(ret) ? err_set(err, ERR_CONFIG, "'%s' is too large for a certificate", file) : 0;
+}
+
+int
+recipients_copy_certificate(const char *file, struct buf *ret, struct err *err)
+{
+	AUTO_BUF struct buf text = { 0 };
+
+	if (!*file)
+		return 0;
+	buf_init(&text, 4 * LIMIT_CERT_BYTES);
+	buf_init(ret, LIMIT_CERT_BYTES);
+	if (read_file(file, &text, err) == -1)
+		return -1;
+	return cert_read(buf_slice(&text), ret, err);
 }

@@ -41,15 +41,27 @@ struct recipients {
 };
 
 void recipients_gather(const struct recipients_from *from, const struct recipients_told *told, size_t n_told, struct recipients *ret);
+/* Adds all of `more` behind; it is empty afterwards. */
+void recipients_append(struct recipients *recipients, struct recipients *more);
 void recipients_done(struct recipients *recipients);
 
+/* What is encrypted by a plan with PLAN_ENCRYPT, all borrowed. */
+struct recipients_encrypt {
+	const struct recipients *recipients;
+	const struct encryption_plan *plan;
+	struct slice copy;               /* the organisation's certificate (DER), where plan->copy */
+	const struct pieces *content;    /* as encrypt_request.content */
+	time_t now;
+};
+
 /*
- * What encrypt_new() is asked for, from a plan with PLAN_ENCRYPT: `ret` holds plan->n_certs + 1. `copy` is the organisation's
- * certificate (DER), where plan->copy; how many were written.
+ * encrypt_new() to the plan's certificates. A certificate that does not fit after all is `(*ret)->fit`, and `unfit` names whose
+ * it is: an address, or "" for the organisation's. -1: our surroundings; the organisation's certificate is not there.
  */
-size_t recipients_certs(const struct recipients *recipients, const struct encryption_plan *plan, struct slice copy,
-    struct encrypt_recipient *ret);
-enum encrypt_cipher recipients_cipher(const struct encryption_plan *plan);
+int recipients_encrypt(const struct recipients_encrypt *request, struct encrypted **ret, const char **unfit, struct err *err) MUST_USE;
+
+/* The organisation's certificate from its file (PEM or DER) into DER; an empty name is none. */
+int recipients_copy_certificate(const char *file, struct buf *ret, struct err *err) MUST_USE;
 
 static inline __attribute__((unused)) void auto_recipients_done(struct recipients *recipients) { recipients_done(recipients); }
 #define AUTO_RECIPIENTS __attribute__((cleanup(auto_recipients_done)))

@@ -16,12 +16,26 @@ is_official_mail(const struct policy_input *input)
 	return input->class != CLASS_LOCAL || local_sender(input->config, input->envelope->sender, input->message->from.address);
 }
 
+static bool
+is_planned(const struct policy_input *input)
+{
+	return input->config->encrypt.use && !is_unread(input) && is_official_mail(input);
+}
+
+enum plan_action
+plan_of(const struct policy_input *input)
+{
+	if (!is_planned(input))
+		return PLAN_CLEAR;
+	return input->plan ? input->plan->action : PLAN_UNKNOWN;
+}
+
 void
 check_encryption(const struct policy_input *input, struct findings *findings)
 {
 	const struct encryption_plan *plan = input->plan;
 
-	if (!input->config->encrypt.use || is_unread(input) || !is_official_mail(input))
+	if (!is_planned(input))
 		return;
 	if (!plan) {
 		finding_add(findings, REASON_INTERNAL, "recipients not looked at");
@@ -75,8 +89,7 @@ check_claim(const struct policy_input *input, struct findings *findings)
 	const struct rcpt *must;
 	size_t n_more;
 
-	if (!input->config->encrypt.use || is_unread(input) || !is_official_mail(input) || input->message->outer != LAYER_ENCRYPTED
-	    || input->ciphertext == CIPHERTEXT_CMS)
+	if (!is_planned(input) || input->message->outer != LAYER_ENCRYPTED || input->ciphertext == CIPHERTEXT_CMS)
 		return;
 	must = find_level(input, LEVEL_MUST, &n_more);
 	if (input->ciphertext == CIPHERTEXT_UNKNOWN)

@@ -123,6 +123,12 @@ enum class class_of(enum role role, const struct envelope_facts *envelope, const
  */
 const struct local_sender_setting *local_sender(const struct config *config, const char *envelope, const char *from);
 
+/*
+ * What is to be done with the body for its recipients, as the plan says: PLAN_CLEAR where encrypt.use is off, or it is no official
+ * mail of ours; PLAN_UNKNOWN where nobody looked. Whether it may go at all, the verdict says.
+ */
+enum plan_action plan_of(const struct policy_input *input);
+
 /* Is this a message that our certificate is asked for? Whether it may have it, the verdict says (policy_may_seal). */
 bool wants_seal(const struct policy_input *input);
 

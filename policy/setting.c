@@ -173,7 +173,8 @@ const struct setting settings[] = {
 	{ .name = "encrypt.copy_certificate", .type = SETTING_TEXT, AT(encrypt.copy_certificate), .fallback = "",
 	  .help = "certificate (PEM) of the organisation: what is encrypted can be read with its key, too. Empty = by recipients only" },
 	{ .name = "encrypt.hide_subject", .type = SETTING_BOOL, AT(encrypt.hide_subject), .fallback = "true",
-	  .help = "the Subject of encrypted mail stands inside only; outside it reads [...]" },
+	  .help = "the Subject of encrypted mail stands inside only; outside it reads [...]. With encrypt.split it must be false: the seal is\n"
+		  "made once, for those who get the message in clear too" },
 
 	{ .name = "keyd.socket", .type = SETTING_TEXT, AT(keyd.socket), .fallback = "/run/segel/keyd/keyd.sock",
 	  .help = "UNIX socket of the key agent; its folder must be closed to others (mode 0750)" },

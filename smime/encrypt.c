@@ -9,6 +9,7 @@
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 
+#include "smime/canon.h"
 #include "smime/der.h"
 #include "smime/ossl.h"
 
@@ -772,4 +773,14 @@ encrypt_entity(const struct sealed *sealed, struct pieces *ret)
 	pieces_take(ret, &head);
 	for (size_t i = 0; i < sealed->n_body; i++)
 		pieces_borrow(ret, sealed->body[i]);
+}
+
+void
+encrypt_entity_of(const struct head *head, struct pieces *ret)
+{
+	for (size_t i = 0; i < head->n_fields; i++)
+		if (canon_is_content(head->fields[i].name))
+			pieces_borrow(ret, head->fields[i].raw);
+	pieces_borrow(ret, slice_of("\r\n"));
+	pieces_borrow(ret, head->body);
 }

@@ -26,6 +26,7 @@
 
 #include "smime/box.h"
 #include "smime/facts.h"
+#include "smime/head.h"
 #include "smime/key.h"
 #include "smime/pieces.h"
 #include "smime/seal.h"
@@ -98,5 +99,7 @@ AUTO_DEFINE(struct encrypted, encrypt_free);
  * `sealed`, which must have been sealed for it (seal_request.encrypted, hide_subject).
  */
 void encrypt_entity(const struct sealed *sealed, struct pieces *ret);
+/* The same of a message as it stands: its Content-* fields, an empty line, its body. Borrows its bytes. */
+void encrypt_entity_of(const struct head *head, struct pieces *ret);
 
 #endif

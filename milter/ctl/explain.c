@@ -12,7 +12,7 @@
 #include "milter/ctl/history.h"
 #include "milter/ctl/nouns.h"
 #include "milter/filter/gather.h"
-#include "milter/filter/leaving.h"
+#include "milter/filter/addressed.h"
 #include "milter/filter/role.h"
 #include "milter/filter/trust_watch.h"
 #include "policy/check.h"
@@ -30,7 +30,7 @@ struct question {
 	struct transport_facts transport;
 	struct envelope_facts envelope;
 	struct gathered gathered;
-	struct leaving leaving; /* of role egress */
+	struct addressed addressed;
 };
 
 static void
@@ -79,17 +79,27 @@ print_connection(struct ctl *ctl, const struct question *question)
 	fprintf(ctl->out, "%s\n", ctl_option(ctl, "login") ? "" : " (assumed; see --login --auth-type --tls --sender --client)");
 }
 
-/* On the way out, what each must get. */
+/* What each must get, and what becomes of all of them together. */
 static void
 print_recipients(struct ctl *ctl, const struct question *question)
 {
-	const struct recipients *recipients = &question->leaving.recipients;
+	const struct encryption_plan *plan = &question->addressed.plan;
+	const struct recipients *recipients = &question->addressed.recipients;
 
 	for (size_t i = 0; i < recipients->n; i++) {
 		const struct rcpt *rcpt = &recipients->at[i];
 
 		fprintf(ctl->out, "to:       %s ", level_name(rcpt->level));
 		ctl_print(ctl, *rcpt->address.address ? rcpt->address.address : rcpt->address.why);
+		if (question->addressed.planned) {
+			fputs(rcpt->hidden ? " (hidden): " : ": ", ctl->out);
+			ctl_print(ctl, rcpt->why);
+		}
+		fputc('\n', ctl->out);
+	}
+	if (question->addressed.planned) {
+		fprintf(ctl->out, "encrypt:  %s ", plan_action_name(plan->action));
+		ctl_print(ctl, plan->action == PLAN_ENCRYPT ? content_cipher_name(plan->cipher) : plan->names);
 		fputc('\n', ctl->out);
 	}
 }
@@ -125,8 +135,18 @@ static void
 look_at_recipients(struct ctl *ctl, struct question *question, struct slice message)
 {
 	struct recipients_told told[LIMIT_ADDRESSEES];
-	struct leaving_from from = { .config = question->config, .registry = question->registry, .bytes = message,
-		.facts = &question->gathered.message, .told = told, .now = ctl->now };
+	struct addressed_from from = {
+		.role = question->role->role,
+		.config = question->config,
+		.registry = question->registry,
+		.trust = question->trust ? question->trust->trust : NULL,
+		.trust_why = question->trust_err.text,
+		.bytes = message,
+		.facts = &question->gathered.message,
+		.login = question->transport.login,
+		.told = told,
+		.now = ctl->now,
+	};
 	AUTO_ADDRESSEES struct addressees listed = { 0 };
 	AUTO_HEAD struct head head = { 0 };
 	const char *named;
@@ -138,7 +158,8 @@ look_at_recipients(struct ctl *ctl, struct question *question, struct slice mess
 		addressees_read(&head, &listed);
 	for (size_t i = 0; i < listed.n; i++)
 		told[from.n_told++] = (struct recipients_told){ .argument = listed.at[i] };
-	leaving_gather(&from, &question->leaving);
+	from.n_all = from.n_told;
+	addressed_gather(&from, &question->addressed);
 }
 
 static struct gather_from
@@ -191,7 +212,7 @@ judge(const struct question *question, time_t now, struct judgement *ret)
 
 	input.class = question->class;
 	input.config = question->config;
-	leaving_tell(&question->leaving, &input);
+	addressed_tell(&question->addressed, &input);
 	check_all(&input, STAGE_MESSAGE, &ret->findings);
 	ret->verdict = policy_decide(question->class, &ret->findings, &question->config->table);
 	ret->seals = wants_seal(&input) && question->gathered.registry.seal.answer == REGISTRY_FOUND
@@ -294,8 +315,7 @@ look(struct ctl *ctl, struct question *question, struct slice message, struct er
 		return -1;
 	question->class = class_of(question->role->role, &question->envelope, &question->gathered.registry,
 	    &question->gathered.message);
-	if (question->role->role == ROLE_EGRESS)
-		look_at_recipients(ctl, question, message);
+	look_at_recipients(ctl, question, message);
 	return 0;
 }
 
@@ -311,7 +331,7 @@ explain_message(struct ctl *ctl, struct question *question)
 		return ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
 	result = answer(ctl, question);
 	gathered_done(&question->gathered);
-	leaving_done(&question->leaving);
+	addressed_done(&question->addressed);
 	return result;
 }
 
@@ -357,7 +377,7 @@ static const struct ctl_option options[] = {
 	{ .name = "role", .meta = "ROLE", .help = "what it would come through: submission (usual), inbound, local or egress" },
 	{ .name = "login", .meta = "LOGIN", .help = "the login it would come from (the From address)" },
 	{ .name = "sender", .meta = "ADDRESS", .help = "the envelope sender (the From address)" },
-	{ .name = "recipient", .meta = "ADDRESS", .help = "of role egress: who would get it (those in To and Cc)", .many = true },
+	{ .name = "recipient", .meta = "ADDRESS", .help = "who would get it (those in To and Cc)", .many = true },
 	{ .name = "tls", .meta = "VERSION", .help = "TLS version of the connection, or none (TLSv1.3)" },
 	{ .name = "cipher", .meta = "NAME", .help = "cipher of the connection (TLS_AES_256_GCM_SHA384)" },
 	{ .name = "client", .meta = "ADDRESS", .help = "address of the client, for tls.rules" },

@@ -104,7 +104,7 @@ seal_message(struct ctl *ctl, const struct materials *materials)
 {
 	struct slice chain[LIMIT_CHAIN_CERTS];
 	struct message_facts facts;
-	AUTO(seal_free) struct sealed *sealed = NULL;
+	struct outgoing outgoing = { .sender = NULL };
 	AUTO(edit_plan_free) struct edit_plan *plan = NULL;
 	AUTO_HEAD struct head head = { 0 };
 	struct err err;
@@ -126,10 +126,11 @@ seal_message(struct ctl *ctl, const struct materials *materials)
 		return result;
 	if (materials->issuers)
 		request.n_chain = issuers_above(materials->issuers, request.cert, chain);
-	if (smime_seal(&request, &sealed, &err) == -1)
+	if (smime_seal(&request, &outgoing.sealed, &err) == -1)
 		return ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
 	head_scan(request.message, &head);
-	plan = edit_plan_new(&head, &sealed, seal_sender(&materials->facts, facts.from.address));
+	outgoing.sender = seal_sender(&materials->facts, facts.from.address);
+	plan = edit_plan_outgoing(&head, &outgoing);
 	print_edited(ctl->out, &head, plan);
 	return CTL_OK;
 }

@@ -79,6 +79,37 @@ apply_body(SMFICTX *ctx, const struct sealed *sealed)
 	return flush(&together);
 }
 
+/* The sink of an encryption; what it writes is the new body. */
+static int
+write_piece(void *ctx, struct slice bytes, struct err *err)
+{
+	if (add_piece(ctx, bytes) != MI_SUCCESS)
+		return err_set(err, ERR_TEMP, "the new body was not taken");
+	return 0;
+}
+
+static int
+apply_encrypted(SMFICTX *ctx, struct encrypted *encrypted)
+{
+	struct together together;
+	const struct box_sink sink = { write_piece, &together };
+	struct err err;
+
+	together.ctx = ctx;
+	together.len = 0;
+	if (encrypt_write(encrypted, &sink, &err) == -1)
+		return MI_FAILURE;
+	return flush(&together);
+}
+
+static int
+apply_new_body(SMFICTX *ctx, const struct edit_plan *plan)
+{
+	if (plan->encrypted)
+		return apply_encrypted(ctx, plan->encrypted);
+	return plan->sealed ? apply_body(ctx, plan->sealed) : MI_SUCCESS;
+}
+
 int
 apply_edits(SMFICTX *ctx, const struct edit_plan *plan, const char **why)
 {
@@ -88,7 +119,7 @@ apply_edits(SMFICTX *ctx, const struct edit_plan *plan, const char **why)
 			return -1;
 		}
 	}
-	if (plan->sealed && apply_body(ctx, plan->sealed) != MI_SUCCESS) {
+	if (apply_new_body(ctx, plan) != MI_SUCCESS) {
 		*why = "the new body was not taken";
 		return -1;
 	}

@@ -49,6 +49,8 @@ static sfsistat
 on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps, unsigned long unused2, unsigned long unused3,
     unsigned long *want_actions, unsigned long *want_steps, unsigned long *want2, unsigned long *want3)
 {
+	struct session *session;
+
 	(void)unused2;
 	(void)unused3;
 	*want2 = 0;
@@ -64,8 +66,11 @@ on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps, unsigned 
 		return SMFIS_REJECT;
 	}
 	macros_request(ctx);
+	session = session_new(the_filter, new_session_id(), NULL, true);
+	session_set_asks_rcpt(session, pipeline_asks_rcpt(the_filter));
+	smfi_setpriv(ctx, session);
 	*want_actions = NEEDED_ACTIONS;
-	*want_steps = NEEDED_STEPS;
+	*want_steps = session_asks_rcpt(session) ? NEEDED_STEPS & ~(unsigned long)SMFIP_NR_RCPT : NEEDED_STEPS;
 	return SMFIS_CONTINUE;
 }
 
@@ -76,7 +81,8 @@ on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
 
 	(void)host;
 	client_address(address, client, sizeof(client));
-	smfi_setpriv(ctx, session_new(the_filter, new_session_id(), client, true));
+	if (smfi_getpriv(ctx))
+		session_set_client(smfi_getpriv(ctx), client);
 	return SMFIS_NOREPLY;
 }
 
@@ -99,6 +105,7 @@ carry(SMFICTX *ctx, const struct event *event, struct answer *answer)
 	case ANSWER_DISCARD:
 		return SMFIS_DISCARD;
 	case ANSWER_DEFER:
+	case ANSWER_APART:
 	case ANSWER_REJECT:
 		return reply_refuse(ctx, answer);
 	}
@@ -137,9 +144,13 @@ carry_quietly(SMFICTX *ctx, const struct event *event)
 static sfsistat
 on_rcpt(SMFICTX *ctx, char **arguments)
 {
-	const struct event event = { .kind = EV_RCPT, .text = arguments[0], .resolved = macros_recipient(ctx), .parameters = arguments + 1 };
+	const struct event event = {
+		.kind = EV_RCPT, .text = arguments[0], .resolved = macros_recipient(ctx), .parameters = arguments + 1, .now = time(NULL),
+	};
+	const struct session *session = smfi_getpriv(ctx);
+	struct answer answer;
 
-	return carry_quietly(ctx, &event);
+	return session && session_asks_rcpt(session) ? carry(ctx, &event, &answer) : carry_quietly(ctx, &event);
 }
 
 static sfsistat
@@ -188,7 +199,7 @@ on_abort(SMFICTX *ctx)
 	return SMFIS_CONTINUE;
 }
 
-/* The only callback that may find no session: libmilter closes connections it never opened. */
+/* May find no session: libmilter closes connections it never opened. */
 static sfsistat
 on_close(SMFICTX *ctx)
 {

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "milter/filter/results.h"
+#include "smime/canon.h"
 
 #define RESULTS_FIELD "Authentication-Results"
 
@@ -49,7 +50,7 @@ ordinal_of(const struct head *head, size_t i)
 	return ordinal;
 }
 
-/* What the outer head says about the body once it is sealed. */
+/* What the outer head says about the body once it is sealed or encrypted. */
 struct outer {
 	const char *name;
 	const char *value; /* NULL = no such field */
@@ -58,12 +59,15 @@ struct outer {
 enum { N_OUTER = 4 };
 
 static void
-outer_fields(const struct sealed *sealed, struct outer ret[N_OUTER])
+outer_fields(const struct edit_plan *plan, struct outer ret[N_OUTER])
 {
+	const struct sealed *sealed = plan->sealed;
+	const struct encrypted *encrypted = plan->encrypted;
+
 	ret[0] = (struct outer){ "MIME-Version", "1.0" };
-	ret[1] = (struct outer){ "Content-Type", sealed->content_type };
-	ret[2] = (struct outer){ "Content-Transfer-Encoding", sealed->transfer_encoding };
-	ret[3] = (struct outer){ "Content-Disposition", sealed->content_disposition };
+	ret[1] = (struct outer){ "Content-Type", encrypted ? encrypted->content_type : sealed->content_type };
+	ret[2] = (struct outer){ "Content-Transfer-Encoding", encrypted ? encrypted->transfer_encoding : sealed->transfer_encoding };
+	ret[3] = (struct outer){ "Content-Disposition", encrypted ? encrypted->content_disposition : sealed->content_disposition };
 }
 
 /* The first field of a name that gets a value stays, to be changed: deleting and adding costs the MTA twice. */
@@ -84,19 +88,47 @@ edit_is_forged(const struct field *field, const char *authserv_id)
 	    || (authserv_id && slice_equal_nocase(field->name, RESULTS_FIELD) && results_claims(field, authserv_id));
 }
 
+/* What goes from a head, and why. */
+struct removal {
+	const char *authserv_id;
+	const struct outer *outer;    /* of the new body; NULL = the body stays */
+	const char *const *triggers;  /* two names; NULL = none */
+	bool hide_subject;
+};
+
+static bool
+is_trigger(const struct removal *removal, struct slice name)
+{
+	for (size_t i = 0; removal->triggers && i < 2; i++)
+		if (removal->triggers[i] && *removal->triggers[i] && slice_equal_nocase(name, removal->triggers[i]))
+			return true;
+	return false;
+}
+
 static void
-plan_deletions(struct edit_plan *plan, const struct head *head, const char *authserv_id, const struct outer *outer)
+plan_deletions(struct edit_plan *plan, const struct head *head, const struct removal *removal)
 {
 	for (size_t i = head->n_fields; i-- > 0;) {
 		struct slice name = head->fields[i].name;
 		char *text;
 
-		if (!edit_is_forged(&head->fields[i], authserv_id) && !(outer && describes_body(name) && !is_kept(head, i, outer)))
+		if (!edit_is_forged(&head->fields[i], removal->authserv_id) && !is_trigger(removal, name)
+		    && !(removal->hide_subject && canon_tells_subject(name))
+		    && !(removal->outer && describes_body(name) && !is_kept(head, i, removal->outer)))
 			continue;
 		text = slice_dup(name);
 		plan_edit(plan, EDIT_DELETE, text, ordinal_of(head, i), NULL);
 		free(text);
 	}
+}
+
+/* A message has one Subject; where it has more, each of them tells. */
+static void
+plan_subject(struct edit_plan *plan, const struct head *head)
+{
+	for (size_t i = 0; i < head->n_fields; i++)
+		if (slice_equal_nocase(head->fields[i].name, "Subject"))
+			plan_edit(plan, EDIT_CHANGE, "Subject", ordinal_of(head, i), SEAL_HIDDEN_SUBJECT);
 }
 
 static void
@@ -143,37 +175,43 @@ edit_of(const struct edit_plan *plan, const struct head *head, size_t i)
 }
 
 struct edit_plan *
-edit_plan_new(const struct head *head, struct sealed **sealed, const char *sender)
-{
-	return edit_plan_outgoing(head, NULL, sealed, sender);
-}
-
-struct edit_plan *
 edit_plan_inbound(const struct head *head, const char *authserv_id, const char *results)
 {
+	const struct removal removal = { .authserv_id = authserv_id };
 	struct edit_plan *plan = xcalloc(1, sizeof(*plan));
 
-	plan_deletions(plan, head, authserv_id, NULL);
+	plan_deletions(plan, head, &removal);
 	if (results)
 		plan_edit(plan, EDIT_INSERT, RESULTS_FIELD, 0, results);
 	return plan;
 }
 
 struct edit_plan *
-edit_plan_outgoing(const struct head *head, const char *authserv_id, struct sealed **sealed, const char *sender)
+edit_plan_outgoing(const struct head *head, struct outgoing *outgoing)
 {
 	struct edit_plan *plan = xcalloc(1, sizeof(*plan));
+	struct removal removal = { .authserv_id = outgoing->authserv_id, .triggers = outgoing->triggers, .hide_subject = outgoing->hide_subject };
 	struct outer outer[N_OUTER];
 
-	plan->sealed = TAKE(*sealed);
+	plan->sealed = TAKE(outgoing->sealed);
+	plan->encrypted = TAKE(outgoing->encrypted);
+	plan->content = outgoing->content; /* `encrypted` borrows its list */
+	outgoing->content = (struct pieces){ .n = 0 };
+	if (plan->sealed || plan->encrypted) {
+		outer_fields(plan, outer);
+		removal.outer = outer;
+	}
+	plan_deletions(plan, head, &removal);
+	if (removal.outer)
+		plan_changes(plan, head, outer);
 	if (plan->sealed)
-		outer_fields(plan->sealed, outer);
-	plan_deletions(plan, head, authserv_id, plan->sealed ? outer : NULL);
-	if (!plan->sealed)
-		return plan;
-	plan_changes(plan, head, outer);
-	plan_sender(plan, head, sender);
-	plan_additions(plan, head, outer);
+		plan_sender(plan, head, outgoing->sender);
+	if (outgoing->hide_subject)
+		plan_subject(plan, head);
+	if (removal.outer)
+		plan_additions(plan, head, outer);
+	if (outgoing->wish)
+		plan_edit(plan, EDIT_ADD, outgoing->wish, 0, "yes");
 	return plan;
 }
 
@@ -187,6 +225,8 @@ edit_plan_free(struct edit_plan *plan)
 		free(plan->edits[i].value);
 	}
 	free(plan->edits);
+	encrypt_free(plan->encrypted);
+	pieces_done(&plan->content);
 	seal_free(plan->sealed);
 	free(plan);
 }

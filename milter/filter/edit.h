@@ -7,7 +7,9 @@
 #ifndef FILTER_EDIT_H
 #define FILTER_EDIT_H
 
+#include "smime/encrypt.h"
 #include "smime/head.h"
+#include "smime/pieces.h"
 #include "smime/seal.h"
 
 /* Fields of this prefix are ours alone; from outside they are forged. */
@@ -30,17 +32,25 @@ struct edit {
 struct edit_plan {
 	struct edit *edits;
 	size_t n;
-	struct sealed *sealed; /* owns the new body; NULL = body stays */
+	struct sealed *sealed;       /* owned; the new body, or memory behind it; NULL = not sealed */
+	struct encrypted *encrypted; /* owned; writes the new body, once; NULL = not encrypted */
+	struct pieces content;       /* owned; what `encrypted` borrows */
 };
 
-/*
- * `sealed` NULL: only forged fields go. `sender` NULL: Sender stays as it is; otherwise an
- * existing one is changed and a missing one added. Takes `sealed`.
- */
-struct edit_plan *edit_plan_new(const struct head *head, struct sealed **sealed, const char *sender);
-/* The same, and every Authentication-Results field that claims this authserv-id goes (results.h). */
-struct edit_plan *edit_plan_outgoing(const struct head *head, const char *authserv_id, struct sealed **sealed,
-    const char *sender);
+/* What one of our own messages becomes. */
+struct outgoing {
+	const char *authserv_id;     /* Authentication-Results fields that claim it go (results.h); NULL = they stay */
+	const char *sender;          /* where sealed: an existing Sender is changed, a missing one added; NULL = as it is */
+	const char *triggers[2];     /* names of fields that go; NULL or "" = none */
+	const char *wish;            /* name of a field that tells segel-split of the sender's wish; NULL = none */
+	bool hide_subject;           /* sealed for it (seal_request.hide_subject) */
+	struct sealed *sealed;       /* taken; NULL = not sealed */
+	struct encrypted *encrypted; /* taken, as the content that it borrows; NULL = not encrypted */
+	struct pieces content;
+};
+
+/* With neither sealed nor encrypted only fields go, and the wish comes. What is taken is NULL afterwards. */
+struct edit_plan *edit_plan_outgoing(const struct head *head, struct outgoing *outgoing);
 /*
  * Mail from outside: what claims to be ours goes, then one Authentication-Results field of ours stands above
  * all (RFC 8601 4.1). `results` is its value (results_render); NULL = none is added.

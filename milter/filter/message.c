@@ -32,6 +32,7 @@ message_free(struct message *message)
 		free(message->recipients[i].parameters);
 	}
 	free(message->recipients);
+	recipients_done(&message->joined);
 	free(message->sender_parameters);
 	free(message);
 }

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "milter/filter/snapshot.h"
+#include "milter/recipients.h"
 #include "policy/input.h"
 
 /* As the client named it, and the parameters of its RCPT with a blank between. */
@@ -28,6 +29,7 @@ struct message {
 	bool sender_cut;                 /* envelope.sender is not the whole of it */
 	struct message_recipient *recipients; /* owned; the first LIMIT_RECIPIENTS of envelope.n_recipients */
 	size_t n_recipients;
+	struct recipients joined;        /* judged one by one at RCPT, where the client is one of encrypt.peers; else empty */
 	char mta[256];                   /* its own name ({j}); "" = not told */
 	struct buf bytes;                /* header block, empty line, body; capped by limits.message_size */
 	bool in_body;                    /* the empty line is written */

@@ -29,7 +29,7 @@ const char *macros_mta(SMFICTX *ctx);
 /* "" where the MTA gives none. Borrowed until the callback returns. */
 const char *macros_queue_id(SMFICTX *ctx);
 
-/* Sets the reply of a refusal; returns SMFIS_REJECT or SMFIS_TEMPFAIL. */
+/* Sets the reply of a refusal, at RCPT of one recipient's; returns SMFIS_REJECT or SMFIS_TEMPFAIL. */
 sfsistat reply_refuse(SMFICTX *ctx, const struct answer *answer);
 
 /* 0, or -1 with `why` set: the MTA may have part of the edits and must be told to try again. */

@@ -2,6 +2,7 @@
  * The story of a message.
  *
  *     facts      what the bytes, the signature and the registry say  gather()
+ *     plan       what its recipients must get                        addressed_gather()
  *     class      whose mail it is: ours, an official one's, other    class_of()
  *     findings   each check, what stands against it                  check_all()
  *     verdict    the strictest action                                policy_decide()
@@ -9,6 +10,8 @@
  *                the key agent before it is made                     smime_seal()
  *     confirm    the registry again, which may have changed while
  *                the key agent was waited for                        gather_again()
+ *     encrypt    to the certificates of the plan; the body itself is
+ *                run through the cipher when it is handed over       encrypt()
  *     hold       the message on disk at segel-reviewd                hold()
  *     record     decision and evidence on disk before any answer     record()
  *     answer     refuse, drop what is held, or accept with edits     answer()
@@ -20,9 +23,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "milter/filter/addressed.h"
 #include "milter/filter/gather.h"
 #include "milter/filter/hold.h"
-#include "milter/filter/leaving.h"
 #include "milter/filter/record.h"
 #include "milter/filter/results.h"
 #include "policy/check.h"
@@ -38,7 +41,7 @@ struct passage {
 	const struct trust_held *trust; /* NULL: it could not be had, trust_err says why */
 	struct err trust_err;
 	struct gathered gathered;
-	struct leaving leaving;         /* of role egress */
+	struct addressed addressed;
 	unsigned char hash[32];         /* poison_hash() */
 	bool poison;                    /* nobody has read it */
 	enum stage stage;
@@ -48,6 +51,8 @@ struct passage {
 	struct findings findings;
 	struct verdict verdict;
 	struct sealed *sealed;
+	struct encrypted *encrypted; /* fit; its content borrows from `sealed` or the message */
+	struct pieces content;
 	char item[ITEM_ID_BYTES]; /* of the quarantine; "" = not held */
 };
 
@@ -81,26 +86,29 @@ sources(const struct passage *passage)
 	};
 }
 
-/* Only where every recipient was kept: what goes to some is not judged by what others must get. */
 static void
-learn_leaving(struct passage *passage)
+address(struct passage *passage)
 {
 	const struct message *message = passage->message;
-	const bool all = message->envelope.n_recipients == message->n_recipients;
 	AUTO(xfree) struct recipients_told *told = xcalloc(message->n_recipients + 1, sizeof(*told));
-	const struct leaving_from from = {
+	const struct addressed_from from = {
+		.role = passage->filter->role->role,
 		.config = passage->config,
 		.registry = message->snapshot->registry,
+		.trust = passage->trust ? passage->trust->trust : NULL,
+		.trust_why = passage->trust_err.text,
 		.bytes = buf_slice(&message->bytes),
 		.facts = &passage->gathered.message,
-		.told = all ? told : NULL,
+		.login = message->transport.login,
+		.told = told,
 		.n_told = message->n_recipients,
+		.n_all = message->envelope.n_recipients,
 		.now = passage->now,
 	};
 
 	for (size_t i = 0; i < message->n_recipients; i++)
 		told[i] = (struct recipients_told){ message->recipients[i].address, message->recipients[i].resolved };
-	leaving_gather(&from, &passage->leaving);
+	addressed_gather(&from, &passage->addressed);
 }
 
 /*
@@ -125,8 +133,7 @@ read_bytes(struct passage *passage)
 	if (gather(&from, buf_slice(&message->bytes), &passage->gathered, &passage->trouble) == -1
 	    && passage->trouble.kind == ERR_NONE)
 		passage->trouble.kind = ERR_BUG;
-	if (from.role == ROLE_EGRESS)
-		learn_leaving(passage);
+	address(passage);
 	if (passage->filter->role->seals && passage->gathered.message.from.state == MAILBOX_ONE
 	    && passage->gathered.message.outer == LAYER_NONE)
 		metrics_lookup(&passage->filter->metrics, passage->gathered.registry.seal.answer);
@@ -159,7 +166,8 @@ input_of(const struct passage *passage, enum stage stage)
 	input.class = passage->class;
 	input.config = passage->config;
 	input.poison = passage->poison;
-	leaving_tell(&passage->leaving, &input);
+	if (stage == STAGE_MESSAGE)
+		addressed_tell(&passage->addressed, &input);
 	return input;
 }
 
@@ -193,6 +201,14 @@ check(struct passage *passage, enum stage stage)
 	decide(passage);
 }
 
+static enum plan_action
+planned(const struct passage *passage)
+{
+	const struct policy_input input = input_of(passage, STAGE_MESSAGE);
+
+	return plan_of(&input);
+}
+
 /* Asks for the signature and builds the sealed form; a failure is one more finding. */
 static void
 seal(struct passage *passage)
@@ -214,6 +230,8 @@ seal(struct passage *passage)
 		.prepared = passage->gathered.prepared,
 		.signer = keyd_signer_of(&signer),
 		.form = (enum seal_form)passage->config->seal.form,
+		.encrypted = planned(passage) == PLAN_ENCRYPT,
+		.hide_subject = planned(passage) == PLAN_ENCRYPT && passage->addressed.plan.hide_subject,
 		.now = passage->now,
 	};
 	struct err err = { ERR_NONE, "" };
@@ -237,6 +255,7 @@ static void
 confirm(struct passage *passage)
 {
 	const long age = milliseconds_since(&passage->began);
+	const enum plan_action sealed_for = planned(passage);
 	struct gather_from from;
 	unsigned char sealed_with[32];
 
@@ -246,10 +265,13 @@ confirm(struct passage *passage)
 	passage->now += age / 1000;
 	from = sources(passage);
 	gather_again(&from, &passage->gathered);
+	address(passage);
 	check(passage, STAGE_MESSAGE);
-	if (policy_may_seal(passage->class, &passage->findings, &passage->verdict)
-	    && memcmp(sealed_with, passage->gathered.registry.seal.cert.sha256, sizeof(sealed_with)) != 0) {
-		finding_add(&passage->findings, REASON_REG_UNAVAILABLE, "another certificate was bound while this one sealed");
+	if (policy_may_seal(passage->class, &passage->findings, &passage->verdict)) {
+		if (memcmp(sealed_with, passage->gathered.registry.seal.cert.sha256, sizeof(sealed_with)) != 0)
+			finding_add(&passage->findings, REASON_REG_UNAVAILABLE, "another certificate was bound while this one sealed");
+		else if (planned(passage) != sealed_for)
+			finding_add(&passage->findings, REASON_REG_UNAVAILABLE, "what the recipients must get changed while it was sealed");
 		decide(passage);
 	}
 	if (!policy_may_seal(passage->class, &passage->findings, &passage->verdict))
@@ -264,6 +286,59 @@ may_seal(const struct passage *passage)
 	return passage->filter->role->seals && !pretends(passage) && wants_seal(&input)
 	    && passage->gathered.registry.seal.answer == REGISTRY_FOUND
 	    && policy_may_seal(passage->class, &passage->findings, &passage->verdict);
+}
+
+static bool
+passes(const struct passage *passage)
+{
+	return passage->verdict.action == ACTION_ACCEPT || passage->verdict.action == ACTION_TAG;
+}
+
+static bool
+may_encrypt(const struct passage *passage)
+{
+	return !pretends(passage) && passes(passage) && planned(passage) == PLAN_ENCRYPT;
+}
+
+/* What was sealed, or what its author signed in his mail program; where the region lets mail go unsealed, as it is. */
+static void
+take_content(struct passage *passage)
+{
+	AUTO_HEAD struct head head = { 0 };
+
+	if (passage->sealed) {
+		encrypt_entity(passage->sealed, &passage->content);
+		return;
+	}
+	head_scan(buf_slice(&passage->message->bytes), &head);
+	encrypt_entity_of(&head, &passage->content);
+}
+
+/* All public-key work is done here; the body goes through the cipher when it is applied. A failure is one more finding. */
+static void
+encrypt(struct passage *passage)
+{
+	const struct recipients_encrypt request = {
+		.recipients = &passage->addressed.recipients,
+		.plan = &passage->addressed.plan,
+		.copy = buf_slice(&passage->message->snapshot->copy_certificate),
+		.content = &passage->content,
+		.now = passage->now,
+	};
+	struct err err = { ERR_NONE, "" };
+	const char *unfit;
+
+	take_content(passage);
+	if (recipients_encrypt(&request, &passage->encrypted, &unfit, &err) == -1)
+		finding_add(&passage->findings, REASON_INTERNAL, "%s", err.text);
+	else if (passage->encrypted->fit == ENCRYPT_FIT)
+		return;
+	else if (*unfit)
+		finding_add(&passage->findings, REASON_ENC_NO_CERT, "recipients=%s certificate=%s", unfit, encrypt_fit_name(passage->encrypted->fit));
+	else
+		finding_add(&passage->findings, REASON_INTERNAL, "encrypt.copy_certificate: %s", encrypt_fit_name(passage->encrypted->fit));
+	encrypt_free(TAKE(passage->encrypted));
+	decide(passage);
 }
 
 /* The name in our results: the one that a setting gives, or the mail server's own. */
@@ -325,6 +400,8 @@ record(struct passage *passage)
 		.findings = &passage->findings,
 		.verdict = &passage->verdict,
 		.sealed = passage->sealed,
+		.addressed = &passage->addressed,
+		.encrypted = passage->encrypted != NULL,
 		.class = passage->class,
 		.login = passage->login,
 		.queue_id = passage->queue_id,
@@ -346,6 +423,10 @@ count(const struct passage *passage)
 
 	metrics_message(&passage->filter->metrics, passage->class, &passage->verdict, &passage->findings,
 	    leaves_sealed ? passage->sealed->form : SEAL_UNKNOWN);
+	if (!pretends(passage) && passes(passage) && planned(passage) == PLAN_SPLIT)
+		metrics_encryption(&passage->filter->metrics, CONTENT_UNKNOWN);
+	else if (passes(passage) && passage->encrypted)
+		metrics_encryption(&passage->filter->metrics, passage->addressed.plan.cipher);
 }
 
 static void
@@ -375,15 +456,39 @@ plan_results(struct passage *passage, const struct head *head)
 }
 
 static struct edit_plan *
+plan_outgoing(struct passage *passage, const struct head *head)
+{
+	const struct config *config = passage->config;
+	const char *sender = passage->gathered.registry.sender;
+	/* Also where all that we see stays in clear: an alias behind us may lead to somebody else. */
+	const bool split_hears = config->encrypt.split && passage->addressed.recipients.sender.trigger;
+	struct outgoing outgoing = {
+		.authserv_id = authserv_id(passage),
+		.sender = *sender ? sender : NULL,
+		.wish = split_hears ? config->split.trigger : NULL,
+		.hide_subject = passage->sealed && passage->encrypted && passage->addressed.plan.hide_subject,
+		.sealed = TAKE(passage->sealed),
+		.encrypted = TAKE(passage->encrypted),
+		.content = passage->content,
+	};
+
+	if (config->encrypt.use) {
+		outgoing.triggers[0] = config->encrypt.trigger;
+		outgoing.triggers[1] = config->split.trigger;
+	}
+	passage->content = (struct pieces){ .n = 0 };
+	return edit_plan_outgoing(head, &outgoing);
+}
+
+static struct edit_plan *
 plan_edits(struct passage *passage)
 {
 	AUTO_HEAD struct head head = { 0 };
-	const char *sender = passage->gathered.registry.sender;
 
 	head_scan(buf_slice(&passage->message->bytes), &head);
 	if (passage->filter->role->role == ROLE_INBOUND)
 		return plan_results(passage, &head);
-	return edit_plan_outgoing(&head, authserv_id(passage), &passage->sealed, *sender ? sender : NULL);
+	return plan_outgoing(passage, &head);
 }
 
 /* A process that dies of the fields is known to have. What is let through although it is poison is so by a setting. */
@@ -468,6 +573,50 @@ pipeline_mail(struct filter *filter, struct message *message, time_t now, struct
 	answer(&passage, ANSWER_CONTINUE, ret);
 }
 
+bool
+pipeline_asks_rcpt(const struct filter *filter)
+{
+	const struct snapshot *snapshot = snapshot_ref(filter->box);
+	const struct config *config = snapshot->config;
+	const bool asks = filter->role->role == ROLE_SUBMISSION && config->encrypt.use && !config->encrypt.split && config->encrypt.peers.n > 0;
+
+	snapshot_unref(filter->box, snapshot);
+	return asks;
+}
+
+static void
+set_apart(const struct message *message, struct answer *ret)
+{
+	ret->kind = ANSWER_APART;
+	ret->reason = REASON_ENC_MIXED;
+	snprintf(ret->text, sizeof(ret->text), "%s: %s [%s]", reason_word(REASON_ENC_MIXED),
+	    reason_text(REASON_ENC_MIXED, (enum language)message->snapshot->config->language), message->id);
+}
+
+void
+pipeline_rcpt(struct message *message, const char *argument, const char *resolved, time_t now,
+    struct answer *ret)
+{
+	const struct snapshot *snapshot = message->snapshot;
+	const struct recipients_told told = { argument, resolved };
+	struct recipients_from from = {
+		.config = snapshot->config, .registry = snapshot->registry, .sender = message->envelope.sender, .now = now,
+	};
+	const struct trust_held *trust;
+	struct err err = { ERR_NONE, "" };
+
+	ret->kind = ANSWER_CONTINUE;
+	if (!snapshot->config->encrypt.use || !encrypt_is_peer(snapshot->config, message->transport.client)
+	    || message->n_recipients == LIMIT_RECIPIENTS)
+		return;
+	trust = trust_watch_ref(snapshot->trust, now, &err);
+	from.trust = trust ? trust->trust : NULL;
+	from.trust_why = err.text;
+	if (!addressed_joins(&from, &told, &message->joined))
+		set_apart(message, ret);
+	trust_watch_unref(snapshot->trust, trust);
+}
+
 void
 pipeline_message(struct filter *filter, struct message *message, const char *queue_id, time_t now, struct answer *ret)
 {
@@ -483,6 +632,8 @@ pipeline_message(struct filter *filter, struct message *message, const char *que
 		seal(&passage);
 	if (passage.sealed)
 		confirm(&passage);
+	if (may_encrypt(&passage))
+		encrypt(&passage);
 	if (holds(&passage) && !pretends(&passage))
 		hold(&passage);
 	record(&passage);
@@ -491,9 +642,11 @@ pipeline_message(struct filter *filter, struct message *message, const char *que
 	metrics_seconds(&filter->metrics, &passage.began);
 
 	trust_watch_unref(message->snapshot->trust, passage.trust);
+	encrypt_free(passage.encrypted);
+	pieces_done(&passage.content);
 	seal_free(passage.sealed);
+	addressed_done(&passage.addressed);
 	gathered_done(&passage.gathered);
-	leaving_done(&passage.leaving);
 }
 
 void

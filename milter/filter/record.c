@@ -7,13 +7,13 @@
 #include "milter/log.h"
 #include "smime/cert.h"
 
-enum { MAX_PAIRS = 40 };
+enum { MAX_PAIRS = 48, NAMED_CERTS = 20, CERT_NAME_BYTES = 16 };
 
 /* The pairs of one record; numbers and joined words live in `text`. */
 struct pairs {
 	struct audit_pair at[MAX_PAIRS];
 	size_t n;
-	char size[24], ms[24], recipients[24], reasons[256], cert[65], digest[65], signer[65], status_at[32];
+	char size[24], ms[24], recipients[24], reasons[256], cert[65], digest[65], signer[65], status_at[32], certs[24], encrypt_to[NAMED_CERTS * (CERT_NAME_BYTES + 1) + 1];
 };
 
 static void
@@ -82,6 +82,42 @@ add_certificate(struct pairs *pairs, const struct record *record)
 		sha256_hex(record->sealed->digest, pairs->digest);
 		add(pairs, "entity", pairs->digest);
 	}
+}
+
+static const char *
+encryption_word(const struct record *record)
+{
+	const struct encryption_plan *plan = &record->addressed->plan;
+
+	if (record->encrypted)
+		return content_cipher_name(plan->cipher);
+	return plan->action == PLAN_SPLIT ? "split" : "none";
+}
+
+/* The certificates by the first digits of their SHA-256. */
+static void
+add_encryption(struct pairs *pairs, const struct record *record)
+{
+	const struct addressed *addressed = record->addressed;
+	const struct encryption_plan *plan = &addressed->plan;
+	size_t len = 0;
+
+	if (!addressed->planned)
+		return;
+	add(pairs, "encrypt", encryption_word(record));
+	if (addressed->recipients.sender.trigger)
+		add(pairs, "asked-for", "yes");
+	if (!record->encrypted)
+		return;
+	for (size_t i = 0; i < plan->n_certs && i < NAMED_CERTS; i++) {
+		char hex[65];
+
+		sha256_hex(addressed->recipients.at[plan->certs[i].rcpt].cert.sha256, hex);
+		len += (size_t)snprintf(pairs->encrypt_to + len, sizeof(pairs->encrypt_to) - len, "%s%.*s", i ? "," : "", CERT_NAME_BYTES, hex);
+	}
+	snprintf(pairs->certs, sizeof(pairs->certs), "%zu", plan->n_certs + plan->copy);
+	add(pairs, "encrypt-certs", pairs->certs);
+	add(pairs, "encrypt-to", pairs->encrypt_to);
 }
 
 static const char *
@@ -187,6 +223,7 @@ collect(const struct record *record, struct pairs *ret)
 	add_client_cert(ret, transport);
 	add_signature(ret, record);
 	add_certificate(ret, record);
+	add_encryption(ret, record);
 	add_numbers(ret, record);
 	if (verdict->finding)
 		add_if(ret, "evidence", verdict->finding->evidence);

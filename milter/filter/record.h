@@ -6,6 +6,7 @@
 #define FILTER_RECORD_H
 
 #include "milter/audit/audit.h"
+#include "milter/filter/addressed.h"
 #include "milter/filter/message.h"
 #include "policy/decide.h"
 #include "smime/seal.h"
@@ -20,6 +21,8 @@ struct record {
 	const struct findings *findings;
 	const struct verdict *verdict;
 	const struct sealed *sealed;      /* NULL = not sealed */
+	const struct addressed *addressed; /* not planned = nothing is said of encryption */
+	bool encrypted;                   /* to the certificates of the plan */
 	enum class class;
 	const char *login;                /* who has it sealed */
 	const char *queue_id;             /* NULL before there is one */

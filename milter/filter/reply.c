@@ -26,7 +26,7 @@ reply_refuse(SMFICTX *ctx, const struct answer *answer)
 	char code[8], status[16], text[512];
 
 	/* 530 is for a command that came too early (RFC 3207 4); a message that was sent in full gets 550. */
-	snprintf(code, sizeof(code), "%s", !reject ? "451" : answer->at_mail ? row->code : "550");
+	snprintf(code, sizeof(code), "%s", answer->kind == ANSWER_APART ? "452" : !reject ? "451" : answer->at_mail ? row->code : "550");
 	snprintf(status, sizeof(status), "%s", reject ? row->status : row->defer);
 	reply_text(*answer->text ? answer->text : row->english, text, sizeof(text));
 	if (smfi_setreply(ctx, code, status, text) != MI_SUCCESS)

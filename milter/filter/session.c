@@ -20,6 +20,7 @@ struct session {
 	uint64_t id;
 	char client[128];
 	bool exact;
+	bool asks_rcpt;
 	enum state state;
 	unsigned n_messages;
 	struct message *message; /* NULL in ST_IDLE */
@@ -33,9 +34,27 @@ session_new(struct filter *filter, uint64_t id, const char *client, bool exact)
 	session->filter = filter;
 	session->id = id;
 	session->exact = exact;
-	snprintf(session->client, sizeof(session->client), "%s", client ? client : "unknown");
+	session_set_client(session, client ? client : "unknown");
 	atomic_fetch_add(&filter->sessions, 1);
 	return session;
+}
+
+void
+session_set_client(struct session *session, const char *client)
+{
+	snprintf(session->client, sizeof(session->client), "%s", client);
+}
+
+void
+session_set_asks_rcpt(struct session *session, bool asks)
+{
+	session->asks_rcpt = asks;
+}
+
+bool
+session_asks_rcpt(const struct session *session)
+{
+	return session->asks_rcpt;
 }
 
 /* The one place where a message ends, whatever ended it. */
@@ -90,8 +109,11 @@ on_mail(struct session *session, const struct event *event, struct answer *ret)
 static void
 on_rcpt(struct session *session, const struct event *event, struct answer *ret)
 {
-	message_add_recipient(session->message, event->text, event->resolved, event->parameters);
 	ret->kind = ANSWER_CONTINUE;
+	if (session->asks_rcpt)
+		pipeline_rcpt(session->message, event->text, event->resolved, event->now, ret);
+	if (ret->kind == ANSWER_CONTINUE)
+		message_add_recipient(session->message, event->text, event->resolved, event->parameters);
 }
 
 static void
@@ -177,7 +199,7 @@ session_step(struct session *session, const struct event *event, struct answer *
 	}
 	step->run(session, event, ret);
 	/* libmilter tells nobody about the end of a message that we refused. */
-	if (ret->kind == ANSWER_CONTINUE && step->to != ST_IDLE)
+	if ((ret->kind == ANSWER_CONTINUE || ret->kind == ANSWER_APART) && step->to != ST_IDLE)
 		session->state = step->to;
 	else if (ret->kind == ANSWER_ACCEPT)
 		session->state = ST_ANSWERED; /* the plan borrows the message's bytes */

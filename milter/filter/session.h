@@ -28,7 +28,7 @@ struct event {
 	const char *mta;                         /* MAIL: the MTA's own name; NULL = not told */
 	const char *resolved;                    /* MAIL, RCPT: the address as the MTA resolved it; NULL = not told */
 	const char *queue_id;                    /* EOM */
-	time_t now;                              /* MAIL, EOM */
+	time_t now;                              /* MAIL, RCPT, EOM */
 };
 
 enum answer_kind {
@@ -36,6 +36,7 @@ enum answer_kind {
 	ANSWER_CONTINUE,
 	ANSWER_ACCEPT, /* end of message: carry out the plan, then accept */
 	ANSWER_REJECT,
+	ANSWER_APART,   /* at RCPT: not in this transaction, which goes on without it */
 	ANSWER_DISCARD, /* it is held: the client is told that all is well, and the MTA drops it */
 };
 
@@ -53,6 +54,11 @@ struct session;
 
 /* `exact`: the MTA passes field values with their leading blank (SMFIP_HDR_LEADSPC). */
 struct session *session_new(struct filter *filter, uint64_t id, const char *client, bool exact);
+/* Told later than session_new, where the session begins before the client is known. */
+void session_set_client(struct session *session, const char *client);
+/* Does the MTA wait for an answer to RCPT in this session? By default it does not, and every recipient is taken. */
+void session_set_asks_rcpt(struct session *session, bool asks);
+bool session_asks_rcpt(const struct session *session);
 void session_free(struct session *session); /* also ends a message in hand */
 AUTO_DEFINE(struct session, session_free);
 

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "milter/recipients.h"
+
 struct snapshot_box {
 	pthread_mutex_t lock;
 	struct snapshot *current;
@@ -27,6 +29,10 @@ snapshot_load(const char *file, const struct role_traits *role, struct snapshot 
 		buf_printf(problems, "seal.chain_dir: %s\n", err.text);
 		result = -1;
 	}
+	if (role->seals && recipients_copy_certificate(config->encrypt.copy_certificate, &snapshot->copy_certificate, &err) == -1) {
+		buf_printf(problems, "encrypt.copy_certificate: %s\n", err.text);
+		result = -1;
+	}
 	snapshot->prepared = prepared_set_new(snapshot->issuers);
 	snapshot->keyd = keyd_client_new(config->keyd.socket, (int)config->keyd.timeout);
 	snapshot->trust = trust_watch_new(config);
@@ -46,6 +52,7 @@ snapshot_free(struct snapshot *snapshot)
 {
 	if (!snapshot)
 		return;
+	buf_done(&snapshot->copy_certificate);
 	depot_free(snapshot->depot);
 	trust_watch_free(snapshot->trust);
 	keyd_client_free(snapshot->keyd);

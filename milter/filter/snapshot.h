@@ -23,6 +23,7 @@ struct snapshot {
 	struct keyd_client *keyd;
 	struct depot *depot;           /* NULL: a role that holds nothing, or no quarantine */
 	struct trust_watch *trust;     /* by itself newer than the snapshot; nothing is loaded before it is asked */
+	struct buf copy_certificate;   /* DER of encrypt.copy_certificate; len 0 = none, or a role that encrypts nothing */
 	unsigned count; /* under the box's lock */
 };
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "milter/filter/gather.h"
-#include "milter/filter/leaving.h"
+#include "milter/filter/addressed.h"
 #include "milter/filter/results.h"
 #include "milter/quarantine/item_json.h"
 #include "milter/reviewd/cage.h"
@@ -213,22 +213,22 @@ class_then_and_now(const struct item *item, const struct envelope_facts *envelop
 /* What was held on its way out goes on to whom it was for: what each of them must get is asked again. */
 static void
 learn_leaving(const struct judge *judge, const struct item *item, time_t now, struct slice message, const struct gathered *gathered,
-    struct leaving *ret)
+    struct addressed *ret)
 {
 	AUTO(xfree) struct recipients_told *told = xcalloc(item->n_recipients + 1, sizeof(*told));
-	const struct leaving_from from = { .config = judge->config, .registry = judge->registry, .bytes = message, .facts = &gathered->message,
-		.told = told, .n_told = item->n_recipients, .now = now };
+	const struct addressed_from from = { .role = ROLE_EGRESS, .config = judge->config, .registry = judge->registry, .bytes = message, .facts = &gathered->message,
+		.told = told, .n_told = item->n_recipients, .n_all = item->n_recipients, .now = now };
 
 	for (size_t i = 0; i < item->n_recipients; i++)
 		told[i].argument = item->recipients[i].address;
-	leaving_gather(&from, ret);
+	addressed_gather(&from, ret);
 }
 
 static json_t *
 judge_item(const struct judge *judge, const struct item *item, time_t now, struct slice message)
 {
 	AUTO_GATHERED struct gathered gathered = { .verified = false };
-	AUTO_LEAVING struct leaving leaving = { .ciphertext = CIPHERTEXT_UNKNOWN };
+	AUTO_ADDRESSED struct addressed addressed = { .ciphertext = CIPHERTEXT_UNKNOWN };
 	AUTO_BUF struct buf results = { 0 };
 	struct envelope_facts envelope = { .n_recipients = item->n_recipients };
 	const struct gather_from from = {
@@ -249,8 +249,8 @@ judge_item(const struct judge *judge, const struct item *item, time_t now, struc
 	learn(judge, &from, message, &gathered, &trouble);
 	input = gather_input(&from, &gathered, true);
 	if (from.role == ROLE_EGRESS)
-		learn_leaving(judge, item, now, message, &gathered, &leaving);
-	leaving_tell(&leaving, &input);
+		learn_leaving(judge, item, now, message, &gathered, &addressed);
+	addressed_tell(&addressed, &input);
 	input.config = judge->config;
 	input.now = now;
 	input.class = class_then_and_now(item, &envelope, &gathered);

@@ -1,45 +1,12 @@
 #include "milter/split/station.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "smime/cert.h"
+#include "milter/recipients.h"
 
 enum { HOST_BYTES = 256 };
-
-static int
-read_file(const char *file, struct buf *ret, struct err *err)
-{
-	AUTO_FD int fd = open(file, O_RDONLY | O_CLOEXEC);
-	unsigned char block[4096];
-	ssize_t n = 0;
-
-	if (fd == -1)
-		return err_set(err, ERR_CONFIG, "'%s' cannot be opened: %s", file, strerror(errno));
-	while ((n = read(fd, block, sizeof(block))) > 0)
-		buf_add(ret, block, (size_t)n);
-	if (n == -1)
-		return err_set(err, ERR_CONFIG, "'%s' cannot be read: %s", file, strerror(errno));
-	return buf_full(ret) ? err_set(err, ERR_CONFIG, "'%s' is too large for a certificate", file) : 0;
-}
-
-/* The organisation's certificate, which every copy is encrypted to as well. */
-static int
-load_copy(const char *file, struct buf *der, struct err *err)
-{
-	AUTO_BUF struct buf text = { 0 };
-
-	if (!*file)
-		return 0;
-	buf_init(&text, 4 * LIMIT_CERT_BYTES);
-	buf_init(der, LIMIT_CERT_BYTES);
-	if (read_file(file, &text, err) == -1)
-		return -1;
-	return cert_read(buf_slice(&text), der, err);
-}
 
 int
 split_snapshot_load(const char *file, struct split_snapshot **ret, struct buf *problems)
@@ -55,7 +22,7 @@ split_snapshot_load(const char *file, struct split_snapshot **ret, struct buf *p
 		buf_printf(problems, "registry.file: %s\n", err.text);
 		return -1;
 	}
-	if (load_copy(config->encrypt.copy_certificate, &snapshot->copy_certificate, &err) == -1) {
+	if (recipients_copy_certificate(config->encrypt.copy_certificate, &snapshot->copy_certificate, &err) == -1) {
 		buf_printf(problems, "encrypt.copy_certificate: %s\n", err.text);
 		return -1;
 	}

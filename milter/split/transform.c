@@ -199,17 +199,6 @@ send_clear(struct look *look)
 	return true;
 }
 
-/* What is encrypted: the entity, which is the Content-* fields and the body. */
-static void
-entity(const struct look *look, struct pieces *ret)
-{
-	for (size_t i = 0; i < look->head.n_fields; i++)
-		if (begins_with(look->head.fields[i].name, "Content-"))
-			pieces_borrow(ret, look->head.fields[i].raw);
-	add_text(ret, "\r\n");
-	pieces_borrow(ret, look->head.body);
-}
-
 /* A value folded with LF and a tab, with the line ends of the wire. */
 static void
 add_field(struct buf *ret, const char *name, const char *value)
@@ -245,24 +234,18 @@ put_encrypted(struct look *look, struct encrypted **encrypted)
 static bool
 send_encrypted(struct look *look, const struct encryption_plan *plan, const struct recipients *recipients)
 {
-	const struct slice copy = buf_slice(&look->snapshot->copy_certificate);
-	struct encrypt_recipient certs[2];
+	const struct recipients_encrypt request = { .recipients = recipients, .plan = plan, .content = &look->ret->content,
+		.copy = buf_slice(&look->snapshot->copy_certificate), .now = look->now };
 	AUTO(encrypt_free) struct encrypted *encrypted = NULL;
-	struct pieces *content = &look->ret->content;
-	struct encrypt_request request = { .cipher = recipients_cipher(plan), .recipients = certs, .now = look->now };
+	const char *unfit;
 	struct err err;
 
-	if (plan->copy && copy.len == 0)
-		return stop(look, TRANSFORM_DEFER, REASON_INTERNAL, "encrypt.copy_certificate is not there");
-	entity(look, content);
-	request.content = content->at;
-	request.n_content = content->n;
-	request.n_recipients = recipients_certs(recipients, plan, copy, certs);
-	if (encrypt_new(&request, &encrypted, &err) == -1)
+	encrypt_entity_of(&look->head, &look->ret->content);
+	if (recipients_encrypt(&request, &encrypted, &unfit, &err) == -1)
 		return stop(look, TRANSFORM_DEFER, REASON_INTERNAL, "%s", err.text);
 	if (encrypted->fit != ENCRYPT_FIT)
-		return stop(look, encrypted->unfit == 0 ? TRANSFORM_REFUSE : TRANSFORM_DEFER, REASON_ENC_NO_CERT, "%s certificate: %s",
-		    encrypted->unfit == 0 ? "recipient's" : "organisation's", encrypt_fit_name(encrypted->fit));
+		return stop(look, *unfit ? TRANSFORM_REFUSE : TRANSFORM_DEFER, REASON_ENC_NO_CERT, "%s certificate: %s",
+		    *unfit ? "recipient's" : "organisation's", encrypt_fit_name(encrypted->fit));
 	return put_encrypted(look, &encrypted);
 }
 

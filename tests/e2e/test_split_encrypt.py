@@ -2,98 +2,42 @@
 
 import os
 import re
-import shutil
-import subprocess
 import sys
 
 import nexthop
+import partners
 import splitter
 import suite
-from openssl_ca import OpensslCA, run
+from openssl_ca import run
 from world import parsed
 
 TRIGGER = "X-Segel-5d41402abc4b2a76b9719d911017c592"
 RULES = """\
-encrypt: {{ use = true; split = true; {copy} rules = (
+encrypt: {{ use = true; split = true; hide_subject = false; {copy} rules = (
 	{{ to = "boleh@provinsi.example"; level = "may"; }}, {{ to = "biasa@penerima.example"; level = "may"; }},
 	{{ to = "polos@penerima.example"; level = "never"; }}, {{ to = "terbuka@provinsi.example"; level = "never"; }},
 	{{ to = "blokir.example"; level = "forbid"; }}
 ); }};
 """
 
-# name: how its certificate is made, what makes it unusable
-RECIPIENTS = {"rsa": "rsa", "ec": "ec", "boleh": "rsa", "terbuka": "ec", "sembunyi": "rsa", "dicabut": "revoked", "diam": "silent",
-              "tahan": "held", "asing": "stranger"}
-
-
 def address(name):
     return f"{name}@provinsi.example"
 
 
-class Encrypting(splitter.Splitter):
+class Encrypting(partners.Partners, splitter.Splitter):
     def make(self):
         self.other = RULES.format(copy="")
         self.split_more = f'trigger = "{TRIGGER}";'
         super().make()
-        os.makedirs(self.path("ca"))
-        self.root = OpensslCA(self.path("ca"), "Root", None)
-        self.issuing = OpensslCA(self.path("ca"), "Issuing", self.root)
-        self.silent = OpensslCA(self.path("ca"), "Silent", self.root)
-        self.stranger = OpensslCA(self.path("ca"), "Stranger", None)
-        self.must("domain", "add", "provinsi.example", "--kind", "partner")
-        self.leaves = {name: self.make_leaf(name, how) for name, how in RECIPIENTS.items()}
-        self.organisation = self.issuing.issue("organisasi", ["arsip@kota.example"], usage="keyEncipherment", algorithm="rsa2048")
-        self.issuing.revoke(self.leaves["dicabut"])
-        self.make_trust()
+        self.make_partners("provinsi.example")
         self.next_port = self.split_ports["next"]
         self.write_config()
         return self
-
-    def make_leaf(self, name, how):
-        authority = {"silent": self.silent, "stranger": self.stranger}.get(how, self.issuing)
-        usage, algorithm = ("keyAgreement", "ec") if how == "ec" else ("keyEncipherment", "rsa2048")
-        leaf = authority.issue(name, [address(name)], usage=usage, algorithm=algorithm)
-        self.must("address", "add", address(name), "--unit", "UMUM")
-        self.must("cert", "import", leaf.cert, "--kind", "jabatan")
-        self.must("bind", "add", leaf.sha256, "--purpose", "encrypt", "--address", address(name))
-        if how == "held":
-            self.must("cert", "hold", leaf.sha256, "--reason", "uji")
-        return leaf
-
-    def make_trust(self):
-        """As `segelctl trust` leaves it."""
-        official = self.path("trust", "anchors", "official")
-        os.makedirs(official, exist_ok=True)
-        for authority in (self.root, self.issuing, self.silent):
-            shutil.copy(authority.cert, os.path.join(official, authority.name + ".crt"))
-        for authority in (self.root, self.issuing):
-            authority.crl(self.path("trust", "crl", authority.name + ".pem"))
 
     def copies(self, token, to):
         # The token is inside where it is encrypted: told by the Message-ID, which is outside too.
         mark = f"Message-ID: <{token}.1@".encode()
         return [one["message"] for one in nexthop.taken(self.taken_folder) if mark in one["message"] and f"<{to}>" in one["rcpt"][0]]
-
-    def decrypt(self, message, leaf):
-        """By openssl, which finds the RecipientInfo by itself."""
-        path = self.path("received.eml")
-        with open(path, "wb") as out:
-            out.write(message)
-        done = subprocess.run(["openssl", "cms", "-decrypt", "-in", path, "-recip", leaf.cert, "-inkey", leaf.key], stdin=subprocess.DEVNULL,
-                              capture_output=True, timeout=60)
-        return done.stdout if done.returncode == 0 else None
-
-    def verify(self, entity):
-        path = self.path("entity.eml")
-        with open(path, "wb") as out:
-            out.write(entity)
-        return run("openssl", "cms", "-verify", "-in", path, "-CAfile", self.authority.root_file, "-purpose", "any", "-crlfeol")
-
-    def recipients_of(self, message):
-        path = self.path("received.eml")
-        with open(path, "wb") as out:
-            out.write(message)
-        return run("openssl", "cms", "-cmsout", "-print", "-in", path).decode().count("issuerAndSerialNumber:")
 
 
 def make_world(place):

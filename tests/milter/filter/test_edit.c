@@ -35,18 +35,19 @@ text_of(const struct edit_plan *plan)
 static char *
 plan_text(const char *fields, bool sealing, const char *sender, const char *authserv_id)
 {
-	struct sealed *sealed = sealing ? xcalloc(1, sizeof(*sealed)) : NULL;
+	struct outgoing outgoing = { .authserv_id = authserv_id, .sender = sender };
 	AUTO(edit_plan_free) struct edit_plan *plan = NULL;
 	AUTO_HEAD struct head head = { 0 };
 	char *text, *block = xstrdup(fields); /* exactly sized: a read beyond it is seen */
 
 	if (sealing) {
-		sealed->form = SEAL_CLEAR;
-		sealed->content_type = xstrdup("multipart/signed");
+		outgoing.sealed = xcalloc(1, sizeof(*outgoing.sealed));
+		outgoing.sealed->form = SEAL_CLEAR;
+		outgoing.sealed->content_type = xstrdup("multipart/signed");
 	}
 	head_scan((struct slice){ (unsigned char *)block, strlen(block) }, &head);
-	plan = edit_plan_outgoing(&head, authserv_id, &sealed, sender);
-	assert_null(sealed);
+	plan = edit_plan_outgoing(&head, &outgoing);
+	assert_null(outgoing.sealed);
 	text = text_of(plan);
 	free(block);
 	return text;
@@ -189,11 +190,11 @@ edit_of_finds_the_field(void **state)
 	static const char fields[] = "X-Segel-A: 1\r\nFrom: a@b\r\nX-Segel-A: 2\r\n\r\n";
 	AUTO(edit_plan_free) struct edit_plan *plan = NULL;
 	AUTO_HEAD struct head head = { 0 };
-	struct sealed *none = NULL;
+	struct outgoing outgoing = { .sender = NULL };
 
 	(void)state;
 	head_scan(slice_of(fields), &head);
-	plan = edit_plan_new(&head, &none, NULL);
+	plan = edit_plan_outgoing(&head, &outgoing);
 	assert_int_equal(edit_of(plan, &head, 0)->ordinal, 1);
 	assert_null(edit_of(plan, &head, 1));
 	assert_int_equal(edit_of(plan, &head, 2)->ordinal, 2);
