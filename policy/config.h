@@ -136,6 +136,9 @@ struct config {
 		bool hide_subject;
 	} encrypt;
 	struct {
+		bool use; /* role inbound opens what arrives encrypted */
+	} decrypt;
+	struct {
 		char *socket;
 		char *socket_group;
 		char *user;
