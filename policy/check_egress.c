@@ -142,6 +142,13 @@ is_sealed(const struct signature_facts *signature)
 	return signature && signature->state == SIGNATURE_GOOD && signature->coverage == COVERAGE_WHOLE;
 }
 
+/* Its seal may lie inside, where nobody without the key sees it. Signatures around an encryption are there to be judged. */
+static bool
+is_closed(const struct policy_input *input)
+{
+	return input->message->outer == LAYER_ENCRYPTED && input->ciphertext == CIPHERTEXT_CMS;
+}
+
 /* A domain that cannot be compared with ours may be read as one of them. */
 static bool
 must_seal(enum domain_answer domain)
@@ -168,7 +175,7 @@ check_sealed(const struct policy_input *input, struct findings *findings)
 		return;
 	if (input->registry->from_domain == DOMAIN_UNAVAILABLE)
 		finding_add(findings, REASON_REG_UNAVAILABLE, "from=%s", from->address);
-	else if (must_seal(input->registry->from_domain) && input->ciphertext != CIPHERTEXT_CMS && !is_sealed(input->signature))
+	else if (must_seal(input->registry->from_domain) && !is_closed(input) && !is_sealed(input->signature))
 		finding_add(findings, REASON_SEAL_REQUIRED, "from=%s", from->address);
 }
 

@@ -689,3 +689,9 @@ config_library(struct buf *ret)
 {
 	buf_printf(ret, "  libconfig %d.%d.%d\n", LIBCONFIG_VER_MAJOR, LIBCONFIG_VER_MINOR, LIBCONFIG_VER_REVISION);
 }
+
+long long
+config_largest_sealed(const struct config *config)
+{
+	return config->encrypt.use ? config->limits.message_size * 2LL : config->limits.message_size / 2 * 3LL;
+}

@@ -244,4 +244,7 @@ const struct keyd_key_setting *config_keys(const struct config *config, size_t *
 /* One line: which libconfig this was built with. */
 void config_library(struct buf *ret);
 
+/* Bytes that the largest message has once it is sealed (base64, and the seal), and encrypted where that is in use (base64 again). */
+long long config_largest_sealed(const struct config *config);
+
 #endif

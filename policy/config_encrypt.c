@@ -80,6 +80,16 @@ check_trigger(const struct config *config, struct buf *problems)
 		    "`segelctl encrypt name` makes one\n", config->file);
 }
 
+/* One seal serves those who get a message in clear and those who get it encrypted: it says of the Subject what is true of both. */
+static void
+check_subject(const struct config *config, struct buf *problems)
+{
+	if (config->encrypt.use && config->encrypt.split && config->encrypt.hide_subject)
+		buf_printf(problems, "%s: encrypt.hide_subject: is true, and the filter seals before segel-split (encrypt.split) encrypts for "
+		    "some recipients and not for others: that seal cannot hide the Subject; set it to false, and the Subject of encrypted mail "
+		    "can be read on its way\n", config->file);
+}
+
 void
 config_check_encrypt(const struct config *config, struct buf *problems)
 {
@@ -89,6 +99,7 @@ config_check_encrypt(const struct config *config, struct buf *problems)
 	check_patterns(config, "egress.unsealed", &config->egress.unsealed, problems);
 	check_peers(config, problems);
 	check_trigger(config, problems);
+	check_subject(config, problems);
 	if (copy && *copy && *copy != '/')
 		buf_printf(problems, "%s: encrypt.copy_certificate: '%s': wanted a path from '/' on\n", config->file, copy);
 }

@@ -38,7 +38,7 @@ static const struct reason_row rows[N_REASONS] = {
 	{ REASON_SEAL_REQUIRED, "SEAL_REQUIRED", "550", "5.7.7", "4.7.7",
 	  "mail of this sender must be sealed",
 	  "surat dari pengirim ini wajib disegel",
-	  "unsealed mail of a must-seal sender reached the way out; check the path before it" },
+	  "unsealed mail of a must-seal sender reached the way out: check the path before it; programs and reports of ours stand in egress.unsealed" },
 	{ REASON_SIG_INVALID, "SIG_INVALID", "550", "5.7.7", "4.7.7",
 	  "the electronic signature does not fit the message",
 	  "tanda tangan elektronik tidak sesuai dengan isi pesan",

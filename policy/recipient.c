@@ -85,6 +85,13 @@ is_postmaster(const char *argument, const char *resolved)
 	return strcasecmp(argument, "postmaster") == 0 && strncasecmp(resolved, "postmaster@", strlen("postmaster@")) == 0;
 }
 
+/* Sendmail names a mailbox on its own machine without a domain. */
+static bool
+is_mailbox_here(const char *resolved)
+{
+	return *resolved && !strpbrk(resolved, "@%!/|:\"\\ ");
+}
+
 /* Old mailers go on from these to another address. */
 static bool
 has_path(const char *address)
@@ -104,9 +111,9 @@ rcpt_read(const char *argument, const char *resolved, struct rcpt_address *ret)
 		ambiguous(ret, "a route: ", asked);
 	else if (!address_normalise(is_postmaster(asked, told) ? told : asked, false, ret->address))
 		ambiguous(ret, "no plain address: ", asked);
-	else if (*told && !is_postmaster(asked, told) && !address_equal(asked, told, true))
+	else if (*told && !is_mailbox_here(told) && !is_postmaster(asked, told) && !address_equal(asked, told, true))
 		ambiguous(ret, "the mail server reads it as ", told);
-	else if (!*told && has_path(asked))
+	else if ((!*told || is_mailbox_here(told)) && has_path(asked))
 		ambiguous(ret, "some mail servers go on from it to another address: ", asked);
 	else
 		ret->form = RCPT_FORM_PLAIN;

@@ -41,6 +41,7 @@ struct rcpt_address {
 /*
  * `argument` as the client wrote it, with or without angle brackets; `resolved` what the MTA makes of it ({rcpt_addr}),
  * "" or NULL = not told: then '%' and '!' are ambiguous. A difference in case, or a dot at the end of the domain, is none.
+ * Without a domain it is a mailbox on the mail server's own machine (Sendmail): the address stays what the client wrote.
  * "postmaster" alone is the MTA's (RFC 5321 4.1.1.3).
  */
 void rcpt_read(const char *argument, const char *resolved, struct rcpt_address *ret);

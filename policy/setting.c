@@ -173,7 +173,8 @@ const struct setting settings[] = {
 	{ .name = "encrypt.copy_certificate", .type = SETTING_TEXT, AT(encrypt.copy_certificate), .fallback = "",
 	  .help = "certificate (PEM) of the organisation: what is encrypted can be read with its key, too. Empty = by recipients only" },
 	{ .name = "encrypt.hide_subject", .type = SETTING_BOOL, AT(encrypt.hide_subject), .fallback = "true",
-	  .help = "the Subject of encrypted mail stands inside only; outside it reads [...]" },
+	  .help = "the Subject of encrypted mail stands inside only; outside it reads [...]. With encrypt.split it must be false: the seal is\n"
+		  "made once, for those who get the message in clear too" },
 
 	{ .name = "decrypt.use", .type = SETTING_BOOL, AT(decrypt.use), .fallback = "false",
 	  .help = "open encrypted mail that arrives for offices and systems whose keys segel-keyd holds (purpose decrypt, for the user of\n"
@@ -232,7 +233,7 @@ const struct setting settings[] = {
 	  .help = "UNIX socket where the filters give mail to be held; its folder must be closed to others (mode 0750)" },
 	{ .name = "quarantine.hold_group", .type = SETTING_TEXT, AT(quarantine.hold_group), .fallback = "segel-hold",
 	  .help = "group that may open it, by name or number" },
-	{ .name = "quarantine.holders", .type = SETTING_TEXTS, AT(quarantine.holders), .fallback = "segel-inbound",
+	{ .name = "quarantine.holders", .type = SETTING_TEXTS, AT(quarantine.holders), .fallback = "segel-inbound segel-egress",
 	  .help = "users, by name or number, whose filters may give mail; all others are refused" },
 	{ .name = "quarantine.review_socket", .type = SETTING_TEXT, AT(quarantine.review_socket),
 	  .fallback = "/run/segel/review/review.sock",

@@ -300,16 +300,29 @@ canon_is_content(struct slice name)
 	return name.len > 8 && strncasecmp((const char *)name.at, "Content-", 8) == 0;
 }
 
+static bool
+is_one_of(struct slice name, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (slice_equal_nocase(name, names[i]))
+			return true;
+	return false;
+}
+
 bool
 canon_is_protected(struct slice name)
 {
 	static const char *const names[] = { "From", "To", "Cc", "Subject", "Date", "Message-ID" };
 
-	for (size_t i = 0; i < N_ELEMENTS(names); i++) {
-		if (slice_equal_nocase(name, names[i]))
-			return true;
-	}
-	return false;
+	return is_one_of(name, names, N_ELEMENTS(names));
+}
+
+bool
+canon_tells_subject(struct slice name)
+{
+	static const char *const names[] = { "Comments", "Keywords", "Thread-Topic" };
+
+	return is_one_of(name, names, N_ELEMENTS(names));
 }
 
 static bool

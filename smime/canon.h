@@ -28,5 +28,10 @@ void canon_render(struct slice message, const struct part_tree *tree, struct pie
 /* Is this a field that goes into the signed entity (RFC 9788: protected copy, or Content-*)? */
 bool canon_is_protected(struct slice name);
 bool canon_is_content(struct slice name);
+/*
+ * Does this field tell what the message is about, as Subject does? Where Subject is hidden, it stands inside only: Comments and
+ * Keywords (RFC 9788 3.2.1), and Thread-Topic, in which some mail programs repeat the Subject.
+ */
+bool canon_tells_subject(struct slice name);
 
 #endif

@@ -268,8 +268,8 @@ is_empty_label(struct ber *in)
 }
 
 /* Parameters left out mean the defaults; what cannot be read is never taken for v1.5. */
-static bool
-read_oaep(struct ber params, struct key_transport *ret)
+bool
+enveloped_read_oaep(struct ber params, struct key_transport *ret)
 {
 	struct element all;
 	struct ber in;
@@ -294,7 +294,7 @@ read_transport_algorithm(const struct algorithm_id *id, struct key_transport *re
 		ret->padding = KEY_PADDING_V15;
 		return id->plain;
 	}
-	return slice_equal(id->oid, id_oaep) && read_oaep(id->params, ret);
+	return slice_equal(id->oid, id_oaep) && enveloped_read_oaep(id->params, ret);
 }
 
 static struct enveloped_recipient *

@@ -17,6 +17,7 @@
 #ifndef SMIME_ENVELOPED_H
 #define SMIME_ENVELOPED_H
 
+#include "smime/ber.h"
 #include "smime/buf.h"
 #include "smime/facts.h"
 #include "smime/limits.h"
@@ -74,6 +75,9 @@ struct enveloped_facts {
 
 /* Never fails. The facts are large: keep them on the heap. */
 void enveloped_read(struct slice cms, struct enveloped_facts *ret);
+
+/* RSAES-OAEP's parameters, as `params` of its algorithm_id: padding, digest and mask of `ret`. False: not readable, or not handled. */
+bool enveloped_read_oaep(struct ber params, struct key_transport *ret);
 
 /* Copies the ciphertext to `room`, which holds content_len bytes. It may lie in the object's own memory, at or before the first piece. */
 void enveloped_join(const struct enveloped_facts *facts, unsigned char *room);

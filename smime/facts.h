@@ -178,6 +178,21 @@ struct chain_facts {
 	time_t status_at;                 /* thisUpdate of the oldest statement used; 0 = none */
 };
 
+/* What the signer's programs say that they read, beyond what all do (seen.h). */
+enum seen_state {
+	SEEN_UNKNOWN,   /* not looked at: no good signature */
+	SEEN_NONE,      /* nothing said among the signed attributes */
+	SEEN_MALFORMED, /* `why` */
+	SEEN_READ,
+};
+
+struct seen_facts {
+	enum seen_state state;
+	bool gcm;  /* AES-256-GCM (RFC 5083) */
+	bool oaep; /* RSAES-OAEP with SHA-256 */
+	char why[FACT_WHY_BYTES];
+};
+
 struct signature_facts {
 	enum signature_state state;
 	char why[FACT_WHY_BYTES];
@@ -203,6 +218,7 @@ struct signature_facts {
 	enum protection protection;
 	char protection_why[FACT_WHY_BYTES];
 	struct chain_facts chain;
+	struct seen_facts seen;
 	size_t n_crls;                    /* that the message brings along: never used (A20) */
 	/* Layers from the outside in, "signed/encrypted/signed"; at most LIMIT_LAYERS. */
 	char layers[64];

@@ -374,6 +374,7 @@ kind_of(const EVP_PKEY *pkey)
 static int
 check_kind(const struct key *key, const char *file, struct err *err)
 {
+	const char *name = EVP_PKEY_get0_type_name(key->pkey); /* OpenSSL's, where we have none: ED25519, X25519, DSA */
 	bool fits = false;
 
 	switch (key->kind) {
@@ -392,7 +393,7 @@ check_kind(const struct key *key, const char *file, struct err *err)
 	if (fits)
 		return 0;
 	return err_set(err, ERR_CONFIG, "'%s' holds a key of kind %s with %d bits; want RSA 2048-4096, P-256 or P-384", file,
-	    key_kind_name(key->kind), key->bits);
+	    key->kind == KEY_OTHER && name ? name : key_kind_name(key->kind), key->bits);
 }
 
 static int

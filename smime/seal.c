@@ -132,7 +132,9 @@ static void
 add_protected_fields(const struct source *source, struct buf *head)
 {
 	for (size_t i = 0; i < source->head.n_fields; i++) {
-		if (canon_is_protected(source->head.fields[i].name))
+		const struct slice name = source->head.fields[i].name;
+
+		if (canon_is_protected(name) || (source->request->hide_subject && canon_tells_subject(name)))
 			add_raw(head, source->head.fields[i].raw);
 	}
 }

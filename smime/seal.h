@@ -4,7 +4,8 @@
  * The signed entity is: protected copies of From, To, Cc, Subject, Date and Message-ID, then
  * the message's own Content-* fields (Content-Type marked hp="clear"), then the body. A message that will be encrypted
  * is marked hp="cipher", and HP-Outer records what stands outside of each protected field (RFC 9788 2.2): the
- * same, but "[...]" for a Subject that is to be hidden, which the caller then puts outside. A clean
+ * same, but "[...]" for a Subject that is to be hidden, which the caller then puts outside; fields that tell it, too
+ * (canon_tells_subject), are inside only. A clean
  * body goes in byte for byte; otherwise leaves are re-encoded (quoted-printable or base64), or
  * the whole is sealed opaque where that would touch what must not change (facts.form).
  *
@@ -55,7 +56,7 @@ struct seal_request {
 /*
  * What the outer message becomes. Header fields not named here stay as they are: the caller
  * removes every Content-* and MIME-Version field and adds MIME-Version and these three; with hide_subject, a Subject that is
- * there gets the value SEAL_HIDDEN_SUBJECT.
+ * there gets the value SEAL_HIDDEN_SUBJECT, and fields that canon_tells_subject() go.
  */
 struct sealed {
 	enum seal_form form;       /* which it became */

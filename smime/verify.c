@@ -10,6 +10,7 @@
 #include "smime/fit.h"
 #include "smime/layers.h"
 #include "smime/protect.h"
+#include "smime/seen.h"
 #include "smime/signer.h"
 
 AUTO_DEFINE(STACK_OF(X509), sk_X509_free);
@@ -303,6 +304,7 @@ judge_good(const struct verify_request *request, const struct levels *layers, st
 	if (!request->any_strength)
 		fit_weak(gate->digest, ret);
 	fit_time(request->at, ret);
+	seen_read(gate->attributes, &ret->seen);
 	set_protection(request, layers, ret);
 	return 0;
 }

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "milter/ctl/capability.h"
 #include "milter/ctl/op.h"
-#include "policy/registry/encrypt.h"
 #include "smime/cert.h"
 
 /* A PEM file with text around a certificate of LIMIT_CERT_BYTES fits. */
@@ -352,39 +352,6 @@ replace(struct ctl *ctl)
 	return op_write(ctl, do_replace, NULL);
 }
 
-static enum write_outcome
-do_capabilities(struct op *op, struct err *err)
-{
-	const unsigned *capabilities = op->more;
-	int64_t id = 0;
-	enum write_outcome outcome = write_cert_capabilities(op->writer, ctl_arg(op->ctl, 0), *capabilities, &id, err);
-
-	buf_printf(&op->said, "certificate %lld: its owner's programs can read", (long long)id);
-	for (size_t i = 1; ctl_arg(op->ctl, i); i++)
-		buf_printf(&op->said, " %s", ctl_arg(op->ctl, i));
-	return outcome;
-}
-
-/* "none" stands alone. */
-static enum ctl_exit
-set_capability(struct ctl *ctl)
-{
-	unsigned capabilities = CAPABILITY_NONE;
-	bool none = false;
-
-	for (size_t i = 1; ctl_arg(ctl, i); i++) {
-		const enum capability one = capability_from(ctl_arg(ctl, i));
-
-		none |= strcmp(ctl_arg(ctl, i), "none") == 0;
-		if (one == CAPABILITY_NONE && !none)
-			return ctl_fail(ctl, CTL_USAGE, "no capability '%s'; wanted gcm, oaep, both, or none", ctl_arg(ctl, i));
-		capabilities |= one;
-	}
-	if (none && (capabilities != CAPABILITY_NONE || ctl_arg(ctl, 2)))
-		return ctl_fail(ctl, CTL_USAGE, "none goes with no other; wanted gcm, oaep, both, or none");
-	return op_write(ctl, do_capabilities, &capabilities);
-}
-
 const struct ctl_command ctl_cert_commands[] = {
 	{ "import", CTL_WRITES, { "FILE" }, import_options, "register a certificate (PEM or DER; never with its key)", import },
 	{ "list", CTL_READS, { 0 }, op_list_options, "certificates that are aktif or ditahan and not expired", list },
@@ -394,8 +361,8 @@ const struct ctl_command ctl_cert_commands[] = {
 	{ "hold", CTL_WRITES, { "CERT" }, hold_options, "stop its use at once", hold },
 	{ "unhold", CTL_WRITES, { "CERT" }, unhold_options, "lift a hold", unhold },
 	{ "revoke", CTL_WRITES, { "CERT" }, revoke_options, "end it for ever", revoke },
-	{ "set-capability", CTL_WRITES, { "CERT", "CAPABILITY..." }, NULL,
-	  "what its owner's programs read beyond AES-CBC and RSA v1.5: gcm, oaep, both, or none", set_capability },
+	{ "set-capability", CTL_WRITES, { "CERT", "[CAPABILITY]..." }, ctl_capability_options,
+	  "what its owner's programs read beyond AES-CBC and RSA v1.5: gcm, oaep, both, or none; or what a signed mail says", ctl_set_capability },
 	{ "replace", CTL_WRITES, { "CERT" }, replace_options, "a renewed certificate takes its place", replace },
 	{ 0 },
 };

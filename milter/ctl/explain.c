@@ -12,10 +12,12 @@
 #include "milter/ctl/history.h"
 #include "milter/ctl/nouns.h"
 #include "milter/filter/gather.h"
+#include "milter/filter/addressed.h"
 #include "milter/filter/role.h"
 #include "milter/filter/trust_watch.h"
 #include "policy/check.h"
 #include "policy/explain.h"
+#include "smime/addressees.h"
 
 struct question {
 	const struct role_traits *role;
@@ -28,6 +30,7 @@ struct question {
 	struct transport_facts transport;
 	struct envelope_facts envelope;
 	struct gathered gathered;
+	struct addressed addressed;
 };
 
 static void
@@ -76,6 +79,31 @@ print_connection(struct ctl *ctl, const struct question *question)
 	fprintf(ctl->out, "%s\n", ctl_option(ctl, "login") ? "" : " (assumed; see --login --auth-type --tls --sender --client)");
 }
 
+/* What each must get, and what becomes of all of them together. */
+static void
+print_recipients(struct ctl *ctl, const struct question *question)
+{
+	const struct encryption_plan *plan = &question->addressed.plan;
+	const struct recipients *recipients = &question->addressed.recipients;
+
+	for (size_t i = 0; i < recipients->n; i++) {
+		const struct rcpt *rcpt = &recipients->at[i];
+
+		fprintf(ctl->out, "to:       %s ", level_name(rcpt->level));
+		ctl_print(ctl, *rcpt->address.address ? rcpt->address.address : rcpt->address.why);
+		if (question->addressed.planned) {
+			fputs(rcpt->hidden ? " (hidden): " : ": ", ctl->out);
+			ctl_print(ctl, rcpt->why);
+		}
+		fputc('\n', ctl->out);
+	}
+	if (question->addressed.planned) {
+		fprintf(ctl->out, "encrypt:  %s ", plan_action_name(plan->action));
+		ctl_print(ctl, plan->action == PLAN_ENCRYPT ? content_cipher_name(plan->cipher) : plan->names);
+		fputc('\n', ctl->out);
+	}
+}
+
 /* What was found out about the signature; nothing about mail that has none. */
 static void
 print_signature(struct ctl *ctl, const struct question *question)
@@ -100,6 +128,38 @@ print_signature(struct ctl *ctl, const struct question *question)
 	fputs("\nregistry: ", ctl->out);
 	ctl_print(ctl, gathered->registry.signer.why);
 	fputc('\n', ctl->out);
+}
+
+/* The recipients that are named; else those in To and Cc. An envelope may have others. */
+static void
+look_at_recipients(struct ctl *ctl, struct question *question, struct slice message)
+{
+	struct recipients_told told[LIMIT_ADDRESSEES];
+	struct addressed_from from = {
+		.role = question->role->role,
+		.config = question->config,
+		.registry = question->registry,
+		.trust = question->trust ? question->trust->trust : NULL,
+		.trust_why = question->trust_err.text,
+		.bytes = message,
+		.facts = &question->gathered.message,
+		.login = question->transport.login,
+		.told = told,
+		.now = ctl->now,
+	};
+	AUTO_ADDRESSEES struct addressees listed = { 0 };
+	AUTO_HEAD struct head head = { 0 };
+	const char *named;
+
+	while (from.n_told < N_ELEMENTS(told) && (named = ctl_option_nth(ctl, "recipient", from.n_told)))
+		told[from.n_told++] = (struct recipients_told){ .argument = named };
+	head_scan(message, &head);
+	if (from.n_told == 0 && !*from.facts->limit)
+		addressees_read(&head, &listed);
+	for (size_t i = 0; i < listed.n; i++)
+		told[from.n_told++] = (struct recipients_told){ .argument = listed.at[i] };
+	from.n_all = from.n_told;
+	addressed_gather(&from, &question->addressed);
 }
 
 static struct gather_from
@@ -129,6 +189,7 @@ print_facts(struct ctl *ctl, const struct question *question)
 	fprintf(ctl->out, "\nmime:     %s %s\nlayer:    %s\nbody:     %s\nkeys:     %s\n", mime_state_name(message->mime),
 	    message->mime_why, layer_name(message->outer), body_form_name(message->form), material_name(message->material));
 	print_signature(ctl, question);
+	print_recipients(ctl, question);
 	if (message->outer == LAYER_NONE && *seal->why) {
 		fprintf(ctl->out, "registry: ");
 		ctl_print(ctl, seal->why);
@@ -151,6 +212,7 @@ judge(const struct question *question, time_t now, struct judgement *ret)
 
 	input.class = question->class;
 	input.config = question->config;
+	addressed_tell(&question->addressed, &input);
 	check_all(&input, STAGE_MESSAGE, &ret->findings);
 	ret->verdict = policy_decide(question->class, &ret->findings, &question->config->table);
 	ret->seals = wants_seal(&input) && question->gathered.registry.seal.answer == REGISTRY_FOUND
@@ -253,6 +315,7 @@ look(struct ctl *ctl, struct question *question, struct slice message, struct er
 		return -1;
 	question->class = class_of(question->role->role, &question->envelope, &question->gathered.registry,
 	    &question->gathered.message);
+	look_at_recipients(ctl, question, message);
 	return 0;
 }
 
@@ -268,6 +331,7 @@ explain_message(struct ctl *ctl, struct question *question)
 		return ctl_fail_err(ctl, CTL_UNAVAILABLE, &err);
 	result = answer(ctl, question);
 	gathered_done(&question->gathered);
+	addressed_done(&question->addressed);
 	return result;
 }
 
@@ -279,7 +343,7 @@ explain_file(struct ctl *ctl)
 	enum ctl_exit result;
 
 	if (!question.role)
-		return ctl_fail(ctl, CTL_USAGE, "--role '%s' is unknown; wanted submission, inbound or local", role);
+		return ctl_fail(ctl, CTL_USAGE, "--role '%s' is unknown; wanted submission, inbound, local or egress", role);
 	result = open_question(ctl, &question);
 	if (result == CTL_OK)
 		result = explain_message(ctl, &question);
@@ -310,9 +374,10 @@ explain(struct ctl *ctl)
 
 static const struct ctl_option options[] = {
 	{ .name = "queue-id", .meta = "ID", .help = "the message on record under this id, even where a file is called so" },
-	{ .name = "role", .meta = "ROLE", .help = "what it would come through: submission (usual), inbound or local" },
+	{ .name = "role", .meta = "ROLE", .help = "what it would come through: submission (usual), inbound, local or egress" },
 	{ .name = "login", .meta = "LOGIN", .help = "the login it would come from (the From address)" },
 	{ .name = "sender", .meta = "ADDRESS", .help = "the envelope sender (the From address)" },
+	{ .name = "recipient", .meta = "ADDRESS", .help = "who would get it (those in To and Cc)", .many = true },
 	{ .name = "tls", .meta = "VERSION", .help = "TLS version of the connection, or none (TLSv1.3)" },
 	{ .name = "cipher", .meta = "NAME", .help = "cipher of the connection (TLS_AES_256_GCM_SHA384)" },
 	{ .name = "client", .meta = "ADDRESS", .help = "address of the client, for tls.rules" },

@@ -283,6 +283,9 @@ static const struct label {
 	{ "sha256", "SHA-256", NULL },
 	{ "cert", "certificate", NULL },
 	{ "entity", "sealed hash", NULL },
+	{ "encrypt-certs", "encrypted for", NULL },
+	{ "encrypt-to", "  certificates", NULL },
+	{ "asked-for", "  asked for", NULL },
 	{ "key", "key", NULL },
 	{ "alg", "digest by", NULL },
 	{ "digest", "digest", NULL },
@@ -365,6 +368,8 @@ print_verdict(struct ctl *ctl, const struct kept *kept)
 		print_line(ctl, "evidence", value_of(kept, "evidence"));
 	if (*value_of(kept, "seal"))
 		print_line(ctl, "seal", phrase_of(seal_phrases, value_of(kept, "seal")));
+	if (*value_of(kept, "encrypt"))
+		print_line(ctl, "encryption", phrase_of(encrypt_phrases, value_of(kept, "encrypt")));
 }
 
 /* The authority's statement that was judged by. */

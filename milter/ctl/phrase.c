@@ -21,6 +21,14 @@ const struct phrase seal_phrases[] = {
 	{ NULL, NULL },
 };
 
+const struct phrase encrypt_phrases[] = {
+	{ "aes-256-cbc", "encrypted (AES-256-CBC, EnvelopedData)" },
+	{ "aes-256-gcm", "encrypted (AES-256-GCM, AuthEnvelopedData)" },
+	{ "split", "left to segel-split, which encrypts for each recipient by itself" },
+	{ "none", "not encrypted: the rules ask for it for none of its recipients, or it did not leave" },
+	{ NULL, NULL },
+};
+
 const struct phrase decrypted_phrases[] = {
 	{ "yes", "it arrived encrypted and is delivered in clear" },
 	{ "no", "it stays as it came, encrypted" },

@@ -201,7 +201,7 @@ stats(struct ctl *ctl)
 	struct err err;
 
 	if (!role)
-		return ctl_fail(ctl, CTL_USAGE, "no role '%s'; wanted submission, inbound or local", ctl_arg(ctl, 0));
+		return ctl_fail(ctl, CTL_USAGE, "no role '%s'; wanted submission, inbound, local or egress", ctl_arg(ctl, 0));
 	buf_init(&problems, 64 * 1024);
 	if (config_load(ctl->config_file ? ctl->config_file : CONFIG_FILE, &config, &problems) == -1) {
 		fputs(buf_text(&problems), ctl->err);

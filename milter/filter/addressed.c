@@ -2,101 +2,121 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "milter/ciphertext.h"
 #include "smime/addressees.h"
 #include "smime/head.h"
 
-static struct recipients_from
-recipients_of(const struct addressed_from *from)
-{
-	const struct snapshot *snapshot = from->message->snapshot;
-
-	return (struct recipients_from){
-		.config = snapshot->config,
-		.registry = snapshot->registry,
-		.trust = from->trust,
-		.trust_why = from->trust_why,
-		.sender = from->facts ? from->facts->from.address : from->message->envelope.sender,
-		.now = from->now,
-	};
-}
-
 static bool
 is_asked_for(const struct addressed_from *from, const struct head *head)
 {
-	const char *trigger = from->message->snapshot->config->encrypt.trigger;
+	const char *trigger = from->config->encrypt.trigger;
 
-	return from->role == ROLE_SUBMISSION && *from->message->transport.login && *trigger && head_find(head, trigger, 0);
+	return from->role == ROLE_SUBMISSION && from->login && *from->login && *trigger && head_find(head, trigger, 0);
 }
 
-static void
-gather_recipients(const struct addressed_from *from, const struct head *head, struct recipients *ret)
+static struct recipients_from
+question(const struct addressed_from *from)
 {
-	const struct message *message = from->message;
-	struct recipients_from asked = recipients_of(from);
-	AUTO(xfree) struct recipients_told *told = xcalloc(message->n_recipients + 1, sizeof(*told));
-	AUTO_ADDRESSEES struct addressees listed = { 0 };
-
-	addressees_read(head, &listed);
-	for (size_t i = 0; i < message->n_recipients; i++)
-		told[i] = (struct recipients_told){ message->recipients[i].address, message->recipients[i].resolved };
-	asked.listed = (const char *const *)listed.at;
-	asked.n_listed = listed.n;
-	asked.trigger = is_asked_for(from, head);
-	recipients_gather(&asked, told, message->n_recipients, ret);
+	return (struct recipients_from){
+		.config = from->config,
+		.registry = from->registry,
+		.trust = from->trust,
+		.trust_why = from->trust_why,
+		.sender = from->facts->from.address,
+		.now = from->now,
+	};
 }
 
 static void
 plan(const struct addressed_from *from, struct addressed *ret)
 {
-	const struct message *message = from->message;
-	const struct config *config = message->snapshot->config;
 	const struct plan_request request = {
-		.config = config,
+		.config = from->config,
 		.rcpts = ret->recipients.at,
 		.n_rcpts = ret->recipients.n,
-		.may_split = config->encrypt.split && from->role == ROLE_SUBMISSION,
+		.may_split = from->config->encrypt.split && from->role == ROLE_SUBMISSION,
 		.ciphertext = ret->ciphertext == CIPHERTEXT_CMS,
 	};
 
-	if (message->envelope.n_recipients == message->n_recipients) {
+	ret->planned = true;
+	if (from->n_all == from->n_told) {
 		rcpt_plan(&request, &ret->plan);
 		return;
 	}
 	ret->plan = (struct encryption_plan){ .action = PLAN_REFUSE, .reason = REASON_PARSE_LIMIT };
-	snprintf(ret->plan.names, sizeof(ret->plan.names), "recipients=%zu most=%zu", message->envelope.n_recipients, message->n_recipients);
+	snprintf(ret->plan.names, sizeof(ret->plan.names), "recipients=%zu most=%zu", from->n_all, from->n_told);
+}
+
+static void
+gather_sent(const struct addressed_from *from, struct addressed *ret)
+{
+	struct recipients_from asked = question(from);
+	AUTO_ADDRESSEES struct addressees listed = { 0 };
+	AUTO_HEAD struct head head = { 0 };
+
+	head_scan(from->bytes, &head);
+	addressees_read(&head, &listed);
+	asked.listed = (const char *const *)listed.at;
+	asked.n_listed = listed.n;
+	asked.trigger = is_asked_for(from, &head);
+	recipients_gather(&asked, from->told, from->n_told, &ret->recipients);
+	plan(from, ret);
+}
+
+static void
+gather_leaving(const struct addressed_from *from, struct addressed *ret)
+{
+	AUTO(xfree) struct recipients_told *told = xcalloc(from->n_told + 1, sizeof(*told));
+	struct recipients_from asked = question(from);
+
+	asked.without_certs = true;
+	for (size_t i = 0; i < from->n_told; i++) {
+		told[i] = from->told[i];
+		if (strpbrk(told[i].argument, "%!"))
+			told[i].resolved = NULL;
+	}
+	if (from->n_all == from->n_told && from->n_told)
+		recipients_gather(&asked, told, from->n_told, &ret->recipients);
 }
 
 void
 addressed_gather(const struct addressed_from *from, struct addressed *ret)
 {
-	AUTO_HEAD struct head head = { 0 };
-	const struct slice bytes = buf_slice(&from->message->bytes);
+	const bool sent = from->role == ROLE_SUBMISSION || from->role == ROLE_LOCAL, leaving = from->role == ROLE_EGRESS;
+	/* What is beyond a limit is refused for that; reading more of it is what the limit is against. */
+	const bool readable = !*from->facts->limit;
 
 	addressed_done(ret);
-	if (!from->message->snapshot->config->encrypt.use || (from->role != ROLE_SUBMISSION && from->role != ROLE_LOCAL))
+	if (!leaving && !(sent && from->config->encrypt.use))
 		return;
-	head_scan(bytes, &head);
-	if (*from->facts->limit || head.limit || head.why)
-		return;
-	ret->asked = true;
-	ret->ciphertext = ciphertext_of(bytes, from->facts);
-	gather_recipients(from, &head, &ret->recipients);
-	plan(from, ret);
+	if (readable)
+		ret->ciphertext = ciphertext_of(from->bytes, from->facts);
+	if (leaving)
+		gather_leaving(from, ret);
+	else if (readable)
+		gather_sent(from, ret);
+}
+
+void
+addressed_tell(const struct addressed *addressed, struct policy_input *input)
+{
+	input->plan = addressed->planned ? &addressed->plan : NULL;
+	input->rcpts = addressed->recipients.at;
+	input->n_rcpts = addressed->recipients.n;
+	input->ciphertext = addressed->ciphertext;
 }
 
 bool
-addressed_joins(const struct addressed_from *from, struct recipients *before, const char *argument, const char *resolved)
+addressed_joins(const struct recipients_from *from, const struct recipients_told *next, struct recipients *before)
 {
-	const struct recipients_from asked = recipients_of(from);
-	const struct recipients_told told = { argument, resolved };
-	AUTO_RECIPIENTS struct recipients next = { .n = 0 };
+	AUTO_RECIPIENTS struct recipients judged = { .n = 0 };
 
-	recipients_gather(&asked, &told, 1, &next);
-	if (!rcpt_joins(before->at, before->n, next.at))
+	recipients_gather(from, next, 1, &judged);
+	if (!rcpt_joins(before->at, before->n, judged.at))
 		return false;
-	recipients_append(before, &next);
+	recipients_append(before, &judged);
 	return true;
 }
 

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "milter/filter/results.h"
+#include "smime/canon.h"
 
 #define RESULTS_FIELD "Authentication-Results"
 
@@ -92,6 +93,7 @@ struct removal {
 	const char *authserv_id;
 	const struct outer *outer;    /* of the new body; NULL = the body stays */
 	const char *const *triggers;  /* two names; NULL = none */
+	bool hide_subject;
 };
 
 static bool
@@ -111,6 +113,7 @@ plan_deletions(struct edit_plan *plan, const struct head *head, const struct rem
 		char *text;
 
 		if (!edit_is_forged(&head->fields[i], removal->authserv_id) && !is_trigger(removal, name)
+		    && !(removal->hide_subject && canon_tells_subject(name))
 		    && !(removal->outer && describes_body(name) && !is_kept(head, i, removal->outer)))
 			continue;
 		text = slice_dup(name);
@@ -289,7 +292,7 @@ struct edit_plan *
 edit_plan_outgoing(const struct head *head, struct outgoing *outgoing)
 {
 	struct edit_plan *plan = xcalloc(1, sizeof(*plan));
-	struct removal removal = { .authserv_id = outgoing->authserv_id, .triggers = outgoing->triggers };
+	struct removal removal = { .authserv_id = outgoing->authserv_id, .triggers = outgoing->triggers, .hide_subject = outgoing->hide_subject };
 	struct outer outer[N_OUTER];
 
 	plan->sealed = TAKE(outgoing->sealed);

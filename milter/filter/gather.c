@@ -112,14 +112,15 @@ verify(const struct gather_from *from, struct slice bytes, struct gathered *ret,
 
 /*
  * Only of a good signature with a good path: anybody can send what was seen before with a bad one, and make certificates
- * without end, whose signatures count for nothing; each would cost a row and an fsync that others wait for.
+ * without end, whose signatures count for nothing; each would cost a row and an fsync that others wait for. On its way out a
+ * signature comes again for each copy, and nobody asks whether it did.
  */
 static void
 remember(const struct gather_from *from, struct slice bytes, struct gathered *ret)
 {
 	AUTO_HEAD struct head head = { 0 };
 
-	if (!from->replay || !ret->verified || ret->signature.state != SIGNATURE_GOOD || ret->signature.chain.state != CHAIN_GOOD)
+	if (!from->replay || from->role == ROLE_EGRESS || !ret->verified || ret->signature.state != SIGNATURE_GOOD || ret->signature.chain.state != CHAIN_GOOD)
 		return;
 	head_scan(bytes, &head);
 	ret->replay = replay_see(from->replay, ret->signature.value_sha256, &head, from->now, ret->replay_why);
@@ -146,7 +147,7 @@ ask(const struct gather_from *from, struct gathered *ret)
 		ask_domains(from, message, &ret->registry);
 	if (from->role == ROLE_SUBMISSION && one_from)
 		ask_login(from->registry, from->transport->login, message, from->envelope, from->now, &ret->registry);
-	if (from->role != ROLE_INBOUND && one_from && message->outer == LAYER_NONE)
+	if ((from->role == ROLE_SUBMISSION || from->role == ROLE_LOCAL) && one_from && message->outer == LAYER_NONE)
 		ask_certificate(from->registry, from->set, message->from.address, from->now, ret);
 	ask_signer(from, ret);
 }

@@ -32,6 +32,8 @@ static const char usage_text[] =
 	"                inbound     other servers: demands TLS of official mail, judges seals,\n"
 	"                            holds what is forged or revoked\n"
 	"                local       mail that comes without SMTP: seals for who is listed\n"
+	"                egress      mail on its way out: refuses what must be encrypted or sealed\n"
+	"                            and is not\n"
 	"  -c FILE     settings (" CONFIG_FILE ")\n"
 	"  -n          check settings, registry, folders and key agent, then exit: 0 good, 1 not; warns of\n"
 	"              certificates whose key or issuing authority is missing\n"
@@ -230,7 +232,7 @@ main(int argc, char **argv)
 		return print_version();
 	options.role = role ? role_find(role) : NULL;
 	if (!options.role) {
-		fprintf(stderr, "segel-milter: role '%s': wanted -r submission, -r inbound or -r local\n", role ? role : "(none)");
+		fprintf(stderr, "segel-milter: role '%s': wanted -r submission, -r inbound, -r local or -r egress\n", role ? role : "(none)");
 		return EXIT_USAGE;
 	}
 	if (options.dump)

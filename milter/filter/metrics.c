@@ -41,6 +41,12 @@ metrics_message(struct metrics *metrics, enum class class, const struct verdict 
 }
 
 void
+metrics_encryption(struct metrics *metrics, enum content_cipher cipher)
+{
+	count(&metrics->encryptions[cipher]);
+}
+
+void
 metrics_lookup(struct metrics *metrics, enum registry_answer answer)
 {
 	count(&metrics->lookups[answer]);
@@ -122,6 +128,15 @@ render_seals(struct metrics *metrics, struct buf *ret)
 }
 
 static void
+render_encryptions(struct metrics *metrics, struct buf *ret)
+{
+	describe(ret, "segel_encryptions_total", "counter", "Messages handed back encrypted, by cipher, or for segel-split to encrypt.");
+	for (int cipher = CONTENT_UNKNOWN; cipher <= CONTENT_AES256_GCM; cipher++)
+		buf_printf(ret, "segel_encryptions_total{cipher=\"%s\"} %llu\n",
+		    cipher == CONTENT_UNKNOWN ? "split" : content_cipher_name((enum content_cipher)cipher), value(&metrics->encryptions[cipher]));
+}
+
+static void
 render_lookups(struct metrics *metrics, struct buf *ret)
 {
 	describe(ret, "segel_registry_lookups_total", "counter", "Questions for a sealing certificate, by answer.");
@@ -170,6 +185,7 @@ metrics_render(struct metrics *metrics, const struct metrics_gauges *gauges, str
 	render_messages(metrics, ret);
 	render_reasons(metrics, ret);
 	render_seals(metrics, ret);
+	render_encryptions(metrics, ret);
 	render_lookups(metrics, ret);
 	render_seconds(metrics, ret);
 	render_own(metrics, gauges, ret);

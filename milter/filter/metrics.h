@@ -12,6 +12,7 @@
 
 #include "policy/decide.h"
 #include "policy/registry/registry.h"
+#include "policy/recipient.h"
 #include "smime/buf.h"
 #include "smime/seal.h"
 
@@ -21,6 +22,7 @@ struct metrics {
 	atomic_ullong messages[N_CLASSES][N_ACTIONS];
 	atomic_ullong reasons[N_REASONS];
 	atomic_ullong seals[SEAL_OPAQUE + 1];
+	atomic_ullong encryptions[CONTENT_AES256_GCM + 1]; /* CONTENT_UNKNOWN: left to segel-split */
 	atomic_ullong lookups[REGISTRY_FOUND + 1];
 	atomic_ullong keyd_errors;
 	atomic_ullong not_applied;
@@ -40,6 +42,8 @@ struct metrics_gauges {
 /* One message judged and on record. `seal`: which form it left with; SEAL_UNKNOWN = unsealed. */
 void metrics_message(struct metrics *metrics, enum class class, const struct verdict *verdict,
     const struct findings *findings, enum seal_form seal);
+/* One message that left encrypted with this cipher; CONTENT_UNKNOWN: for segel-split to encrypt. */
+void metrics_encryption(struct metrics *metrics, enum content_cipher cipher);
 /* The registry was asked for a sealing certificate. */
 void metrics_lookup(struct metrics *metrics, enum registry_answer answer);
 /* The key agent was asked and gave no signature. */

@@ -98,15 +98,25 @@ sources(const struct passage *passage)
 static void
 address(struct passage *passage)
 {
+	const struct message *message = passage->message;
+	AUTO(xfree) struct recipients_told *told = xcalloc(message->n_recipients + 1, sizeof(*told));
 	const struct addressed_from from = {
 		.role = passage->filter->role->role,
-		.message = passage->message,
-		.facts = &passage->gathered.message,
+		.config = passage->config,
+		.registry = message->snapshot->registry,
 		.trust = passage->trust ? passage->trust->trust : NULL,
 		.trust_why = passage->trust_err.text,
+		.bytes = buf_slice(&message->bytes),
+		.facts = &passage->gathered.message,
+		.login = message->transport.login,
+		.told = told,
+		.n_told = message->n_recipients,
+		.n_all = message->envelope.n_recipients,
 		.now = passage->now,
 	};
 
+	for (size_t i = 0; i < message->n_recipients; i++)
+		told[i] = (struct recipients_told){ message->recipients[i].address, message->recipients[i].resolved };
 	addressed_gather(&from, &passage->addressed);
 }
 
@@ -167,12 +177,8 @@ input_of(const struct passage *passage, enum stage stage)
 	input.poison = passage->poison;
 	input.decryption = passage->unlocked.decryption;
 	input.decryption_why = passage->unlocked.why;
-	if (stage == STAGE_MESSAGE && passage->addressed.asked) {
-		input.plan = &passage->addressed.plan;
-		input.rcpts = passage->addressed.recipients.at;
-		input.n_rcpts = passage->addressed.recipients.n;
-		input.ciphertext = passage->addressed.ciphertext;
-	}
+	if (stage == STAGE_MESSAGE)
+		addressed_tell(&passage->addressed, &input);
 	return input;
 }
 
@@ -384,6 +390,8 @@ encrypt(struct passage *passage)
 		finding_add(&passage->findings, REASON_INTERNAL, "encrypt.copy_certificate: %s", encrypt_fit_name(passage->encrypted->fit));
 	encrypt_free(TAKE(passage->encrypted));
 	decide(passage);
+	if (passes(passage)) /* a setting lets ENC_NO_CERT pass: what was sealed to be encrypted does not leave without */
+		passage->verdict = (struct verdict){ ACTION_DEFER, REASON_INTERNAL, NULL };
 }
 
 /* The name in our results: the one that a setting gives, or the mail server's own. */
@@ -469,6 +477,10 @@ count(const struct passage *passage)
 
 	metrics_message(&passage->filter->metrics, passage->class, &passage->verdict, &passage->findings,
 	    leaves_sealed ? passage->sealed->form : SEAL_UNKNOWN);
+	if (!pretends(passage) && passes(passage) && planned(passage) == PLAN_SPLIT)
+		metrics_encryption(&passage->filter->metrics, CONTENT_UNKNOWN);
+	else if (passes(passage) && passage->encrypted)
+		metrics_encryption(&passage->filter->metrics, passage->addressed.plan.cipher);
 }
 
 static void
@@ -525,11 +537,12 @@ plan_outgoing(struct passage *passage, const struct head *head)
 {
 	const struct config *config = passage->config;
 	const char *sender = passage->gathered.registry.sender;
-	const bool asked_for = passage->addressed.recipients.sender.trigger;
+	/* Also where all that we see stays in clear: an alias behind us may lead to somebody else. */
+	const bool split_hears = config->encrypt.split && passage->addressed.recipients.sender.trigger;
 	struct outgoing outgoing = {
 		.authserv_id = authserv_id(passage),
 		.sender = *sender ? sender : NULL,
-		.wish = asked_for && planned(passage) == PLAN_SPLIT ? config->split.trigger : NULL,
+		.wish = split_hears ? config->split.trigger : NULL,
 		.hide_subject = passage->sealed && passage->encrypted && passage->addressed.plan.hide_subject,
 		.sealed = TAKE(passage->sealed),
 		.encrypted = TAKE(passage->encrypted),
@@ -580,7 +593,8 @@ answer(struct passage *passage, enum answer_kind go_on, struct answer *ret)
 	case ACTION_ACCEPT:
 	case ACTION_TAG:
 		ret->kind = go_on;
-		ret->plan = go_on == ANSWER_ACCEPT ? plan(passage) : NULL;
+		/* What leaves was finished on its way in: role egress changes nothing. */
+		ret->plan = go_on == ANSWER_ACCEPT && passage->filter->role->role != ROLE_EGRESS ? plan(passage) : NULL;
 		return;
 	case ACTION_REJECT:
 		refuse(passage, ANSWER_REJECT, ret);
@@ -667,11 +681,14 @@ set_apart(const struct message *message, struct answer *ret)
 }
 
 void
-pipeline_rcpt(struct filter *filter, struct message *message, const char *argument, const char *resolved, time_t now,
+pipeline_rcpt(struct message *message, const char *argument, const char *resolved, time_t now,
     struct answer *ret)
 {
-	struct addressed_from from = { .role = filter->role->role, .message = message, .now = now };
 	const struct snapshot *snapshot = message->snapshot;
+	const struct recipients_told told = { argument, resolved };
+	struct recipients_from from = {
+		.config = snapshot->config, .registry = snapshot->registry, .sender = message->envelope.sender, .now = now,
+	};
 	const struct trust_held *trust;
 	struct err err = { ERR_NONE, "" };
 
@@ -682,7 +699,7 @@ pipeline_rcpt(struct filter *filter, struct message *message, const char *argume
 	trust = trust_watch_ref(snapshot->trust, now, &err);
 	from.trust = trust ? trust->trust : NULL;
 	from.trust_why = err.text;
-	if (!addressed_joins(&from, &message->joined, argument, resolved))
+	if (!addressed_joins(&from, &told, &message->joined))
 		set_apart(message, ret);
 	trust_watch_unref(snapshot->trust, trust);
 }

@@ -10,7 +10,7 @@ void pipeline_mail(struct filter *filter, struct message *message, time_t now, s
 /* Must the MTA wait for an answer to RCPT, by the settings of this moment? */
 bool pipeline_asks_rcpt(const struct filter *filter);
 /* At RCPT: ANSWER_APART where a mail server (encrypt.peers) must bring this recipient in a transaction of its own. */
-void pipeline_rcpt(struct filter *filter, struct message *message, const char *argument, const char *resolved, time_t now,
+void pipeline_rcpt(struct message *message, const char *argument, const char *resolved, time_t now,
     struct answer *ret);
 
 /* Does this role decrypt now? Then a session needs an MTA that takes what that changes. */

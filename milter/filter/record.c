@@ -116,7 +116,7 @@ add_encryption(struct pairs *pairs, const struct record *record)
 	const struct encryption_plan *plan = &addressed->plan;
 	size_t len = 0;
 
-	if (!addressed->asked)
+	if (!addressed->planned)
 		return;
 	add(pairs, "encrypt", encryption_word(record));
 	if (addressed->recipients.sender.trigger)

@@ -22,7 +22,7 @@ struct record {
 	const struct findings *findings;
 	const struct verdict *verdict;
 	const struct sealed *sealed;      /* NULL = not sealed */
-	const struct addressed *addressed; /* not asked = nothing is said of encryption */
+	const struct addressed *addressed; /* not planned = nothing is said of encryption */
 	bool encrypted;                   /* to the certificates of the plan */
 	const struct unlocked *unlocked;  /* nothing is said of it where nothing was tried */
 	enum class class;

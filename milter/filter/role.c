@@ -9,6 +9,8 @@ const struct role_traits role_table[] = {
 	  offsetof(struct config, inbound.role), false, true, true },
 	{ ROLE_LOCAL, "local", "mail that comes without SMTP: seals for who is listed",
 	  offsetof(struct config, local.role), true, false, false },
+	{ ROLE_EGRESS, "egress", "mail on its way out: refuses what must be encrypted or sealed and is not",
+	  offsetof(struct config, egress.role), false, true, false },
 	{ .name = NULL },
 };
 

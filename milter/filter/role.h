@@ -16,7 +16,7 @@ struct role_traits {
 	bool holds;       /* gives mail to the quarantine */
 	/*
 	 * May refuse at MAIL. Mail that comes without SMTP is refused at its end only: earlier, Postfix would
-	 * keep it in its maildrop and try for ever.
+	 * keep it in its maildrop and try for ever. Role egress judges nothing but recipients and the message.
 	 */
 	bool judges_mail;
 };

@@ -119,7 +119,7 @@ on_rcpt(struct session *session, const struct event *event, struct answer *ret)
 {
 	ret->kind = ANSWER_CONTINUE;
 	if (session->asks_rcpt)
-		pipeline_rcpt(session->filter, session->message, event->text, event->resolved, event->now, ret);
+		pipeline_rcpt(session->message, event->text, event->resolved, event->now, ret);
 	if (ret->kind == ANSWER_CONTINUE)
 		message_add_recipient(session->message, event->text, event->resolved, event->parameters);
 }

@@ -53,7 +53,7 @@ must_go(struct slice raw, const char *authserv_id)
 	return edit_is_forged(&field, authserv_id);
 }
 
-/* From the beginning of the message up to each field that goes; then the rest. */
+/* From the beginning of the message up to each field that goes; then the rest. Without results of ours nothing changes. */
 struct slice *
 deliver_pieces(struct slice message, const char *authserv_id, const char *results, struct buf *ours, size_t *n)
 {
@@ -61,8 +61,12 @@ deliver_pieces(struct slice message, const char *authserv_id, const char *result
 	struct slice *pieces = xcalloc(2, sizeof(*pieces));
 	struct slice raw;
 
-	add_field(results, ours);
 	*n = 0;
+	if (!results) {
+		pieces[(*n)++] = message;
+		return pieces;
+	}
+	add_field(results, ours);
 	pieces[(*n)++] = buf_slice(ours);
 	for (const unsigned char *at = message.at; (raw = field_at(at, end)).len; at += raw.len) {
 		if (!must_go(raw, authserv_id))
@@ -155,7 +159,7 @@ deliver(struct desk *desk, const struct desk_settings *settings, const struct it
 
 	if (fetch(desk, settings, item, &message, err) == -1)
 		return DELIVER_REFUSED; /* nothing was sent */
-	pieces = deliver_pieces(buf_slice(&message), item->authserv_id, judged->results, &ours, &n);
+	pieces = deliver_pieces(buf_slice(&message), item->authserv_id, item->class == CLASS_EGRESS ? NULL : judged->results, &ours, &n);
 	outcome = send_pieces(settings, item, recipients, pieces, n, err);
 	wipe(message.at, message.len);
 	return outcome;

@@ -2,7 +2,7 @@
  * deliver: hands a released message to the mail server's listener for released mail (smtp.h), one
  * transaction with all recipients, the original envelope sender. The bytes are the original ones, but for
  * Authentication-Results fields that claim to be ours and fields of our prefix, which go, and one field of ours that says
- * what the verification at release found. Before that the bytes are compared with the hash that the filter gave.
+ * what the verification at release found; what was held on its way out (role egress) goes on as it is. Before that the bytes are compared with the hash that the filter gave.
  *
  * DELIVER_DONE only after the server's 250 to the whole of it. DELIVER_REFUSED: it said 5xx before that; nobody got
  * it. DELIVER_LATER: 4xx, and nobody got it. DELIVER_UNKNOWN: anything else, a lost connection after the last byte too: it may have arrived, and is to
@@ -20,8 +20,8 @@ enum deliver_outcome deliver(struct desk *desk, const struct desk_settings *sett
     const char *const *recipients, const struct rejudged *judged, struct err *err) MUST_USE;
 
 /*
- * The pieces of the released message, borrowed from `message`, and of `ours`, which this fills with the field of ours. The
- * caller frees the list. Pure; for deliver().
+ * The pieces of the released message, borrowed from `message`, and of `ours`, which this fills with the field of ours. `results` NULL:
+ * there is none, and no field goes. The caller frees the list. Pure; for deliver().
  */
 struct slice *deliver_pieces(struct slice message, const char *authserv_id, const char *results, struct buf *ours, size_t *n) MUST_USE;
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "milter/filter/gather.h"
+#include "milter/filter/addressed.h"
 #include "milter/filter/results.h"
 #include "milter/quarantine/item_json.h"
 #include "milter/reviewd/cage.h"
@@ -194,23 +195,44 @@ learn(const struct judge *judge, const struct gather_from *from, struct slice me
 	}
 }
 
+static enum role
+role_then(const struct item *item)
+{
+	return item->class == CLASS_EGRESS ? ROLE_EGRESS : ROLE_INBOUND;
+}
+
 /* Mail that was official once is not judged as anything less: how the MTA rewrote its envelope is not known any more. */
 static enum class
 class_then_and_now(const struct item *item, const struct envelope_facts *envelope, const struct gathered *gathered)
 {
 	if (item->class == CLASS_INBOUND_OFFICIAL)
 		return CLASS_INBOUND_OFFICIAL;
-	return class_of(ROLE_INBOUND, envelope, &gathered->registry, &gathered->message);
+	return class_of(role_then(item), envelope, &gathered->registry, &gathered->message);
+}
+
+/* What was held on its way out goes on to whom it was for: what each of them must get is asked again. */
+static void
+learn_leaving(const struct judge *judge, const struct item *item, time_t now, struct slice message, const struct gathered *gathered,
+    struct addressed *ret)
+{
+	AUTO(xfree) struct recipients_told *told = xcalloc(item->n_recipients + 1, sizeof(*told));
+	const struct addressed_from from = { .role = ROLE_EGRESS, .config = judge->config, .registry = judge->registry, .bytes = message, .facts = &gathered->message,
+		.told = told, .n_told = item->n_recipients, .n_all = item->n_recipients, .now = now };
+
+	for (size_t i = 0; i < item->n_recipients; i++)
+		told[i].argument = item->recipients[i].address;
+	addressed_gather(&from, ret);
 }
 
 static json_t *
 judge_item(const struct judge *judge, const struct item *item, time_t now, struct slice message)
 {
 	AUTO_GATHERED struct gathered gathered = { .verified = false };
+	AUTO_ADDRESSED struct addressed addressed = { .ciphertext = CIPHERTEXT_UNKNOWN };
 	AUTO_BUF struct buf results = { 0 };
 	struct envelope_facts envelope = { .n_recipients = item->n_recipients };
 	const struct gather_from from = {
-		.role = ROLE_INBOUND,
+		.role = role_then(item),
 		.registry = judge->registry,
 		.trust = judge->trust,
 		.trust_why = judge->trust_why,
@@ -226,6 +248,9 @@ judge_item(const struct judge *judge, const struct item *item, time_t now, struc
 	snprintf(envelope.sender, sizeof(envelope.sender), "%s", item->sender);
 	learn(judge, &from, message, &gathered, &trouble);
 	input = gather_input(&from, &gathered, true);
+	if (from.role == ROLE_EGRESS)
+		learn_leaving(judge, item, now, message, &gathered, &addressed);
+	addressed_tell(&addressed, &input);
 	input.config = judge->config;
 	input.now = now;
 	input.class = class_then_and_now(item, &envelope, &gathered);
@@ -233,7 +258,9 @@ judge_item(const struct judge *judge, const struct item *item, time_t now, struc
 	if (trouble.kind != ERR_NONE)
 		finding_add(&findings, REASON_INTERNAL, "%s", trouble.text);
 	buf_init(&results, RESULTS_BYTES);
-	results_render(item->authserv_id, &input, &findings, &results);
+	/* On its way out nothing was added to it either. */
+	if (from.role != ROLE_EGRESS)
+		results_render(item->authserv_id, &input, &findings, &results);
 	json_object_set_new(answer, "class", json_string(class_name(input.class)));
 	json_object_set_new(answer, "results", json_string(buf_text(&results)));
 	add_findings(answer, &findings);

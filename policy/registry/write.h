@@ -113,6 +113,12 @@ enum write_outcome write_cert_replace(struct registry_writer *, const char *cert
  */
 enum write_outcome write_cert_capabilities(struct registry_writer *, const char *cert, unsigned capabilities, int64_t *id,
     struct err *) MUST_USE;
+/*
+ * The same, as mail said that was signed well with the certificate of SHA-256 `signer`: this certificate itself, or one that is bound for
+ * verify or seal where this one is bound for encrypt. WRITE_REFUSED also for any other, and where it is not in force now.
+ */
+enum write_outcome write_cert_capabilities_seen(struct registry_writer *, const char *cert, unsigned capabilities,
+    const unsigned char signer[32], int64_t *id, struct err *) MUST_USE;
 
 struct new_binding {
 	const char *cert;

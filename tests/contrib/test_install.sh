@@ -136,6 +136,7 @@ wanted_files() {
 		./usr/sbin/segel-tlspol
 		./usr/share/doc/segel/LICENSE
 		./usr/share/doc/segel/README.md
+		./usr/share/doc/segel/postfix/egress.cf
 		./usr/share/doc/segel/postfix/inbound.cf
 		./usr/share/doc/segel/postfix/local.cf
 		./usr/share/doc/segel/postfix/main.cf
@@ -365,18 +366,18 @@ check "segel-quarantine-digest: exposure at most 5.0" exposure_is_low "$DIR/unit
 check "segel-quarantine-digest: without its walls the exposure is too high" weaker "$DIR/units/segel-quarantine-digest.service" 5.0
 check "stopping may take longer than drain" stop_time_exceeds_drain
 check "users and folders are made" make_root
-for user in segel-submission segel-inbound segel-local segel-keyd segel-tlspol segel-trust segel-reviewd segel-digest segel-split; do
+for user in segel-submission segel-inbound segel-local segel-egress segel-keyd segel-tlspol segel-trust segel-reviewd segel-digest segel-split; do
 	check "$user has no shell and no home" no_shell_no_home $user
 done
 check "socket folder in Postfix's chroot" folder_is /var/spool/postfix/segel 2750 segel-submission postfix
 check "socket folder under /run" folder_is /run/segel/submission 2750 segel-submission postfix
 check "the key agent's socket folder" folder_is /run/segel/keyd 2750 segel-keyd segel-seal
-for role in inbound local; do
+for role in inbound local egress; do
 	check "$role: socket folder in Postfix's chroot" folder_is /var/spool/postfix/segel-$role 2750 segel-$role postfix
 	check "$role: socket folder under /run" folder_is /run/segel/$role 2750 segel-$role postfix
 	check "$role: records" folder_is /var/lib/segel/audit-$role 750 segel-$role segel-$role
 done
-for role in submission inbound local; do
+for role in submission inbound local egress; do
 	check "$role: what it remembers" folder_is /var/lib/segel/state-$role 750 segel-$role segel-$role
 done
 check "segel-split: what it remembers" folder_is /var/lib/segel/state-split 750 segel-split segel-split
@@ -386,10 +387,10 @@ check "held mail" folder_is /var/lib/segel/quarantine 700 segel-reviewd segel-re
 check "the quarantine's records" folder_is /var/lib/segel/audit-reviewd 750 segel-reviewd segel-reviewd
 check "socket folder of those who hold" folder_is /run/segel/hold 2750 segel-reviewd segel-hold
 check "socket folder of those who review" folder_is /run/segel/review 2750 segel-reviewd segel-review
-check "only the filter of role inbound may hold" members_are segel-hold "segel-inbound"
+check "only the filters of roles inbound and egress may hold" members_are segel-hold "segel-egress segel-inbound"
 check "of ours only the digest reviews; people are put there by hand" members_are segel-review "segel-digest"
 check "submission, inbound, local and the quarantine reach the key agent" members_are segel-seal "segel-inbound segel-local segel-reviewd segel-submission"
-check "the registry's readers" members_are segel-registry "segel-inbound segel-local segel-reviewd segel-split segel-submission segel-tlspol segel-trust"
+check "the registry's readers" members_are segel-registry "segel-egress segel-inbound segel-local segel-reviewd segel-split segel-submission segel-tlspol segel-trust"
 check "keys" folder_is /etc/segel/keys 700 segel-keyd segel-keyd
 check "the filter's records" folder_is /var/lib/segel/audit-submission 750 segel-submission segel-submission
 check "the key agent's records" folder_is /var/lib/segel/audit-keyd 750 segel-keyd segel-keyd

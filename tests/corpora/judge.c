@@ -7,6 +7,9 @@
  *     signature key=HEX alg=HEX message=HEX signature=HEX               SubjectPublicKeyInfo and AlgorithmIdentifier in DER
  *     opening   key=FILE padding=v1.5|oaep [digest=NAME mask=NAME] length=BYTES block=HEX    an RSA key in plain PEM, mode 0600
  *     cert      file=FILE                                               any bytes, as certificate, CRL and OCSP response
+ *     key       file=FILE [passphrase=FILE]                             a private key as the key agent would load it; plain PEM is allowed
+ *     encrypt   file=FILE cert=FILE cipher=cbc|gcm padding=v1.5|oaep out=FILE    an entity; `out` becomes the DER object
+ *     decrypt   file=FILE at=SECONDS cert=FILE [key=FILE] [anchors=DIR] without a key, any use of one is an error
  *
  * The words of a question are separated by tabs. For tests/corpora/check.py. Ends the process where a library
  * function changed bytes that it was only to look at.
@@ -20,6 +23,8 @@
 
 #include "smime/cert.h"
 #include "smime/chain.h"
+#include "smime/decrypt.h"
+#include "smime/encrypt.h"
 #include "smime/inspect.h"
 #include "smime/key.h"
 #include "smime/ocsp.h"
@@ -339,6 +344,114 @@ ask_cert(const struct question *question)
 }
 
 static void
+ask_key(const struct question *question)
+{
+	AUTO(key_free) struct key *key = NULL;
+	struct err err = { 0 };
+
+	if (key_load(value_of(question, "file"), value_of(question, "passphrase"), true, &key, &err) == 0)
+		printf("key=loaded\twhy=\n");
+	else
+		printf("key=refused\twhy=%s\n", err.text);
+}
+
+static int
+write_out(void *ctx, struct slice bytes, struct err *err)
+{
+	if (fwrite(bytes.at, 1, bytes.len, ctx) != bytes.len)
+		return err_set(err, ERR_TEMP, "cannot write the object");
+	return 0;
+}
+
+static void
+ask_encrypt(const struct question *question)
+{
+	AUTO_BUF struct buf file = { 0 }, cert = { 0 };
+	AUTO(encrypt_free) struct encrypted *encrypted = NULL;
+	struct encrypt_recipient recipient = { .padding = strcmp(value_of(question, "padding"), "oaep") == 0 ? KEY_PADDING_OAEP : KEY_PADDING_V15 };
+	struct slice content;
+	struct encrypt_request request = { .content = &content, .n_content = 1, .recipients = &recipient, .n_recipients = 1, .now = time(NULL),
+		.cipher = strcmp(value_of(question, "cipher"), "gcm") == 0 ? ENCRYPT_AES256_GCM : ENCRYPT_AES256_CBC };
+	struct err err = { 0 };
+
+	read_file(value_of(question, "file"), &file);
+	read_cert(value_of(question, "cert"), &cert);
+	content = buf_slice(&file);
+	recipient.cert = buf_slice(&cert);
+	must(encrypt_new(&request, &encrypted, &err) == 0, "encrypt_new", err.text);
+	if (encrypted->fit == ENCRYPT_FIT) {
+		FILE *out = fopen(value_of(question, "out"), "we");
+		const struct box_sink sink = { write_out, out };
+
+		must(out, "cannot write", value_of(question, "out"));
+		must(encrypt_write_der(encrypted, &sink, &err) == 0, "encrypt_write_der", err.text);
+		must(fclose(out) == 0, "cannot write", value_of(question, "out"));
+	}
+	printf("fit=%s\n", encrypt_fit_name(encrypted->fit));
+}
+
+/* Where no key is asked for, none may be needed. */
+static int
+refuse_unwrap(void *ctx, const unsigned char spki[32], const struct key_transport *how, unsigned char content[KEY_CONTENT_BYTES],
+    enum key_opening *ret, struct err *err)
+{
+	(void)ctx, (void)spki, (void)how, (void)content, (void)ret;
+	return err_set(err, ERR_BUG, "a key was asked for");
+}
+
+static int
+refuse_derive(void *ctx, const unsigned char spki[32], const struct key_agreement *how, unsigned char content[KEY_CONTENT_BYTES],
+    enum key_opening *ret, struct err *err)
+{
+	(void)ctx, (void)spki, (void)how, (void)content, (void)ret;
+	return err_set(err, ERR_BUG, "a key was asked for");
+}
+
+static void
+print_plain(const struct decrypted *decrypted)
+{
+	const struct decrypt_facts *facts = decrypted_facts(decrypted);
+	struct plain plain = { .n_content = 0 };
+
+	printf("state=%s\tlayers=%s\tcipher=%s\tsignature=%s\twhy=%s\tbody=", decrypt_state_name(facts->state), facts->layers,
+	    enveloped_cipher_name(facts->cipher), signature_state_name(decrypted_signature(decrypted)->state), facts->why);
+	if (decrypted_plain(decrypted, facts->authenticated ? GROUND_CIPHER : GROUND_SIGNATURE, &plain))
+		for (size_t i = 0; i < plain.body.len; i++)
+			printf("%02x", plain.body.at[i]);
+	putchar('\n');
+}
+
+static void
+ask_decrypt(const struct question *question)
+{
+	AUTO(trust_free) struct trust *trust = load(question);
+	AUTO_BUF struct buf file = { 0 }, mail = { 0 }, cert = { 0 };
+	AUTO(xfree) unsigned char *block = NULL;
+	AUTO(key_free) struct key *key = NULL;
+	AUTO(decrypted_free) struct decrypted *decrypted = NULL;
+	struct message_facts facts = { 0 };
+	struct slice der;
+	struct decrypt_request request = { .facts = &facts, .certs = &der, .n_certs = 1, .opener = { refuse_unwrap, refuse_derive, NULL },
+		.trust = trust, .at = time_of(question), .hasty = true };
+	struct err err = { 0 };
+
+	read_file(value_of(question, "file"), &file);
+	read_cert(value_of(question, "cert"), &cert);
+	with_crlf(&file, &mail);
+	block = exact_copy(buf_slice(&mail));
+	request.message = (struct slice){ block, mail.len };
+	der = buf_slice(&cert);
+	if (value_of(question, "key")) {
+		must(key_load(value_of(question, "key"), NULL, true, &key, &err) == 0, err.text, value_of(question, "key"));
+		request.opener = key_opener(key);
+	}
+	must(smime_inspect(request.message, &facts, &err) == 0, "smime_inspect", err.text);
+	must(smime_decrypt(&request, &decrypted, &err) == 0, "smime_decrypt", err.text);
+	must(mail.len == 0 || memcmp(block, mail.at, mail.len) == 0, "the bytes were changed", value_of(question, "file"));
+	print_plain(decrypted);
+}
+
+static void
 split(char *line, struct question *ret)
 {
 	ret->n = 0;
@@ -356,6 +469,9 @@ static const struct {
 	{ "signature", ask_signature },
 	{ "opening", ask_opening },
 	{ "cert", ask_cert },
+	{ "key", ask_key },
+	{ "encrypt", ask_encrypt },
+	{ "decrypt", ask_decrypt },
 };
 
 static void

@@ -19,7 +19,7 @@ import deadline
 import review
 from authority import Authority
 from daemon import Daemon
-from place import HOLD_GID, INBOUND_UID, KEYD_UID, LOCAL_UID, MILTER_UID, PEOPLE, REVIEW_GID, REVIEWD_UID, TLSPOL_UID
+from place import EGRESS_UID, HOLD_GID, INBOUND_UID, KEYD_UID, LOCAL_UID, MILTER_UID, PEOPLE, REVIEW_GID, REVIEWD_UID, TLSPOL_UID
 from world import OWN_DOMAIN, World
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -60,12 +60,12 @@ tlspol: {{ socket = "{socket}"; socket_group = "{mta_gid}"; user = "{uid}"; }};
 QUARANTINE_CONFIG = """\
 quarantine: {{
 	certificate = "{cert}"; dir = "{folder}"; user = "{uid}"; audit_dir = "{audit}";
-	hold_socket = "{hold}"; hold_group = "{hold_gid}"; holders = [ "{holders}" ];
+	hold_socket = "{hold}"; hold_group = "{hold_gid}"; holders = [ "{inbound}", "{egress}" ];
 	review_socket = "{review}"; review_group = "{review_gid}"; release_to = "127.0.0.1:{release}"; {more}
 }};
 """
 
-ROLE_UIDS = {"submission": MILTER_UID, "inbound": INBOUND_UID, "local": LOCAL_UID}
+ROLE_UIDS = {"submission": MILTER_UID, "inbound": INBOUND_UID, "local": LOCAL_UID, "egress": EGRESS_UID}
 
 # The registry binds no certificate that has expired, and none backwards in time: one that shall
 # have expired is bound while it lives, and lives for this long.
@@ -116,7 +116,7 @@ class Gateway(World):
     def __init__(self, place, accounts, form="clear", roles=("submission",), senders="", tlspol=False, quarantine=False):
         """
         `senders`: rows of local.senders as the settings have them. `tlspol`: Postfix asks segel-tlspol about next hops.
-        `quarantine`: segel-reviewd runs, and role inbound gives it what is held.
+        `quarantine`: segel-reviewd runs, and roles inbound and egress give it what is held.
         """
         self.build = build_folder()
         must_be_built(self.build)
@@ -141,7 +141,7 @@ class Gateway(World):
     def role_daemon(self, role):
         """All but submission's also belong to its group, which may read the registry and ask the key agent."""
         log = None if role == "submission" else self.path("log", f"segel-milter-{role}.log")
-        groups = [self.mta.gid, MILTER_UID] + ([HOLD_GID] if role == "inbound" else [])
+        groups = [self.mta.gid, MILTER_UID] + ([HOLD_GID] if role in ("inbound", "egress") else [])
         return self.daemon("segel-milter", ROLE_UIDS[role], groups, "-r", role, log=log)
 
     def daemons(self):
@@ -256,7 +256,7 @@ class Gateway(World):
         return {"quarantine": self.quarantine_settings(), "unwrappers": f'unwrappers = [ "{REVIEWD_UID}" ];' if self.reviewd else "",
                 "other_roles": "".join(self.role_settings(role) for role in self.roles if role != "submission")
                                + self.tlspol_settings(),
-                "signers": ", ".join(f'"{ROLE_UIDS[role]}"' for role in self.roles if role != "inbound"), "tls": "", "policy": "",
+                "signers": ", ".join(f'"{ROLE_UIDS[role]}"' for role in self.roles if role not in ("inbound", "egress")), "tls": "", "policy": "",
                 "registry": self.registry, "milter_socket": self.mta.milter_socket, "mta_gid": self.mta.gid,
                 "milter_uid": MILTER_UID, "keyd_uid": KEYD_UID, "audit_submission": self.path("audit-submission"),
                 "state_submission": self.path("state-submission"), "trust": self.path("trust"), "audit_keyd": self.path("audit-keyd"), "keyd_socket": self.keyd_socket, "keys": ", ".join(keys),
@@ -275,7 +275,7 @@ class Gateway(World):
             return ""
         return QUARANTINE_CONFIG.format(
             cert=self.quarantine_key + ".crt", folder=self.path("quarantine"), uid=REVIEWD_UID, audit=self.path("audit-reviewd"),
-            hold=self.hold_socket, hold_gid=HOLD_GID, holders=INBOUND_UID, review=self.review_socket, review_gid=REVIEW_GID,
+            hold=self.hold_socket, hold_gid=HOLD_GID, inbound=INBOUND_UID, egress=EGRESS_UID, review=self.review_socket, review_gid=REVIEW_GID,
             release=self.mta.ports["release"], more=" ".join(self.more.get(name, "") for name in ("quarantine", "least")))
 
     @property

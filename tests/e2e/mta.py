@@ -30,7 +30,7 @@ from place import MAIL_UID
 PRIVATE_ROOT = os.path.join(os.environ.get("SEGEL_POSTFIX_DIR", "/var/cache/segel-demo/postfix"), "root")
 SNIPPETS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../contrib/postfix")
 DOCUMENTED_SOCKETS = {
-    "submission": "unix:segel/milter.sock", "inbound": "unix:segel-inbound/milter.sock", "local": "unix:segel-local/milter.sock",
+    "submission": "unix:segel/milter.sock", "inbound": "unix:segel-inbound/milter.sock", "local": "unix:segel-local/milter.sock", "egress": "unix:segel-egress/milter.sock",
     "tlspol": "unix:segel-tlspol/tlspol.sock",
 }
 DOCUMENTED_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"

@@ -32,6 +32,7 @@ REVIEWD_UID = 64008
 HOLD_GID = 64031    # filters that give mail to the quarantine
 REVIEW_GID = 64032  # people who review it
 MAIL_UID = 64010
+EGRESS_UID = 64011
 
 # People with a UNIX login on the mail server; what each may do is told by the registry.
 PEOPLE = {"rina": 64041, "joko": 64042, "wati": 64043, "bagus": 64044, "sari": 64045, "umar": 64046, "nina": 64047, "tamu": 64048}
@@ -47,6 +48,7 @@ PASSWD_LINES = {
     "segel-mail": f"segel-mail:x:{MAIL_UID}:{MAIL_UID}::/nonexistent:/usr/sbin/nologin",
     "segel-inbound": f"segel-inbound:x:{INBOUND_UID}:{INBOUND_UID}::/nonexistent:/usr/sbin/nologin",
     "segel-local": f"segel-local:x:{LOCAL_UID}:{LOCAL_UID}::/nonexistent:/usr/sbin/nologin",
+    "segel-egress": f"segel-egress:x:{EGRESS_UID}:{EGRESS_UID}::/nonexistent:/usr/sbin/nologin",
     "segel-tlspol": f"segel-tlspol:x:{TLSPOL_UID}:{TLSPOL_UID}::/nonexistent:/usr/sbin/nologin",
     "segel-reviewd": f"segel-reviewd:x:{REVIEWD_UID}:{REVIEWD_UID}::/nonexistent:/usr/sbin/nologin",
     **{name: f"{name}:x:{uid}:{uid}::/nonexistent:/bin/sh" for name, uid in PEOPLE.items()},
@@ -62,10 +64,11 @@ GROUP_LINES = {
     "segel-mail": f"segel-mail:x:{MAIL_UID}:",
     "segel-inbound": f"segel-inbound:x:{INBOUND_UID}:",
     "segel-local": f"segel-local:x:{LOCAL_UID}:",
+    "segel-egress": f"segel-egress:x:{EGRESS_UID}:",
     "segel-tlspol": f"segel-tlspol:x:{TLSPOL_UID}:",
     "segel-registry": f"segel-registry:x:{REGISTRY_GID}:segel-tlspol",
     "segel-reviewd": f"segel-reviewd:x:{REVIEWD_UID}:",
-    "segel-hold": f"segel-hold:x:{HOLD_GID}:segel-inbound",
+    "segel-hold": f"segel-hold:x:{HOLD_GID}:segel-inbound,segel-egress",
     "segel-review": f"segel-review:x:{REVIEW_GID}:{','.join(PEOPLE)}",
     **{name: f"{name}:x:{uid}:" for name, uid in PEOPLE.items()},
 }

@@ -15,7 +15,7 @@ import gateway
 import nexthop
 from daemon import Daemon
 from gateway import Account, Gateway
-from mta import snippet
+from mta import DOCUMENTED_SOCKETS, own_socket, snippet
 from place import MILTER_UID
 from world import free_port, letter
 
@@ -43,7 +43,8 @@ class Splitter(Gateway):
         self.split_more = ""
         self.next_timeout = "10s"
         self.timeout = "60s"
-        self.other = ""  # further groups of settings, segel-split's alone
+        self.other = ""  # further groups of settings, segel-split's alone ...
+        self.one_file = False  # ... or the filter's as well: both read the same, as on a real server
         self.split_config = self.path("split.conf")
         self.split = self.daemon("segel-split", SPLIT_UID, [MILTER_UID], config=self.split_config)
         self.next = Daemon("next hop", [sys.executable, nexthop.__file__, str(self.split_ports["next"]), self.taken_folder],
@@ -58,8 +59,9 @@ class Splitter(Gateway):
         for name in ("submission", "documented"):
             at = next(i for i, line in enumerate(lines) if line.startswith(f"127.0.0.1:{self.mta.ports[name]} "))
             lines[at + 1:at + 1] = [f"  -o content_filter=segel-split:[127.0.0.1]:{self.split_ports['split']}",
-                                    "  -o receive_override_options=no_address_mappings"]
+                                    "  -o receive_override_options="]
         services = [line.replace(DOCUMENTED["from-split"], f"127.0.0.1:{self.split_ports['from-split']}")
+                    .replace(DOCUMENTED_SOCKETS["egress"], own_socket("egress", self.mta.sockets))
                     for line in snippet("split-master.cf")]
         services = [" n ".join(line.split(" y ", 1)) if not line.startswith(" ") else line for line in services]
         with open(os.path.join(etc, "master.cf"), "w", encoding="ascii") as out:
@@ -74,7 +76,7 @@ class Splitter(Gateway):
         own = CONFIG.format(**{**self.split_ports, "next": self.next_port}, uid=SPLIT_UID, state=self.state, more=self.split_more,
                             other=self.other, next_timeout=self.next_timeout, timeout=self.timeout)
         super().write_config(self.split_config, policy=own)
-        return super().write_config(path, **changed)
+        return super().write_config(path, **({"policy": own} if self.one_file else {}), **changed)
 
     def make(self):
         os.makedirs(self.taken_folder)

@@ -90,7 +90,7 @@ def gone(world, token, *recipients):
 
 @test("one recipient with a certificate: sealed, encrypted, the Subject hidden, and openssl reads it")
 def _(world):
-    outcome = world.submit("satu", [world.partner("rsa")])
+    outcome = world.submit("satu", [world.partner("rsa")], extra="Thread-Topic: Surat Nota\r\nKeywords: rahasia-sekali\r\nComments: soal\r\n tanah\r\n")
     check(outcome.accepted, str(outcome))
     message = world.copy(world.partner("rsa"), "satu")
     entity = encrypted_for(world, message, ["rsa"])
@@ -98,10 +98,13 @@ def _(world):
     equal(parsed(message)["From"], world.accounts[0].address, "From outside")
     inside = parsed(world.verify(entity))
     equal(inside["Subject"], ORDINARY[0], "Subject inside")
+    for name, value in {"Thread-Topic": "Surat Nota", "Keywords": "rahasia-sekali", "Comments": "soal tanah"}.items():
+        equal((parsed(message)[name], inside[name]), (None, value), f"{name} outside and inside")
     check("hp=cipher" in inside["Content-Type"].replace('"', "") or 'hp="cipher"' in inside["Content-Type"], inside["Content-Type"])
     check("Subject: [...]" in str(inside.get_all("HP-Outer")), "HP-Outer")
-    said = world.wait_filter_log(r"encrypt=aes-256-cbc encrypt-certs=1 encrypt-to=" + world.leaves["rsa"].sha256[:16])
-    check(said, "the log names the certificate")
+    world.wait_filter_log(r"encrypt=aes-256-cbc encrypt-certs=1 encrypt-to=" + world.leaves["rsa"].sha256[:16])
+    told = world.must("explain", outcome.last.text.rpartition(" ")[2]).out
+    check("encrypted (AES-256-CBC" in told and world.leaves["rsa"].sha256[:16] in told, told)
 
 
 @test("several visible recipients, RSA and EC: one body, each reads it")

@@ -12,6 +12,7 @@ import sys
 import client
 import judge
 import mail
+import partners
 import sendmail
 import suite
 from gateway import Account
@@ -34,7 +35,7 @@ DEWI = Account("dewi", "Bendahara")
 PIMPINAN = Account("pimpinan", "Kantor Dinas")  # whose certificate carries the office's address
 
 
-class World(SendmailGateway):
+class World(partners.Partners, SendmailGateway):
     opener = None  # certificate of the key that arriving mail is decrypted with
 
     def __init__(self, place):
@@ -135,6 +136,39 @@ def add_kinds():
 
 
 add_kinds()
+
+
+@test("encryption: to a certificate, internal in clear, refused by name; %-hack and a route are ambiguous")
+def _(world):
+    def submit(token, *recipients):
+        message = letter(BUDI.address, ", ".join(recipients), body="Isi: kenari-7731\r\n", token=token)
+        return world.send_as(BUDI, message, recipients)
+
+    def arrived(token, to):
+        one, = world.wait_delivered(to, f"<{token}.1@".encode())
+        return one
+    world.make_partners(OTHER_DOMAIN)
+    world.write_config(policy="encrypt: { use = true; };")
+    world.milter.stop()
+    world.start_milter()
+    try:
+        suite.check(submit("sandi", world.partner("rsa"), world.partner("ec")).accepted, "encrypted")
+        for name in ("rsa", "ec"):
+            message = arrived("sandi", world.partner(name))
+            suite.check(b"kenari" not in message and b"kenari-7731" in world.verify(world.decrypt(message, world.leaves[name])), f"not encrypted for {name}")
+            suite.equal(parsed(message)["Subject"], "[...]", "Subject")
+        suite.check(submit("dalam", DINAS).accepted, "internal")
+        suite.check(b"kenari-7731" in world.verify(arrived("dalam", DINAS)), "internal: not in clear")
+        suite.check(submit("mentah", world.partner("mentah")).last.says("550", "ENC_NO_CERT", "mentah@"), "without a certificate")
+        for odd in (f"rsa%{OTHER_DOMAIN}@{HOST}", f"@{HOST}:rsa@{OTHER_DOMAIN}"):
+            outcome = submit("aneh", odd)
+            suite.check(not outcome.accepted and outcome.last.code // 100 == 5, f"{odd}: {outcome}")
+        world.wait_idle()
+        suite.equal(world.mailbox(world.partner("rsa"), b"<aneh.1@"), [], "delivered")
+    finally:
+        world.write_config()
+        world.milter.stop()
+        world.start_milter()
 
 
 @test("one byte changed after sealing, and every judge says no")

@@ -13,7 +13,7 @@ from world import parsed
 
 TRIGGER = "X-Segel-5d41402abc4b2a76b9719d911017c592"
 RULES = """\
-encrypt: {{ use = true; split = true; {copy} rules = (
+encrypt: {{ use = true; split = true; hide_subject = false; {copy} rules = (
 	{{ to = "boleh@provinsi.example"; level = "may"; }}, {{ to = "biasa@penerima.example"; level = "may"; }},
 	{{ to = "polos@penerima.example"; level = "never"; }}, {{ to = "terbuka@provinsi.example"; level = "never"; }},
 	{{ to = "blokir.example"; level = "forbid"; }}

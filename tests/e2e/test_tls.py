@@ -396,7 +396,7 @@ def _(world):
         answer = world.segelctl("explain", "--role", "inbound", *words, path)
         equal(answer.code, code, answer)
         check("class:    inbound-official" in answer.out and (finding is None or finding in answer.out), answer.out)
-    equal(world.segelctl("explain", "--role", "egress", path).code, 2, "an unknown role")
+    equal(world.segelctl("explain", "--role", "keluar", path).code, 2, "an unknown role")
 
 
 @suite.test("segel-milter -r inbound -n is good without a key agent or issuing authorities; an unknown role is usage")
@@ -404,8 +404,8 @@ def _(world):
     program = world.path("bin", "segel-milter")
     good = world.as_user(64004, [world.mta.gid, 64002], program, "-r", "inbound", "-n", "-c", world.config)
     equal((good.returncode, good.stdout), (0, f"{world.config}: good\n".encode()), good.stderr)
-    bad = world.as_user(64004, [world.mta.gid], program, "-r", "egress", "-n", "-c", world.config)
-    check(bad.returncode == 2 and b"wanted -r submission, -r inbound or -r local" in bad.stderr, bad.stderr)
+    bad = world.as_user(64004, [world.mta.gid], program, "-r", "keluar", "-n", "-c", world.config)
+    check(bad.returncode == 2 and b"wanted -r submission, -r inbound, -r local or -r egress" in bad.stderr, bad.stderr)
 
 
 @suite.test("segelctl stats inbound: what was refused and taken, by class")
@@ -415,7 +415,7 @@ def _(world):
                if row["name"] == "segel_messages_total"}
     check(counted[("inbound-official", "reject")] > 0 and counted[("inbound-official", "tag")] > 0, counted)
     equal(counted[("submission", "accept")], 0, "another class")
-    for role, code in (("submission", 4), ("egress", 2)):
+    for role, code in (("submission", 4), ("egress", 4), ("keluar", 2)):
         equal(world.segelctl("stats", role).code, code, role)
 
 

@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 
 #include "smime/gate.h"
+#include "smime/seen.h"
 
 static bool
 lies_in(struct slice part, const uint8_t *bytes, size_t len)
@@ -47,6 +48,18 @@ compare(CMS_ContentInfo *cms, const struct gate_facts *gate, struct slice conten
 	fuzz_must(!gate->has_content || same(*inside, content), "both read one content");
 }
 
+/* Of the object's attributes, and of any bytes. */
+static void
+check_seen(struct slice attributes)
+{
+	struct seen_facts seen;
+
+	seen_read(attributes, &seen);
+	fuzz_must(seen.state != SEEN_UNKNOWN, "something is said about capabilities");
+	fuzz_must(seen.state == SEEN_READ || (!seen.gcm && !seen.oaep), "what cannot be read names nothing");
+	fuzz_must((seen.state == SEEN_MALFORMED) == (seen.why[0] != '\0'), "what cannot be read has its reason, and nothing else has");
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
@@ -66,6 +79,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	content = gate_content(&gate, &room);
 	gate_is_attributes((struct slice){ bytes + 1, len - 1 });
 	gate_content_type((struct slice){ bytes + 1, len - 1 });
+	check_seen(gate.attributes);
+	check_seen((struct slice){ bytes + 1, len - 1 });
 	if (gate.state != GATE_PASSES)
 		return 0;
 	fuzz_must(gate.n_signers == 1 && gate.signature.len && gate.attributes.len, "one signer, with attributes");

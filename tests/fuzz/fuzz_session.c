@@ -74,7 +74,7 @@ field(struct session *session, struct feed *feed, struct answer *answer)
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-	static const enum role roles[] = { ROLE_SUBMISSION, ROLE_INBOUND, ROLE_LOCAL, ROLE_SUBMISSION };
+	static const enum role roles[] = { ROLE_SUBMISSION, ROLE_INBOUND, ROLE_LOCAL, ROLE_EGRESS };
 	struct feed feed = { bytes, len };
 	struct session *session = session_new(&scene->filter, 1, "192.0.2.1", true);
 	struct answer answer = { .kind = ANSWER_DEFER };

@@ -135,6 +135,12 @@ CHANGE(from_nearly_exempt, unsealed(s); SET(s->message.from.address, "robot2@kot
 CHANGE(from_exempt_below, unsealed(s); SET(s->message.from.address, "root@a.mesin.example"))
 CHANGE(from_not_below, unsealed(s); SET(s->message.from.address, "root@mesin.example"))
 CHANGE(off_unsealed, off(s); unsealed(s))
+CHANGE(signed_around, s->message.outer = LAYER_SIGNED; s->ciphertext = CIPHERTEXT_CMS)
+CHANGE(must_signed_around, must_both(s); signed_around(s))
+CHANGE(badly_signed_around, badly_sealed(s); signed_around(s))
+CHANGE(bounce_unsealed, unsealed(s); SET(s->envelope.sender, ""); SET(s->message.from.address, "mailer-daemon@kota.example"))
+CHANGE(bounce_listed, bounce_unsealed(s); SET(s->message.from.address, "Robot@kota.example"))
+CHANGE(partner_bounce, bounce_unsealed(s); s->registry.from_domain = DOMAIN_PARTNER)
 CHANGE(says_encrypted_unsealed, encrypted(s); s->ciphertext = CIPHERTEXT_OTHER)
 
 /* --- submission --- */
@@ -224,6 +230,11 @@ static const struct {
 	{ "exempt below a domain", from_exempt_below, REASON_UNKNOWN, ACTION_ACCEPT, NULL },
 	{ "not below it", from_not_below, REASON_SEAL_REQUIRED, ACTION_REJECT, NULL },
 	{ "the seal is inside", encrypted, REASON_ENC_UNREADABLE, ACTION_ACCEPT, NULL },
+	{ "encrypted, and a good signature around it", must_signed_around, REASON_UNKNOWN, ACTION_ACCEPT, NULL },
+	{ "encrypted, and a bad one around it", badly_signed_around, REASON_SEAL_REQUIRED, ACTION_REJECT, NULL },
+	{ "a report of ours", bounce_unsealed, REASON_SEAL_REQUIRED, ACTION_REJECT, NULL },
+	{ "a report of ours under a listed address", bounce_listed, REASON_UNKNOWN, ACTION_ACCEPT, NULL },
+	{ "a report of a partner", partner_bounce, REASON_UNKNOWN, ACTION_ACCEPT, NULL },
 	{ "inside what nobody can tell", says_encrypted_unsealed, REASON_SEAL_REQUIRED, ACTION_REJECT, NULL },
 
 	{ "submitted, in clear", submitted, REASON_UNKNOWN, ACTION_ACCEPT, NULL },

@@ -53,7 +53,12 @@ static const struct {
 	{ "no domain", "<budi>", "budi@kota.example", NULL, "no plain address" },
 	{ "nothing", "<>", "", NULL, "no plain address" },
 	{ "not even brackets", "", "", NULL, "no plain address" },
-	{ "the MTA reads nothing plain", "<budi@kota.example>", "budi", NULL, "reads it as budi" },
+	{ "a mailbox on the MTA's machine", "<budi@kota.example>", "budi", "budi@kota.example", NULL },
+	{ "an alias for one", "<info@kota.example>", "budi", "info@kota.example", NULL },
+	{ "%-hack for one", "<evil%lain.example@kota.example>", "evil", NULL, "some mail servers go on" },
+	{ "the MTA reads a file", "<budi@kota.example>", "/var/tmp/budi", NULL, "reads it as /var/tmp/budi" },
+	{ "the MTA reads a command", "<budi@kota.example>", "|budi", NULL, "reads it as |budi" },
+	{ "the MTA reads a path without a domain", "<budi@kota.example>", "lain!budi", NULL, "reads it as lain!budi" },
 
 	{ "postmaster of the MTA", "<postmaster>", "postmaster@kota.example", "postmaster@kota.example", NULL },
 	{ "postmaster, shouted", "<PostMaster>", "postmaster@kota.example", "postmaster@kota.example", NULL },

@@ -44,7 +44,7 @@ static const struct row rows[] = {
 	{ "too much", "head -c 70000 /dev/zero >key", "pw", false, KEY_UNKNOWN, "70000 bytes" },
 	{ "RSA 1024", MK("--passphrase-file pw --key rsa1024"), "pw", false, KEY_UNKNOWN, "1024 bits" },
 	{ "P-521", MK("--passphrase-file pw --key p521"), "pw", false, KEY_UNKNOWN, "p521" },
-	{ "Ed25519", MK("--passphrase-file pw --key ed25519"), "pw", false, KEY_UNKNOWN, "other" },
+	{ "Ed25519", MK("--passphrase-file pw --key ed25519"), "pw", false, KEY_UNKNOWN, "a key of kind ED25519 with" },
 	{ "readable by the group", MK("--passphrase-file pw --key p256") " && chmod 640 key", "pw", false, KEY_UNKNOWN, "mode 0640" },
 	{ "readable by all", MK("--passphrase-file pw --key p256") " && chmod 604 key", "pw", false, KEY_UNKNOWN, "mode 0604" },
 	{ "passphrase readable by all", MK("--passphrase-file pw --key p256"), "pw-open", false, KEY_UNKNOWN, "mode 0644" },

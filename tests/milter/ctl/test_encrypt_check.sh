@@ -175,7 +175,7 @@ json "a hidden one" 1 '.[1].hidden and .[0].together == "refuse"' rsa@tetangga.g
 json "a hidden one with the same certificate" 0 '.[1].hidden and .[0].together == "encrypt aes-256-cbc"' rsa@tetangga.go.id x@sebelah.go.id \
 	--hidden x@sebelah.go.id
 json "a hidden one alone" 0 '.[0].hidden' rsa@tetangga.go.id --hidden rsa@tetangga.go.id
-sed 's/use = true;/use = true; split = true;/' segel.conf >split.conf
+sed 's/use = true;/use = true; split = true; hide_subject = false;/' segel.conf >split.conf
 echo 'split: { trigger = "X-Segel-0123456789abcdef"; };' >>split.conf
 want "with segel-split" 0 "split" -c split.conf encrypt check rsa@tetangga.go.id dinas@kota.go.id
 want "with segel-split, one without a certificate" 1 "ENC_NO_CERT" -c split.conf encrypt check a@asing.example dinas@kota.go.id

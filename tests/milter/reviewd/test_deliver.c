@@ -90,6 +90,22 @@ pieces_beyond_limits(void **state)
 	}
 }
 
+/* What was held on its way out goes on as it is. */
+static void
+pieces_without_results(void **state)
+{
+	static const char message[] = "Authentication-Results: " OURS "; smime=pass\r\nX-Segel-A: 1\r\nFrom: a@b.example\r\n\r\nx\r\n";
+	AUTO_BUF struct buf ours = { 0 };
+	AUTO(xfree) struct slice *list = NULL;
+	size_t n = 0;
+
+	(void)state;
+	list = deliver_pieces(slice_of(message), OURS, NULL, &ours, &n);
+	assert_int_equal(n, 1);
+	assert_true(slice_equal(list[0], slice_of(message)));
+	assert_int_equal(ours.len, 0);
+}
+
 /* A server with a script: what it says at once, and then to each line that comes; NULL = it closes. */
 struct server {
 	int fd;
@@ -227,7 +243,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pieces),
-		cmocka_unit_test(pieces_beyond_limits),
+		cmocka_unit_test(pieces_beyond_limits), cmocka_unit_test(pieces_without_results),
 		cmocka_unit_test(servers),
 		cmocka_unit_test(cannot_be_sent),
 	};
