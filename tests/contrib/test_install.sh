@@ -136,6 +136,7 @@ wanted_files() {
 		./usr/sbin/segel-tlspol
 		./usr/share/doc/segel/LICENSE
 		./usr/share/doc/segel/README.md
+		./usr/share/doc/segel/postfix/egress.cf
 		./usr/share/doc/segel/postfix/inbound.cf
 		./usr/share/doc/segel/postfix/local.cf
 		./usr/share/doc/segel/postfix/main.cf
@@ -146,6 +147,7 @@ wanted_files() {
 		./usr/share/doc/segel/postfix/tls.cf
 		./usr/share/doc/segel/segel.conf.sample
 		./usr/share/doc/segel/sendmail/README
+		./usr/share/doc/segel/sendmail/egress.m4
 		./usr/share/doc/segel/sendmail/inbound.m4
 		./usr/share/doc/segel/sendmail/release.m4
 		./usr/share/doc/segel/sendmail/segel.m4

@@ -6,9 +6,11 @@ there by openssl, gpgsm and cmsutil.
 """
 
 import re
+import signal
 import sys
 
 import client
+import deadline
 import judge
 import mail
 import partners
@@ -33,7 +35,7 @@ PIMPINAN = Account("pimpinan", "Kantor Dinas")  # whose certificate carries the 
 
 class World(partners.Partners, SendmailGateway):
     def __init__(self, place):
-        super().__init__(place, [BUDI, DEWI, PIMPINAN], roles=("submission", "inbound"))
+        super().__init__(place, [BUDI, DEWI, PIMPINAN], roles=("submission", "inbound", "egress"))
 
     def issue(self, account):
         address = DINAS if account is PIMPINAN else account.address
@@ -142,6 +144,35 @@ def _(world):
         world.write_config()
         world.milter.stop()
         world.start_milter()
+
+
+@test("on the way out: in clear to one who must not get it so, unsealed under our name, in two ways: refused; the filter away: 451")
+def _(world):
+    def leave(token, sender, recipient):
+        return world.send(None, None, letter(sender, recipient, token=token), sender, [recipient], tls=False, port="egress")
+
+    def reload(**changed):
+        world.write_config(**changed)
+        before = world.filter_log("egress").count("reloaded ")
+        world.milters["egress"].send(signal.SIGHUP)
+        deadline.until("the settings to be read", lambda: world.filter_log("egress").count("reloaded ") > before)
+    reload(policy="encrypt: { use = true; };")
+    try:
+        suite.check(leave("keluar", STRANGER, DINAS).accepted, "strangers' mail to us")
+        suite.equal(len(world.wait_delivered(DINAS, b"<keluar.1@")), 1, "copies")
+        for sender, recipient, words in ((STRANGER, SITI, ("550", "5.7.4", "ENC_REQUIRED")), (DINAS, DINAS, ("550", "5.7.7", "SEAL_REQUIRED")),
+                                         (STRANGER, f"siti%{OTHER_DOMAIN}@{HOST}", ("550", "5.1.3", "RCPT_AMBIGUOUS"))):
+            outcome = leave("tidak", sender, recipient)
+            suite.check(outcome.last.says(*words), f"{sender} to {recipient}: {outcome}")
+        world.milters["egress"].stop()
+        outcome = leave("tidak", STRANGER, DINAS)
+        suite.check(not outcome.accepted and outcome.last.code == 451, outcome)
+        world.start_milter("egress")
+        world.wait_idle()
+        suite.equal(world.mailbox(DINAS, b"<tidak.1@"), [], "delivered")
+    finally:
+        world.ensure_running()
+        reload()
 
 
 @test("one byte changed after sealing, and every judge says no")
