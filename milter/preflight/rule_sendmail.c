@@ -422,13 +422,13 @@ is_tcp(const struct look *look, struct say *say)
 static bool
 is_small(const struct look *look, struct say *say)
 {
-	const long long wanted = look->config->limits.message_size / 2 * 3;
+	const long long wanted = config_largest_sealed(look->config);
 	long long limit = 0;
 
 	if (!*option(look, "MaxMessageSize") || (text_number(option(look, "MaxMessageSize"), &limit) && (limit == 0 || limit >= wanted)))
 		return false;
 	say_option(look, say, "MaxMessageSize");
-	buf_printf(&say->what, "; limits.message_size is %ld bytes, a seal makes that %lld", look->config->limits.message_size, wanted);
+	buf_printf(&say->what, "; limits.message_size is %ld bytes, sealed, and encrypted where encrypt.use is on, that makes %lld", look->config->limits.message_size, wanted);
 	buf_printf(&say->mend, "define(`confMAX_MESSAGE_SIZE', `%lld')dnl", wanted);
 	return true;
 }
