@@ -579,7 +579,8 @@ const struct check checks[] = {
 	{ "clear", STAGE_MESSAGE, EGRESS, 0, check_clear,
 	  { REASON_RCPT_AMBIGUOUS, REASON_RCPT_FORBIDDEN, REASON_ENC_REQUIRED, REASON_REG_UNAVAILABLE, REASON_INTERNAL } },
 	{ "sealed", STAGE_MESSAGE, EGRESS, 0, check_sealed, { REASON_SEAL_REQUIRED, REASON_REG_UNAVAILABLE } },
-	{ "decryption", STAGE_MESSAGE, FROM_OUTSIDE, 0, check_decryption, { REASON_DEC_FAILED, REASON_INTERNAL } },
+	{ "decryption", STAGE_MESSAGE, FROM_OUTSIDE, 0, check_decryption,
+	  { REASON_DEC_FAILED, REASON_REG_UNAVAILABLE, REASON_KEY_UNAVAILABLE, REASON_INTERNAL } },
 	{ "replay", STAGE_MESSAGE, 0, SUBMISSION | FROM_OUTSIDE, check_replay, { REASON_REPLAY, REASON_STORE_UNAVAILABLE } },
 	{ "missing", ANY, 0, OFFICIAL | OTHER, check_missing, { REASON_SIG_MISSING } },
 	/* A message of role local is not sealed yet: that is what the filter is there for. */

@@ -187,6 +187,14 @@ check_decryption(const struct policy_input *input, struct findings *findings)
 	case DECRYPTION_NOT_OURS:
 	case DECRYPTION_DONE:
 		return;
+	case DECRYPTION_NO_REGISTRY:
+		/* The registry's silence alone defers no other mail of this class; here the message would pass unopened. */
+		finding_add(findings, input->class == CLASS_INBOUND_OFFICIAL ? REASON_REG_UNAVAILABLE : REASON_KEY_UNAVAILABLE, "recipients: %s",
+		    input->decryption_why ? input->decryption_why : "");
+		return;
+	case DECRYPTION_NO_KEY:
+		finding_add(findings, REASON_KEY_UNAVAILABLE, "%s", input->decryption_why ? input->decryption_why : "");
+		return;
 	case DECRYPTION_FAILED:
 		finding_add(findings, REASON_DEC_FAILED, "it did not open");
 		return;

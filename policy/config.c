@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "policy/config_decrypt.h"
 #include "policy/config_encrypt.h"
 #include "policy/config_quarantine.h"
 #include "policy/config_split.h"
@@ -515,6 +516,7 @@ check_across(struct config *config, struct buf *problems)
 	config_check_quarantine(config, problems);
 	config_check_split(config, problems);
 	config_check_encrypt(config, problems);
+	config_check_decrypt(config, problems);
 }
 
 static void
@@ -686,4 +688,10 @@ void
 config_library(struct buf *ret)
 {
 	buf_printf(ret, "  libconfig %d.%d.%d\n", LIBCONFIG_VER_MAJOR, LIBCONFIG_VER_MINOR, LIBCONFIG_VER_REVISION);
+}
+
+long long
+config_largest_sealed(const struct config *config)
+{
+	return config->encrypt.use ? config->limits.message_size * 2LL : config->limits.message_size / 2 * 3LL;
 }

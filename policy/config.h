@@ -136,6 +136,9 @@ struct config {
 		bool hide_subject;
 	} encrypt;
 	struct {
+		bool use; /* role inbound opens what arrives encrypted */
+	} decrypt;
+	struct {
 		char *socket;
 		char *socket_group;
 		char *user;
@@ -240,5 +243,8 @@ const struct keyd_key_setting *config_keys(const struct config *config, size_t *
 
 /* One line: which libconfig this was built with. */
 void config_library(struct buf *ret);
+
+/* Bytes that the largest message has once it is sealed (base64, and the seal), and encrypted where that is in use (base64 again). */
+long long config_largest_sealed(const struct config *config);
 
 #endif

@@ -69,10 +69,12 @@ enum ciphertext {
 
 /* What became of decrypting it. */
 enum decryption {
-	DECRYPTION_NOT_TRIED, /* not encrypted, or we may not */
-	DECRYPTION_NOT_OURS,  /* to no key of ours */
-	DECRYPTION_FAILED,    /* for whatever cause: nothing is told of it */
-	DECRYPTION_DONE,
+	DECRYPTION_NOT_TRIED,   /* not encrypted, or we may not */
+	DECRYPTION_NO_REGISTRY, /* whose key it may be opened with could not be asked */
+	DECRYPTION_NO_KEY,      /* the key agent could not be asked, or what it takes to judge what is inside is not there */
+	DECRYPTION_NOT_OURS,    /* to no key of ours, or not all recipients may have it */
+	DECRYPTION_FAILED,      /* for whatever cause: nothing is told of it */
+	DECRYPTION_DONE,        /* `message` and `signature` are what is inside */
 };
 
 struct registry_facts {
@@ -104,6 +106,7 @@ struct policy_input {
 	size_t n_rcpts;
 	enum ciphertext ciphertext;
 	enum decryption decryption;            /* inbound */
+	const char *decryption_why;            /* of what could not be asked; NULL = nothing to say */
 	bool poison;                           /* it made a process die before: nobody has read it, and `message` says nothing */
 	bool without_registry;                 /* the OP is not asked about the signer (segelctl verify without --registry) */
 	time_t now;

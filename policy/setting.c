@@ -176,6 +176,11 @@ const struct setting settings[] = {
 	  .help = "the Subject of encrypted mail stands inside only; outside it reads [...]. With encrypt.split it must be false: the seal is\n"
 		  "made once, for those who get the message in clear too" },
 
+	{ .name = "decrypt.use", .type = SETTING_BOOL, AT(decrypt.use), .fallback = "false",
+	  .help = "open encrypted mail that arrives for offices and systems whose keys segel-keyd holds (purpose decrypt, for the user of\n"
+		  "role inbound), where the registry binds the certificate to every recipient. What is inside must be proven: AES-GCM, or a\n"
+		  "good signature. It is delivered in clear, also to whatever aliases and forwards the mail server knows for these addresses" },
+
 	{ .name = "keyd.socket", .type = SETTING_TEXT, AT(keyd.socket), .fallback = "/run/segel/keyd/keyd.sock",
 	  .help = "UNIX socket of the key agent; its folder must be closed to others (mode 0750)" },
 	{ .name = "keyd.socket_group", .type = SETTING_TEXT, AT(keyd.socket_group), .fallback = "segel-seal",

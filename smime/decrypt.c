@@ -9,6 +9,7 @@
 
 #include "smime/canon.h"
 #include "smime/gm.h"
+#include "smime/inspect.h"
 #include "smime/layers.h"
 #include "smime/ossl.h"
 #include "smime/protect.h"
@@ -73,7 +74,7 @@ stage_done(struct stage *stage)
 	levels_done(&stage->levels);
 	part_tree_done(&stage->tree);
 	if (stage->object.at)
-		wipe(stage->object.at, stage->object.room);
+		wipe(stage->object.at, stage->object.len); /* never written behind that: touching it would only cost memory */
 	buf_done(&stage->object);
 }
 
@@ -110,6 +111,14 @@ const struct signature_facts *
 decrypted_signature(const struct decrypted *decrypted)
 {
 	return &decrypted->signature;
+}
+
+int
+decrypted_inspect(const struct decrypted *decrypted, struct message_facts *ret, struct err *err)
+{
+	if (decrypted->facts.state != DECRYPT_OPENED)
+		return err_set(err, ERR_BUG, "what was not opened is looked into");
+	return smime_inspect(decrypted->stages[decrypted->n_stages - 1].plain, ret, err);
 }
 
 static void

@@ -94,6 +94,12 @@ const struct decrypt_facts *decrypted_facts(const struct decrypted *decrypted); 
  */
 const struct signature_facts *decrypted_signature(const struct decrypted *decrypted); /* borrowed */
 
+/*
+ * What smime_inspect() says of what is inside, as a message of its own: its outermost layer, keys in it, whether it can be read in one way. Of its
+ * head only Content-* means anything. Nothing that could be read in it is among these facts. ERR_BUG unless OPENED.
+ */
+int decrypted_inspect(const struct decrypted *decrypted, struct message_facts *ret, struct err *err) MUST_USE;
+
 /* What may be given out. Borrows from `decrypted`. */
 struct plain {
 	const struct plain_field *content; /* every Content-* field: they replace all Content-* of the outer message */

@@ -29,6 +29,12 @@ const struct phrase encrypt_phrases[] = {
 	{ NULL, NULL },
 };
 
+const struct phrase decrypted_phrases[] = {
+	{ "yes", "it arrived encrypted and is delivered in clear" },
+	{ "no", "it stays as it came, encrypted" },
+	{ NULL, NULL },
+};
+
 const struct phrase signature_phrases[] = {
 	{ "unknown", "could not be found out" },
 	{ "none", "there is none" },

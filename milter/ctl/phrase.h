@@ -12,7 +12,7 @@ struct phrase {
 };
 
 /* Each ended by word NULL. */
-extern const struct phrase action_phrases[], seal_phrases[], encrypt_phrases[], signature_phrases[], coverage_phrases[], chain_phrases[],
+extern const struct phrase action_phrases[], seal_phrases[], encrypt_phrases[], decrypted_phrases[], signature_phrases[], coverage_phrases[], chain_phrases[],
     revocation_phrases[], registry_phrases[], identity_phrases[], item_state_phrases[], item_event_phrases[];
 
 const char *phrase_of(const struct phrase *table, const char *word);

@@ -102,9 +102,18 @@ apply_encrypted(SMFICTX *ctx, struct encrypted *encrypted)
 	return flush(&together);
 }
 
+/* libmilter wants both without const, and changes neither. */
+static int
+apply_sender(SMFICTX *ctx, const struct edit_plan *plan)
+{
+	return plan->sender ? smfi_chgfrom(ctx, plan->sender, plan->parameters) : MI_SUCCESS;
+}
+
 static int
 apply_new_body(SMFICTX *ctx, const struct edit_plan *plan)
 {
+	if (plan->decrypted)
+		return replace_body(ctx, plan->plain); /* in its own memory, which is wiped */
 	if (plan->encrypted)
 		return apply_encrypted(ctx, plan->encrypted);
 	return plan->sealed ? apply_body(ctx, plan->sealed) : MI_SUCCESS;
@@ -113,6 +122,10 @@ apply_new_body(SMFICTX *ctx, const struct edit_plan *plan)
 int
 apply_edits(SMFICTX *ctx, const struct edit_plan *plan, const char **why)
 {
+	if (apply_sender(ctx, plan) != MI_SUCCESS) { /* before anything that a bounce must not carry */
+		*why = "RET=HDRS was not taken";
+		return -1;
+	}
 	for (size_t i = 0; i < plan->n; i++) {
 		if (apply_edit(ctx, &plan->edits[i]) != MI_SUCCESS) {
 			*why = "a header edit failed";

@@ -39,7 +39,9 @@ client_address(const _SOCK_ADDR *address, char *ret, size_t room)
 
 /*
  * What the filter needs of the protocol: edits, field values exactly as they are, and to be spared
- * what it does not use: other callbacks, and a round trip for every field and piece of body.
+ * what it does not use: other callbacks, and a round trip for every field and piece of body. Where mail is decrypted, the
+ * envelope, too (SMFIF_CHGFROM): an MTA that does not let us gets it as it came. It is not deferred: that would end in a bounce days later,
+ * and what is encrypted is lost to nobody (segelctl decrypt).
  */
 #define NEEDED_ACTIONS (SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_CHGBODY)
 #define NEEDED_STEPS (SMFIP_NOHELO | SMFIP_NODATA | SMFIP_NOUNKNOWN | SMFIP_NOEOH | SMFIP_NR_CONN | SMFIP_NR_RCPT \
@@ -49,6 +51,7 @@ static sfsistat
 on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps, unsigned long unused2, unsigned long unused3,
     unsigned long *want_actions, unsigned long *want_steps, unsigned long *want2, unsigned long *want3)
 {
+	const bool opens = pipeline_opens(the_filter);
 	struct session *session;
 
 	(void)unused2;
@@ -69,7 +72,11 @@ on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps, unsigned 
 	session = session_new(the_filter, new_session_id(), NULL, true);
 	session_set_asks_rcpt(session, pipeline_asks_rcpt(the_filter));
 	smfi_setpriv(ctx, session);
-	*want_actions = NEEDED_ACTIONS;
+	if (opens && !(actions & SMFIF_CHGFROM))
+		log_line(LOG_LEVEL_ERROR, "the MTA does not let a filter change the envelope sender's parameters (it offers 0x%lx), so a bounce "
+		    "could carry what was decrypted; nothing is, and passes as it came", actions);
+	session_set_opens(session, opens && (actions & SMFIF_CHGFROM));
+	*want_actions = NEEDED_ACTIONS | (opens ? actions & SMFIF_CHGFROM : 0);
 	*want_steps = session_asks_rcpt(session) ? NEEDED_STEPS & ~(unsigned long)SMFIP_NR_RCPT : NEEDED_STEPS;
 	return SMFIS_CONTINUE;
 }

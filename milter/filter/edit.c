@@ -186,6 +186,108 @@ edit_plan_inbound(const struct head *head, const char *authserv_id, const char *
 	return plan;
 }
 
+/* A value as libmilter takes it: folds are LF, and the blank behind the colon is put there by whoever applies it. */
+static char *
+plain_value(struct slice value)
+{
+	AUTO_BUF struct buf text = { 0 };
+
+	buf_init(&text, value.len);
+	if (value.len && (*value.at == ' ' || *value.at == '\t')) {
+		value.at++;
+		value.len--;
+	}
+	for (size_t i = 0; i < value.len; i++)
+		if (value.at[i] != '\r')
+			buf_add(&text, value.at + i, 1);
+	return xstrdup(buf_text(&text));
+}
+
+static void
+plan_plain_field(struct edit_plan *plan, enum edit_kind kind, const struct plain_field *field)
+{
+	char *value = plain_value(field->value);
+
+	plan_edit(plan, kind, field->name, kind == EDIT_CHANGE ? 1 : 0, value);
+	free(value);
+}
+
+static bool
+is_ascii(struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.at[i] >= 0x80)
+			return false;
+	return true;
+}
+
+/* Whoever offers it has seen to that, too: who a message is from, and what we say of it, no stranger writes. */
+static bool
+may_come_out(const struct opened *opened, const struct plain_field *field)
+{
+	static const char *const never[] = { "From", "Sender", RESULTS_FIELD };
+	const struct slice name = slice_of(field->name);
+
+	for (size_t i = 0; i < N_ELEMENTS(never); i++)
+		if (slice_equal_nocase(name, never[i]))
+			return false;
+	return opened->author && !has_prefix(name, OUR_PREFIX) && (opened->utf8 || is_ascii(field->value));
+}
+
+/* Those that stand outside are changed; the others are added behind. */
+static void
+plan_hidden(struct edit_plan *plan, const struct head *head, const struct opened *opened, enum edit_kind kind)
+{
+	for (size_t i = 0; i < opened->plain->n_hidden; i++) {
+		const struct plain_field *field = &opened->plain->hidden[i];
+
+		if (may_come_out(opened, field) && (head_count(head, field->name) > 0) == (kind == EDIT_CHANGE))
+			plan_plain_field(plan, kind, field);
+	}
+}
+
+static void
+plan_content(struct edit_plan *plan, const struct plain *plain)
+{
+	plan_edit(plan, EDIT_ADD, "MIME-Version", 0, "1.0");
+	for (size_t i = 0; i < plain->n_content; i++)
+		plan_plain_field(plan, EDIT_ADD, &plain->content[i]);
+}
+
+/* Postfix takes these two; of others it says that it does not. */
+static char *
+without_content(const char *parameters)
+{
+	const char *at = parameters ? parameters : "";
+
+	for (size_t len; *at; at += len + (at[len] == ' ')) {
+		len = strcspn(at, " ");
+		if (len > 6 && strncasecmp(at, "ENVID=", 6) == 0)
+			return xasprintf("RET=HDRS %.*s", (int)len, at);
+	}
+	return xstrdup("RET=HDRS");
+}
+
+struct edit_plan *
+edit_plan_opened(const struct head *head, struct opened *opened)
+{
+	static const struct outer nothing[N_OUTER] = { { NULL, NULL } };
+	const struct removal removal = { .authserv_id = opened->authserv_id, .outer = nothing };
+	struct edit_plan *plan = xcalloc(1, sizeof(*plan));
+
+	plan->decrypted = TAKE(opened->decrypted);
+	plan->plain = opened->plain->body.len ? opened->plain->body : slice_of("\r\n"); /* an empty one would leave the body as it is */
+	plan->sender = xasprintf("<%s>", opened->sender);
+	plan->parameters = without_content(opened->parameters);
+	plan_deletions(plan, head, &removal);
+	plan_hidden(plan, head, opened, EDIT_CHANGE);
+	plan_content(plan, opened->plain);
+	plan_hidden(plan, head, opened, EDIT_ADD);
+	if (opened->results)
+		plan_edit(plan, EDIT_INSERT, RESULTS_FIELD, 0, opened->results);
+	return plan;
+}
+
 struct edit_plan *
 edit_plan_outgoing(const struct head *head, struct outgoing *outgoing)
 {
@@ -228,5 +330,8 @@ edit_plan_free(struct edit_plan *plan)
 	encrypt_free(plan->encrypted);
 	pieces_done(&plan->content);
 	seal_free(plan->sealed);
+	decrypted_free(plan->decrypted);
+	free(plan->sender);
+	free(plan->parameters);
 	free(plan);
 }

@@ -7,6 +7,7 @@
 #ifndef FILTER_EDIT_H
 #define FILTER_EDIT_H
 
+#include "smime/decrypt.h"
 #include "smime/encrypt.h"
 #include "smime/head.h"
 #include "smime/pieces.h"
@@ -35,6 +36,10 @@ struct edit_plan {
 	struct sealed *sealed;       /* owned; the new body, or memory behind it; NULL = not sealed */
 	struct encrypted *encrypted; /* owned; writes the new body, once; NULL = not encrypted */
 	struct pieces content;       /* owned; what `encrypted` borrows */
+	struct decrypted *decrypted; /* owned; what `plain` borrows, wiped with it; NULL = not decrypted */
+	struct slice plain;          /* with `decrypted`: the new body */
+	char *sender;                /* the envelope sender, which stays the same with other parameters; NULL = is not touched */
+	char *parameters;            /* with `sender` */
 };
 
 /* What one of our own messages becomes. */
@@ -49,6 +54,18 @@ struct outgoing {
 	struct pieces content;
 };
 
+/* What arrived encrypted and was opened. */
+struct opened {
+	const char *authserv_id;     /* as for edit_plan_inbound(), and `results` */
+	const char *results;
+	const struct plain *plain;   /* what may be given out (smime/decrypt.h); its memory is `decrypted` */
+	bool author;                 /* a bounce goes to whoever From names, or to nobody */
+	bool utf8;                   /* the transaction takes header fields in UTF-8 (SMTPUTF8) */
+	const char *sender;          /* of the envelope, without angle brackets */
+	const char *parameters;      /* of MAIL; NULL = none */
+	struct decrypted *decrypted; /* taken */
+};
+
 /* With neither sealed nor encrypted only fields go, and the wish comes. What is taken is NULL afterwards. */
 struct edit_plan *edit_plan_outgoing(const struct head *head, struct outgoing *outgoing);
 /*
@@ -56,6 +73,14 @@ struct edit_plan *edit_plan_outgoing(const struct head *head, struct outgoing *o
  * all (RFC 8601 4.1). `results` is its value (results_render); NULL = none is added.
  */
 struct edit_plan *edit_plan_inbound(const struct head *head, const char *authserv_id, const char *results);
+/*
+ * The same for mail that was opened. All fields that describe the body are replaced by those inside, hidden fields by what they hid, and the
+ * envelope gets RET=HDRS, so that no bounce carries what was opened (an ENVID stays). Fields of our own, results, From and Sender are never
+ * taken from inside; of one in UTF-8 what stands outside stays, unless the transaction takes it. A bounce still carries the header: so nothing
+ * hidden comes out where it would go to anybody but the author (whoever has the ciphertext can send it again, as his own envelope's). What it
+ * shows of the inside then are its Content-* fields.
+ */
+struct edit_plan *edit_plan_opened(const struct head *head, struct opened *opened);
 /* A field that only we may add: of our prefix, or a result field that claims this id; NULL = those of our prefix only. */
 bool edit_is_forged(const struct field *field, const char *authserv_id);
 /* What the plan does to the i-th field of this head; NULL = nothing. Borrowed. */

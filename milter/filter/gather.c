@@ -203,6 +203,36 @@ gather_head(const struct gather_from *from, struct slice bytes, struct gathered 
 	ask_domains(from, &ret->message, &ret->registry);
 }
 
+/* What stands in the head is that of the message as it came; all else is inside. */
+static void
+look_inside(const struct message_facts *inside, struct message_facts *message)
+{
+	message->mime = inside->mime;
+	memcpy(message->mime_why, inside->mime_why, sizeof(message->mime_why));
+	message->outer = inside->outer;
+	message->form = inside->form;
+	message->material = inside->material;
+	message->material_part = inside->material_part;
+	memcpy(message->material_by, inside->material_by, sizeof(message->material_by));
+	memcpy(message->limit, inside->limit, sizeof(message->limit));
+	message->n_parts = inside->n_parts;
+	message->depth = inside->depth;
+}
+
+void
+gather_opened(const struct gather_from *from, struct slice bytes, const struct message_facts *inside,
+    const struct signature_facts *signature, struct gathered *gathered)
+{
+	look_inside(inside, &gathered->message);
+	gathered->signature = *signature;
+	gathered->verified = true;
+	gathered->replay = REPLAY_NOT_ASKED;
+	gathered->replay_why[0] = '\0';
+	remember(from, bytes, gathered);
+	gathered->registry.signer = (struct registry_signer){ .answer = REGISTRY_UNAVAILABLE };
+	ask_signer(from, gathered);
+}
+
 void
 gather_again(const struct gather_from *from, struct gathered *gathered)
 {

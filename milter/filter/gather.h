@@ -50,6 +50,13 @@ void gather_head(const struct gather_from *from, struct slice bytes, struct gath
 struct policy_input gather_input(const struct gather_from *from, const struct gathered *gathered, bool with_message);
 
 /*
+ * The message was opened (smime/decrypt.h): from now on these facts are those of what is inside. Envelope and header stay those of
+ * the message as it came.
+ */
+void gather_opened(const struct gather_from *from, struct slice bytes, const struct message_facts *inside,
+    const struct signature_facts *signature, struct gathered *gathered);
+
+/*
  * Asks the registry once more about the same message: a hold or a revocation may have come while the
  * key agent was waited for. The new answers replace the old.
  */

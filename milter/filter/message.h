@@ -32,6 +32,7 @@ struct message {
 	struct recipients joined;        /* judged one by one at RCPT, where the client is one of encrypt.peers; else empty */
 	char mta[256];                   /* its own name ({j}); "" = not told */
 	struct buf bytes;                /* header block, empty line, body; capped by limits.message_size */
+	bool may_open;                   /* the MTA takes what decrypting changes */
 	bool in_body;                    /* the empty line is written */
 	size_t seen;                     /* bytes offered, also those beyond the cap */
 };

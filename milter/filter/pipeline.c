@@ -2,6 +2,7 @@
  * The story of a message.
  *
  *     facts      what the bytes, the signature and the registry say  gather()
+ *     unlock     of encrypted mail that arrives: what is inside      unlock_message()
  *     plan       what its recipients must get                        addressed_gather()
  *     class      whose mail it is: ours, an official one's, other    class_of()
  *     findings   each check, what stands against it                  check_all()
@@ -28,6 +29,7 @@
 #include "milter/filter/hold.h"
 #include "milter/filter/record.h"
 #include "milter/filter/results.h"
+#include "milter/filter/unlock.h"
 #include "policy/check.h"
 
 /* A message on its way through this file. */
@@ -42,6 +44,7 @@ struct passage {
 	struct err trust_err;
 	struct gathered gathered;
 	struct addressed addressed;
+	struct unlocked unlocked;
 	unsigned char hash[32];         /* poison_hash() */
 	bool poison;                    /* nobody has read it */
 	enum stage stage;
@@ -66,6 +69,12 @@ static bool
 pretends(const struct passage *passage)
 {
 	return passage->filter->pretend || passage->config->pretend;
+}
+
+static bool
+opens(const struct filter *filter, const struct config *config)
+{
+	return filter->role->role == ROLE_INBOUND && config->decrypt.use;
 }
 
 static struct gather_from
@@ -166,6 +175,8 @@ input_of(const struct passage *passage, enum stage stage)
 	input.class = passage->class;
 	input.config = passage->config;
 	input.poison = passage->poison;
+	input.decryption = passage->unlocked.decryption;
+	input.decryption_why = passage->unlocked.why;
 	if (stage == STAGE_MESSAGE)
 		addressed_tell(&passage->addressed, &input);
 	return input;
@@ -199,6 +210,46 @@ check(struct passage *passage, enum stage stage)
 	if (passage->trouble.kind != ERR_NONE)
 		finding_add(&passage->findings, REASON_INTERNAL, "%s", passage->trouble.text);
 	decide(passage);
+}
+
+static struct unlock_from
+unlock_sources(const struct passage *passage)
+{
+	return (struct unlock_from){
+		.message = passage->message,
+		.gather = sources(passage),
+		.queue_id = passage->queue_id,
+		.poison = passage->filter->poison,
+		.hash = passage->hash,
+	};
+}
+
+/* Role inbound's mail that arrived encrypted is opened, and judged by what is inside. */
+static void
+unlock(struct passage *passage)
+{
+	const struct unlock_from from = unlock_sources(passage);
+
+	if (!opens(passage->filter, passage->config) || pretends(passage) || !passage->message->may_open || passage->poison
+	    || passage->trouble.kind != ERR_NONE)
+		return;
+	unlock_message(&from, &passage->gathered, &passage->unlocked);
+	if (passage->unlocked.decryption == DECRYPTION_NO_KEY)
+		metrics_keyd_error(&passage->filter->metrics);
+}
+
+/*
+ * Where only its signature proves what is inside, its signer must be one that the verdict accepts without a word: with any other
+ * it is as if it had not opened. What the verdict does not let pass stays encrypted, whatever proves it.
+ */
+static void
+weigh_signature(struct passage *passage)
+{
+	if (passage->unlocked.decryption != DECRYPTION_DONE || passage->unlocked.ground != GROUND_SIGNATURE
+	    || passage->verdict.action != ACTION_TAG)
+		return;
+	unlock_refuse(&passage->unlocked, &passage->gathered);
+	check(passage, STAGE_MESSAGE);
 }
 
 static enum plan_action
@@ -339,6 +390,8 @@ encrypt(struct passage *passage)
 		finding_add(&passage->findings, REASON_INTERNAL, "encrypt.copy_certificate: %s", encrypt_fit_name(passage->encrypted->fit));
 	encrypt_free(TAKE(passage->encrypted));
 	decide(passage);
+	if (passes(passage)) /* a setting lets ENC_NO_CERT pass: what was sealed to be encrypted does not leave without */
+		passage->verdict = (struct verdict){ ACTION_DEFER, REASON_INTERNAL, NULL };
 }
 
 /* The name in our results: the one that a setting gives, or the mail server's own. */
@@ -402,6 +455,7 @@ record(struct passage *passage)
 		.sealed = passage->sealed,
 		.addressed = &passage->addressed,
 		.encrypted = passage->encrypted != NULL,
+		.unlocked = &passage->unlocked,
 		.class = passage->class,
 		.login = passage->login,
 		.queue_id = passage->queue_id,
@@ -445,6 +499,27 @@ refuse(const struct passage *passage, enum answer_kind kind, struct answer *ret)
 }
 
 static struct edit_plan *
+plan_opened(struct passage *passage, const struct head *head, const char *results)
+{
+	const struct message *message = passage->message;
+	struct plain plain = { .n_content = 0 };
+	struct opened opened = {
+		.authserv_id = authserv_id(passage),
+		.results = results,
+		.plain = &plain,
+		.author = !*message->envelope.sender || address_equal(message->envelope.sender, passage->gathered.message.from.address, true),
+		.utf8 = message->sender_parameters && strcasestr(message->sender_parameters, "SMTPUTF8"),
+		.sender = message->envelope.sender,
+		.parameters = message->sender_parameters,
+	};
+
+	if (!decrypted_plain(passage->unlocked.decrypted, passage->unlocked.ground, &plain))
+		return NULL; /* it was there when the ground was chosen */
+	opened.decrypted = TAKE(passage->unlocked.decrypted);
+	return edit_plan_opened(head, &opened);
+}
+
+static struct edit_plan *
 plan_results(struct passage *passage, const struct head *head)
 {
 	const struct policy_input input = input_of(passage, STAGE_MESSAGE);
@@ -452,6 +527,8 @@ plan_results(struct passage *passage, const struct head *head)
 
 	buf_init(&results, RESULTS_BYTES);
 	results_render(authserv_id(passage), &input, &passage->findings, &results);
+	if (passage->unlocked.decryption == DECRYPTION_DONE)
+		return plan_opened(passage, head, buf_text(&results));
 	return edit_plan_inbound(head, authserv_id(passage), buf_text(&results));
 }
 
@@ -574,6 +651,16 @@ pipeline_mail(struct filter *filter, struct message *message, time_t now, struct
 }
 
 bool
+pipeline_opens(const struct filter *filter)
+{
+	const struct snapshot *snapshot = snapshot_ref(filter->box);
+	const bool ret = opens(filter, snapshot->config);
+
+	snapshot_unref(filter->box, snapshot);
+	return ret;
+}
+
+bool
 pipeline_asks_rcpt(const struct filter *filter)
 {
 	const struct snapshot *snapshot = snapshot_ref(filter->box);
@@ -627,7 +714,9 @@ pipeline_message(struct filter *filter, struct message *message, const char *que
 	snprintf(ret->queue_id, sizeof(ret->queue_id), "%s", queue_id);
 
 	learn(&passage);
+	unlock(&passage);
 	check(&passage, STAGE_MESSAGE);
+	weigh_signature(&passage);
 	if (may_seal(&passage))
 		seal(&passage);
 	if (passage.sealed)
@@ -646,6 +735,7 @@ pipeline_message(struct filter *filter, struct message *message, const char *que
 	pieces_done(&passage.content);
 	seal_free(passage.sealed);
 	addressed_done(&passage.addressed);
+	unlocked_done(&passage.unlocked);
 	gathered_done(&passage.gathered);
 }
 

@@ -13,6 +13,9 @@ bool pipeline_asks_rcpt(const struct filter *filter);
 void pipeline_rcpt(struct message *message, const char *argument, const char *resolved, time_t now,
     struct answer *ret);
 
+/* Does this role decrypt now? Then a session needs an MTA that takes what that changes. */
+bool pipeline_opens(const struct filter *filter);
+
 /* At the end of the message: facts, findings, verdict, transform, record, answer with its plan. */
 void pipeline_message(struct filter *filter, struct message *message, const char *queue_id, time_t now,
     struct answer *ret);

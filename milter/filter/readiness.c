@@ -63,6 +63,8 @@ readiness(const struct snapshot *snapshot, const struct role_traits *role, time_
 
 	if (role->holds)
 		config_notes(snapshot->config, ret);
+	if (role->role == ROLE_INBOUND && snapshot->config->decrypt.use && keyd_ping(snapshot->keyd, &err) == -1)
+		buf_printf(ret, "cannot ask segel-keyd, so encrypted mail that is to be decrypted is deferred: %s\n", err.text);
 	if (role->seals && registry_each_seal(snapshot->registry, now, review_cert, &review, &err) == -1)
 		buf_printf(ret, "cannot ask the registry for its sealing certificates: %s\n", err.text);
 }

@@ -13,7 +13,7 @@ enum { MAX_PAIRS = 48, NAMED_CERTS = 20, CERT_NAME_BYTES = 16 };
 struct pairs {
 	struct audit_pair at[MAX_PAIRS];
 	size_t n;
-	char size[24], ms[24], recipients[24], reasons[256], cert[65], digest[65], signer[65], status_at[32], certs[24], encrypt_to[NAMED_CERTS * (CERT_NAME_BYTES + 1) + 1];
+	char size[24], ms[24], recipients[24], reasons[256], cert[65], digest[65], signer[65], status_at[32], key[65], certs[24], encrypt_to[NAMED_CERTS * (CERT_NAME_BYTES + 1) + 1];
 };
 
 static void
@@ -41,10 +41,24 @@ join_reasons(const struct findings *findings, char *ret, size_t room)
 	return ret;
 }
 
-/* What became of the body. */
+static bool
+is_opened(const struct record *record)
+{
+	return record->unlocked->decryption == DECRYPTION_DONE;
+}
+
+static bool
+passes(const struct record *record)
+{
+	return record->verdict->action == ACTION_ACCEPT || record->verdict->action == ACTION_TAG;
+}
+
+/* What became of the body. Of a message that was opened `facts` say what is inside. */
 static const char *
 seal_word(const struct record *record)
 {
+	if (is_opened(record))
+		return passes(record) ? "none" : "none:already-encrypted";
 	if (record->sealed)
 		return record->sealed->form == SEAL_OPAQUE ? "opaque" : "clear";
 	switch (record->facts->outer) {
@@ -118,6 +132,26 @@ add_encryption(struct pairs *pairs, const struct record *record)
 	snprintf(pairs->certs, sizeof(pairs->certs), "%zu", plan->n_certs + plan->copy);
 	add(pairs, "encrypt-certs", pairs->certs);
 	add(pairs, "encrypt-to", pairs->encrypt_to);
+}
+
+/*
+ * Of what did not open one word, whatever the cause; of what did, how it was encrypted and to which key, whether it leaves in
+ * clear or not.
+ */
+static void
+add_decryption(struct pairs *pairs, const struct record *record)
+{
+	const struct unlocked *unlocked = record->unlocked;
+
+	if (unlocked->decryption == DECRYPTION_NOT_TRIED)
+		return;
+	add(pairs, "decrypted", is_opened(record) && passes(record) ? "yes" : "no");
+	if (!is_opened(record))
+		return;
+	sha256_hex(decrypted_facts(unlocked->decrypted)->spki, pairs->key);
+	add(pairs, "decrypt-cipher", enveloped_cipher_name(decrypted_facts(unlocked->decrypted)->cipher));
+	add(pairs, "decrypt-key", pairs->key);
+	add(pairs, "decrypt-layers", decrypted_facts(unlocked->decrypted)->layers);
 }
 
 static const char *
@@ -224,6 +258,7 @@ collect(const struct record *record, struct pairs *ret)
 	add_signature(ret, record);
 	add_certificate(ret, record);
 	add_encryption(ret, record);
+	add_decryption(ret, record);
 	add_numbers(ret, record);
 	if (verdict->finding)
 		add_if(ret, "evidence", verdict->finding->evidence);

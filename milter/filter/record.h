@@ -8,6 +8,7 @@
 #include "milter/audit/audit.h"
 #include "milter/filter/addressed.h"
 #include "milter/filter/message.h"
+#include "milter/filter/unlock.h"
 #include "policy/decide.h"
 #include "smime/seal.h"
 
@@ -23,6 +24,7 @@ struct record {
 	const struct sealed *sealed;      /* NULL = not sealed */
 	const struct addressed *addressed; /* not planned = nothing is said of encryption */
 	bool encrypted;                   /* to the certificates of the plan */
+	const struct unlocked *unlocked;  /* nothing is said of it where nothing was tried */
 	enum class class;
 	const char *login;                /* who has it sealed */
 	const char *queue_id;             /* NULL before there is one */

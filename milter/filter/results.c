@@ -385,7 +385,7 @@ results_render(const char *authserv_id, const struct policy_input *input, const 
 	const enum result result = result_of(input, findings);
 
 	add_id(ret, authserv_id);
-	buf_printf(ret, ";\n\tsmime=%s", result_word(result));
+	buf_printf(ret, ";\n\tsmime=%s%s", result_word(result), input->decryption == DECRYPTION_DONE ? " (decrypted)" : "");
 	add_reason(ret, findings, result);
 	add_signer(ret, input);
 }

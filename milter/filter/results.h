@@ -3,6 +3,7 @@
  *
  * Ours is rendered from facts and findings: smime=pass only where the signature covers the whole message, is good, its
  * certificate speaks for From, leads to an anchor, is not revoked, and the registry says it is the current one.
+ * Of a message that was opened they are those of what is inside, and a comment says so.
  * Every octet of it is ours or escaped: a value from a certificate can end neither the field nor a comment.
  *
  * A field claims to be ours when its authserv-id is ours: letters in either case, A-labels and U-labels

@@ -21,6 +21,7 @@ struct session {
 	char client[128];
 	bool exact;
 	bool asks_rcpt;
+	bool opens;
 	enum state state;
 	unsigned n_messages;
 	struct message *message; /* NULL in ST_IDLE */
@@ -49,6 +50,12 @@ void
 session_set_asks_rcpt(struct session *session, bool asks)
 {
 	session->asks_rcpt = asks;
+}
+
+void
+session_set_opens(struct session *session, bool opens)
+{
+	session->opens = opens;
 }
 
 bool
@@ -101,6 +108,7 @@ on_mail(struct session *session, const struct event *event, struct answer *ret)
 	message_set_resolved(message, event->resolved);
 	message_set_parameters(message, event->parameters);
 	snprintf(message->mta, sizeof(message->mta), "%s", event->mta ? event->mta : "");
+	message->may_open = session->opens;
 	session->message = message;
 	atomic_fetch_add(&session->filter->messages, 1);
 	pipeline_mail(session->filter, message, event->now, ret);

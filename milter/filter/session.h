@@ -59,6 +59,8 @@ void session_set_client(struct session *session, const char *client);
 /* Does the MTA wait for an answer to RCPT in this session? By default it does not, and every recipient is taken. */
 void session_set_asks_rcpt(struct session *session, bool asks);
 bool session_asks_rcpt(const struct session *session);
+/* May a plan change the envelope's parameters in this session? By default not: then nothing is opened. */
+void session_set_opens(struct session *session, bool opens);
 void session_free(struct session *session); /* also ends a message in hand */
 AUTO_DEFINE(struct session, session_free);
 

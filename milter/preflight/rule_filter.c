@@ -126,13 +126,20 @@ signer_name(const char *endpoint)
 	return "another filter";
 }
 
+/* Role inbound adds a field only, role egress nothing. */
+static bool
+changes_what_is_signed(const struct milter *milter)
+{
+	return milter->role->role != ROLE_INBOUND && milter->role->role != ROLE_EGRESS;
+}
+
 static bool
 is_behind(const struct look *look, struct say *say)
 {
 	const struct milter *first = look->service->milters;
 	AUTO_BUF struct buf list = { 0 };
 
-	if (look->milter == first || look->milter->role->role == ROLE_INBOUND || look->service->program != PROGRAM_SMTPD)
+	if (look->milter == first || !changes_what_is_signed(look->milter) || look->service->program != PROGRAM_SMTPD)
 		return false;
 	buf_init(&list, LIST_BYTES);
 	buf_printf(&say->what, "%s comes behind %s (%s)", look->milter->endpoint, first->endpoint, signer_name(first->endpoint));
@@ -261,7 +268,8 @@ pickup_has_wrong_role(const struct look *look, struct say *say)
 {
 	AUTO(xfree) char *endpoint = endpoint_for(look, ROLE_LOCAL);
 
-	if (!service_has_ours(look->service) || (!service_milter(look->service, ROLE_SUBMISSION) && !service_milter(look->service, ROLE_INBOUND)))
+	if (!service_milter(look->service, ROLE_SUBMISSION) && !service_milter(look->service, ROLE_INBOUND)
+	    && !service_milter(look->service, ROLE_EGRESS))
 		return false;
 	buf_add_text(&say->what, "names the socket of a role that is for SMTP: ");
 	say_value(look, say, "non_smtpd_milters");

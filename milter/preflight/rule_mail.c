@@ -3,23 +3,16 @@
 
 #include "milter/preflight/judge.h"
 
-/* What a sealed message needs, in bytes: base64 and the seal itself. */
-static long long
-wanted_size(const struct look *look)
-{
-	return look->config->limits.message_size / 2 * 3;
-}
-
 static bool
 is_small(const struct look *look, struct say *say)
 {
 	long long limit;
 
-	if (text_number(look_text(look, "message_size_limit"), &limit) && (limit == 0 || limit >= wanted_size(look)))
+	if (text_number(look_text(look, "message_size_limit"), &limit) && (limit == 0 || limit >= config_largest_sealed(look->config)))
 		return false;
 	say_value(look, say, "message_size_limit");
-	buf_printf(&say->what, "; limits.message_size is %ld bytes, a seal makes that %lld", look->config->limits.message_size, wanted_size(look));
-	mend_with(look, say, "message_size_limit", "%lld", wanted_size(look));
+	buf_printf(&say->what, "; limits.message_size is %ld bytes, sealed, and encrypted where encrypt.use is on, that makes %lld", look->config->limits.message_size, config_largest_sealed(look->config));
+	mend_with(look, say, "message_size_limit", "%lld", config_largest_sealed(look->config));
 	return true;
 }
 
@@ -154,7 +147,7 @@ keeps_no_room(const struct look *look, struct say *say)
 	if (!is_zero(look_text(look, "queue_minfree")))
 		return false;
 	say_value(look, say, "queue_minfree");
-	mend_with(look, say, "queue_minfree", "%lld", wanted_size(look) / 2 * 3);
+	mend_with(look, say, "queue_minfree", "%lld", config_largest_sealed(look->config) / 2 * 3);
 	return true;
 }
 

@@ -301,7 +301,8 @@ release_is_open(const struct look *look, struct say *say)
 static bool
 release_is_judged(const struct look *look, struct say *say)
 {
-	if (!is_release(look) || (!daemon_asks(look, look->daemon, ROLE_INBOUND) && !daemon_asks(look, look->daemon, ROLE_SUBMISSION)))
+	if (!is_release(look) || (!daemon_asks(look, look->daemon, ROLE_INBOUND) && !daemon_asks(look, look->daemon, ROLE_SUBMISSION)
+	    && !daemon_asks(look, look->daemon, ROLE_EGRESS)))
 		return false;
 	buf_add_text(&say->what, "takes what segel-reviewd lets go, and asks a filter of Segel");
 	buf_printf(&say->mend, "no InputMailFilters in its line: DAEMON_OPTIONS(`Addr=127.0.0.1, Port=%u, Name=%s, M=EASC')dnl, and MAIL_FILTER in place of "
@@ -309,13 +310,20 @@ release_is_judged(const struct look *look, struct say *say)
 	return true;
 }
 
+/* At an address of its own, where servers of ours hand in what leaves. */
+static bool
+is_way_out(const struct look *look)
+{
+	return daemon_asks(look, look->daemon, ROLE_EGRESS) && *values_text(&look->daemon->keys, "Addr");
+}
+
 static bool
 is_inbound_unfiltered(const struct look *look, struct say *say)
 {
 	if (is_release(look) || cf_daemon_is_submission(look->daemon) || has_logins(look) || daemon_asks(look, look->daemon, ROLE_INBOUND)
-	    || daemon_asks(look, look->daemon, ROLE_SUBMISSION))
+	    || daemon_asks(look, look->daemon, ROLE_SUBMISSION) || is_way_out(look))
 		return false;
-	buf_add_text(&say->what, "asks no filter of Segel; networks and hosts of the access map, and the sendmail command, may send here");
+	buf_add_text(&say->what, "asks no filter of Segel for mail of other servers; networks and hosts of the access map, and the sendmail command, may send here");
 	mend_daemon(look, say, "segel-inbound", "inbound");
 	return true;
 }
@@ -414,13 +422,13 @@ is_tcp(const struct look *look, struct say *say)
 static bool
 is_small(const struct look *look, struct say *say)
 {
-	const long long wanted = look->config->limits.message_size / 2 * 3;
+	const long long wanted = config_largest_sealed(look->config);
 	long long limit = 0;
 
 	if (!*option(look, "MaxMessageSize") || (text_number(option(look, "MaxMessageSize"), &limit) && (limit == 0 || limit >= wanted)))
 		return false;
 	say_option(look, say, "MaxMessageSize");
-	buf_printf(&say->what, "; limits.message_size is %ld bytes, a seal makes that %lld", look->config->limits.message_size, wanted);
+	buf_printf(&say->what, "; limits.message_size is %ld bytes, sealed, and encrypted where encrypt.use is on, that makes %lld", look->config->limits.message_size, wanted);
 	buf_printf(&say->mend, "define(`confMAX_MESSAGE_SIZE', `%lld')dnl", wanted);
 	return true;
 }

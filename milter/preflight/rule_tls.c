@@ -38,10 +38,17 @@ offers_tls(const struct look *look)
 	    || (!*look_text(look, "smtpd_tls_security_level") && text_is_yes(look_text(look, "smtpd_use_tls")));
 }
 
+/* Role egress demands no TLS; where one reaches it from this machine alone, it has nothing to do. */
+static bool
+stays_here(const struct service *service)
+{
+	return service->loopback && (!service_has_ours(service) || service_milter(service, ROLE_EGRESS));
+}
+
 static bool
 has_no_tls(const struct look *look, struct say *say)
 {
-	if (offers_tls(look) || (look->service->loopback && !service_has_ours(look->service)))
+	if (offers_tls(look) || stays_here(look->service))
 		return false;
 	say_value(look, say, "smtpd_tls_security_level");
 	mend_with(look, say, "smtpd_tls_security_level", "%s", text_is_yes(look_text(look, "smtpd_sasl_auth_enable")) ? "encrypt" : "may");

@@ -1,6 +1,6 @@
 /*
  * pool: read-only connections to one registry file, each used by one thread at a time, with
- * their statements kept. For the questions in this folder only (sqlite.c, signer.c, encrypt.c, tls.c, reviewer.c, list.c).
+ * their statements kept. For the questions in this folder only (sqlite.c, signer.c, encrypt.c, entitle.c, tls.c, reviewer.c, list.c).
  *
  * A connection notices that its file was replaced by another (device and inode are compared at
  * each use) and opens the new one. Connections do not survive fork(); open after it.

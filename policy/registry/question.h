@@ -1,6 +1,6 @@
 /*
  * question: one question under way: where an address stands, and what stands against a certificate.
- * For sqlite.c, signer.c and encrypt.c only, which make answers of it.
+ * For sqlite.c, signer.c, encrypt.c and entitle.c only, which make answers of it.
  */
 #ifndef POLICY_REGISTRY_QUESTION_H
 #define POLICY_REGISTRY_QUESTION_H

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Role egress on the listener of contrib/postfix/egress.cf: mail that everything before it let pass, put straight into the listener.
 
-Messages are signed and encrypted by openssl(1), or sealed by our own submission service. Each row has a token of its own, and its
+The listener behind segel-split asks it as well (contrib/postfix/split-master.cf). Messages are signed and encrypted by openssl(1), or sealed by our own submission service. Each row has a token of its own, and its
 message is found in exactly one place: with its recipients, in the quarantine, or back with its client.
 """
 
@@ -14,10 +14,12 @@ import chain
 import client
 import deadline
 import suite
-from mta import HOST, own_socket, DOCUMENTED_SOCKETS, snippet
+from mta import DOCUMENTED_SOCKETS, HOST, own_socket, snippet
+from gateway import Gateway
 from openssl_ca import run
-from outside import OTHER, OWN, PARTNER, SHARED, Outside, away
+from outside import BUDI, OTHER, OWN, PARTNER, SHARED, Outside, away
 from place import EGRESS_UID, HOLD_GID, MILTER_UID, REVIEWD_UID, REVIEW_GID
+from splitter import Splitter
 from suite import check, equal, test
 from world import free_port, parsed
 
@@ -34,11 +36,11 @@ encrypt: {{ use = true; rules = (
 """
 
 
-class Leaving(Outside):
-    """The settings of role egress and of the quarantine are their own: submission seals, and encrypts nothing."""
+class Leaving(Splitter, Outside):
+    """Only role egress and the quarantine have these rules: submission seals, it and segel-split encrypt nothing, as if they had failed to."""
 
     def __init__(self, place):
-        super().__init__(place, roles=("submission", "egress"))
+        super().__init__(place, [BUDI], roles=("submission", "egress"))
         self.egress_config = self.path("egress.conf")
         self.more_rules = ""
         self.milters["egress"] = self.daemon("segel-milter", EGRESS_UID, [self.mta.gid, MILTER_UID, HOLD_GID], "-r", "egress",
@@ -62,7 +64,7 @@ class Leaving(Outside):
     def write_config(self, path=None, **changed):
         own = RULES.format(socket=self.mta.sockets["egress"], gid=self.mta.gid, uid=EGRESS_UID, audit=self.path("audit-egress"),
                            state=self.path("state-egress"), more=self.more_rules)
-        super().write_config(self.egress_config, policy=own, **changed)
+        Gateway.write_config(self, self.egress_config, policy=own)
         return super().write_config(path, **changed)
 
     def verdicts(self, queue_id=None):
@@ -393,6 +395,27 @@ def _(world):
     world.start_milter("egress")
     check(world.leave(OWN, [US], message).accepted, "when it was back")
     equal(len(world.wait_delivered(US, b"X-Token: jeda\n")), 1, "copies")
+
+
+@test("behind segel-split: what it did not encrypt goes back to its sender, and only what may goes on; while the filter is away, mail waits")
+def _(world):
+    budi = world.accounts[0]
+    to = [US, MUST, CLEAR]
+    outcome = world.send_as(budi, world.head(budi.address, ", ".join(to), "terpisah") + b"\nIsi surat.\n", to)
+    check(outcome.accepted, outcome)
+    world.wait_logged(r"segel-split/smtp.* to=<warga@penerima\.example>, .*status=bounced .*ENC_REQUIRED")
+    world.wait_idle()
+    equal([len(world.mailbox(address, b"X-Token: terpisah\n")) for address in to], [1, 0, 1], "copies")
+    [report] = [letter for letter in world.mailbox(budi.address) if b"ENC_REQUIRED" in letter]
+    equal(parsed(report).get_content_type(), "multipart/report", "what its sender got")
+    equal(world.milters["egress"].stop(), 0, "how it ended")
+    outcome = world.send_as(budi, world.head(budi.address, US, "menunggu") + b"\nIsi surat.\n", [US])
+    check(outcome.accepted, outcome)
+    world.wait_logged(r"segel-split/smtp.* to=<siti@kota\.example>, .*status=deferred")
+    equal(world.mailbox(US, b"X-Token: menunggu\n"), [], "delivered")
+    world.start_milter("egress")
+    world.mta.command("postqueue", "-f")
+    equal(len(world.wait_delivered(US, b"X-Token: menunggu\n")), 1, "copies")
 
 
 @test("segel-milter -r egress -n is good without a key agent; its records are whole, and hold no body")

@@ -5,10 +5,13 @@ behind two Postfix servers, of which the first offers no 8BITMIME; whether a sea
 there by openssl, gpgsm and cmsutil.
 """
 
+import os
 import re
+import signal
 import sys
 
 import client
+import deadline
 import judge
 import mail
 import partners
@@ -16,6 +19,8 @@ import sendmail
 import suite
 from gateway import Account
 from mta import HOST
+from openssl_ca import run
+from place import INBOUND_UID
 from sendmail import HOP_DOMAIN, SendmailGateway
 from world import OTHER_DOMAIN, OWN_DOMAIN, letter, parsed
 
@@ -25,6 +30,7 @@ PARTNER = "partner.example"
 OFFICIAL = f"dinas@{PARTNER}"
 STRANGER = "warga@luar.example"
 DINAS = f"dinas@{OWN_DOMAIN}"
+GAGAL = f"gagal@{OWN_DOMAIN}"  # whom Postfix refuses, behind Sendmail
 
 BUDI = Account("budi", "Kepala Bagian Umum", key="rsa2048")
 DEWI = Account("dewi", "Bendahara")
@@ -32,8 +38,31 @@ PIMPINAN = Account("pimpinan", "Kantor Dinas")  # whose certificate carries the 
 
 
 class World(partners.Partners, SendmailGateway):
+    opener = None  # certificate of the key that arriving mail is decrypted with
+
     def __init__(self, place):
-        super().__init__(place, [BUDI, DEWI, PIMPINAN], roles=("submission", "inbound"))
+        super().__init__(place, [BUDI, DEWI, PIMPINAN], roles=("submission", "inbound", "egress"))
+        with open(os.path.join(self.mta.etc, "transport"), "a", encoding="utf-8") as out:
+            out.write(f"{GAGAL} error:5.2.2 the mailbox is full\n")
+
+    def make(self):
+        super().make()
+        self.opener = self.hand_to_keyd("buka", self.pki("buka", "--ca-of", self.authority.prefix("issuing"), "--cn", "Buka", "--email", DINAS,
+                                                         "--from", "-1d", "--to", "+2y", "--usage", "encipher", "--passphrase-file", self.authority.passphrase_file))
+        self.must("address", "add", GAGAL, "--unit", "UMUM")
+        self.must("cert", "import", self.opener.cert, "--kind", "jabatan")
+        self.must("bind", "add", self.opener.sha256, "--purpose", "encrypt", "--unit", "UMUM")
+        self.write_config()
+        return self
+
+    def settings(self):
+        settings = super().settings()
+        if not self.opener:
+            return settings
+        row = (f'{{ file = "{self.opener.key}"; passphrase_file = "{self.path("keys", "passphrase")}"; purpose = "decrypt"; '
+               f'unwrappers = [ "{INBOUND_UID}" ]; }}')
+        return {**settings, "keys": settings["keys"] + ", " + row, "unwrappers": f'unwrappers = [ "{INBOUND_UID}" ];',
+                "policy": "decrypt: { use = true; };"}
 
     def issue(self, account):
         address = DINAS if account is PIMPINAN else account.address
@@ -142,6 +171,35 @@ def _(world):
         world.write_config()
         world.milter.stop()
         world.start_milter()
+
+
+@test("on the way out: in clear to one who must not get it so, unsealed under our name, in two ways: refused; the filter away: 451")
+def _(world):
+    def leave(token, sender, recipient):
+        return world.send(None, None, letter(sender, recipient, token=token), sender, [recipient], tls=False, port="egress")
+
+    def reload(**changed):
+        world.write_config(**changed)
+        before = world.filter_log("egress").count("reloaded ")
+        world.milters["egress"].send(signal.SIGHUP)
+        deadline.until("the settings to be read", lambda: world.filter_log("egress").count("reloaded ") > before)
+    reload(policy="encrypt: { use = true; };")
+    try:
+        suite.check(leave("keluar", STRANGER, DINAS).accepted, "strangers' mail to us")
+        suite.equal(len(world.wait_delivered(DINAS, b"<keluar.1@")), 1, "copies")
+        for sender, recipient, words in ((STRANGER, SITI, ("550", "5.7.4", "ENC_REQUIRED")), (DINAS, DINAS, ("550", "5.7.7", "SEAL_REQUIRED")),
+                                         (STRANGER, f"siti%{OTHER_DOMAIN}@{HOST}", ("550", "5.1.3", "RCPT_AMBIGUOUS"))):
+            outcome = leave("tidak", sender, recipient)
+            suite.check(outcome.last.says(*words), f"{sender} to {recipient}: {outcome}")
+        world.milters["egress"].stop()
+        outcome = leave("tidak", STRANGER, DINAS)
+        suite.check(not outcome.accepted and outcome.last.code == 451, outcome)
+        world.start_milter("egress")
+        world.wait_idle()
+        suite.equal(world.mailbox(DINAS, b"<tidak.1@"), [], "delivered")
+    finally:
+        world.ensure_running()
+        reload()
 
 
 @test("one byte changed after sealing, and every judge says no")
@@ -431,6 +489,34 @@ def _(world):
     suite.equal(ours, f"{HOST}; smime=none reason=SIG_MISSING", "ours")
     suite.equal(others, [f"mx{number}.luar.example; dkim=pass" for number in range(40)], "others")
     suite.check(b"x-segel-" not in found.lower(), found.decode())
+
+
+def encrypted(world, recipient, token):
+    """AuthEnvelopedData of openssl's making."""
+    content = world.path("content")
+    with open(content, "wb") as out:
+        out.write(f"Content-Type: text/plain\n\nKata sandi: kenari-{token}.\n".encode())
+    head = letter(STRANGER, recipient, token=token).partition(b"\r\n\r\n")[0].replace(b"\r\n", b"\n") + b"\n"
+    return head + run("openssl", "cms", "-encrypt", "-aes-256-gcm", "-in", content, world.opener.cert)
+
+
+@test("encrypted mail that arrives is decrypted, and a bounce of it, Sendmail's own, carries nothing of what was inside")
+def _(world):
+    outcome = world.send(None, None, encrypted(world, DINAS, "buka"), STRANGER, [DINAS], port="server")
+    suite.check(outcome.accepted, outcome)
+    [found] = world.wait_delivered(DINAS, b"<buka.1@")
+    read = parsed(found)
+    suite.equal((read.get_content_type(), read.get_content().strip()), ("text/plain", "Kata sandi: kenari-buka."), "what was inside")
+    suite.check(any("(decrypted)" in value for value in results_of(found)), results_of(found))
+    outcome = world.send(None, None, encrypted(world, GAGAL, "pantul"), SITI, [GAGAL], port="server")
+    suite.check(outcome.accepted, outcome)
+    outcome = world.send(None, None, letter(SITI, GAGAL, body="kenari-biasa\r\n", token="pantul-biasa"), SITI, [GAGAL], port="server")
+    suite.check(outcome.accepted, outcome)
+    [bounce] = world.wait_delivered(SITI, b"<pantul.1@")
+    [other] = world.wait_delivered(SITI, b"<pantul-biasa.1@")
+    suite.check(b"kenari-biasa" in other, f"of other mail it carries all:\n{other.decode()}")
+    world.wait_filter_log(r"msgid=<pantul\.1@.* decrypted=yes ", role="inbound")
+    suite.check(b"kenari" not in bounce and b"the mailbox is full" in bounce, bounce.decode())
 
 
 @test("the inbound role's filter killed: 45x for everybody; back, mail is taken")

@@ -179,6 +179,10 @@ CHANGE(arrived, s->class = CLASS_INBOUND_OFFICIAL; s->registry.from_domain = s->
 CHANGE(arrived_failed, arrived(s); s->decryption = DECRYPTION_FAILED)
 CHANGE(arrived_not_ours, arrived(s); s->decryption = DECRYPTION_NOT_OURS)
 CHANGE(arrived_done, arrived(s); s->decryption = DECRYPTION_DONE)
+CHANGE(arrived_no_key, arrived(s); s->decryption = DECRYPTION_NO_KEY)
+CHANGE(arrived_no_registry, arrived(s); s->decryption = DECRYPTION_NO_REGISTRY)
+CHANGE(arrived_other_no_registry, arrived_no_registry(s); s->class = CLASS_INBOUND_OTHER)
+CHANGE(arrived_other_no_key, arrived_no_key(s); s->class = CLASS_INBOUND_OTHER)
 CHANGE(arrived_other_failed, arrived_failed(s); s->class = CLASS_INBOUND_OTHER)
 
 static const struct {
@@ -260,6 +264,10 @@ static const struct {
 	{ "arrived", arrived, REASON_UNKNOWN, ACTION_ACCEPT, NULL },
 	{ "did not open", arrived_failed, REASON_DEC_FAILED, ACTION_HOLD, "did not open" },
 	{ "did not open, of the rest of the world", arrived_other_failed, REASON_DEC_FAILED, ACTION_HOLD, NULL },
+	{ "arrived, the key agent is silent", arrived_no_key, REASON_KEY_UNAVAILABLE, ACTION_DEFER, "silence" },
+	{ "arrived, the registry is silent", arrived_no_registry, REASON_REG_UNAVAILABLE, ACTION_DEFER, "recipients: silence" },
+	{ "of others, the registry is silent", arrived_other_no_registry, REASON_KEY_UNAVAILABLE, ACTION_DEFER, "recipients: silence" },
+	{ "of others, the key agent is silent", arrived_other_no_key, REASON_KEY_UNAVAILABLE, ACTION_DEFER, "silence" },
 	{ "to no key of ours", arrived_not_ours, REASON_UNKNOWN, ACTION_ACCEPT, NULL },
 	{ "opened", arrived_done, REASON_UNKNOWN, ACTION_ACCEPT, NULL },
 };
@@ -281,7 +289,7 @@ judge(struct scene *scene, struct findings *findings)
 		.message = &scene->message, .registry = &scene->registry, .signature = scene->looked ? &scene->signature : NULL,
 		.replay = REPLAY_NEW, .plan = scene->planned ? &scene->plan : NULL,
 		.rcpts = scene->n_rcpts ? scene->rcpts : NULL, .n_rcpts = scene->n_rcpts, .ciphertext = scene->ciphertext,
-		.decryption = scene->decryption, .poison = scene->poison, .now = NOW,
+		.decryption = scene->decryption, .decryption_why = "silence", .poison = scene->poison, .now = NOW,
 	};
 
 	check_all(&input, STAGE_MESSAGE, findings);

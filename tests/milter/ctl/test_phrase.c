@@ -95,7 +95,7 @@ every_word_has_a_phrase(void **state)
 static void
 no_word_twice(void **state)
 {
-	const struct phrase *const tables[] = { action_phrases, seal_phrases, signature_phrases, coverage_phrases, chain_phrases, revocation_phrases,
+	const struct phrase *const tables[] = { action_phrases, seal_phrases, decrypted_phrases, signature_phrases, coverage_phrases, chain_phrases, revocation_phrases,
 		registry_phrases, identity_phrases, item_state_phrases, item_event_phrases };
 
 	(void)state;

@@ -200,6 +200,82 @@ edit_of_finds_the_field(void **state)
 	assert_int_equal(edit_of(plan, &head, 2)->ordinal, 2);
 }
 
+#define VALUE(text) { (const unsigned char *)(text), sizeof(text) - 1 }
+
+/* What was opened: what described the body goes, what describes it now comes, hidden fields only where nobody else hears of them. */
+static void
+opened_plans(void **state)
+{
+	static const char outside[] = "From: a@b\r\nMIME-Version: 1.0\r\nContent-Type: application/pkcs7-mime\r\nSubject: [...]\r\n"
+				      "content-description: x\r\nX-Segel-A: 1\r\nContent-Type: text/html\r\n\r\n";
+	static const struct plain_field content[] = {
+		{ "Content-Type", VALUE(" multipart/mixed;\r\n boundary=\"x\"") }, { "Content-Description", VALUE("rapat") },
+	};
+	static const struct plain_field hidden[] = {
+		{ "Subject", VALUE(" Rahasia") }, { "Cc", VALUE(" c@d") }, { "From", VALUE(" e@f") }, { "sender", VALUE(" e@f") },
+		{ "Authentication-Results", VALUE(" mx; smime=pass") }, { "X-Segel-B", VALUE(" 1") }, { "Reply-To", VALUE(" n\xc3\xa9@f") },
+	};
+	static const char gone[] = "-Content-Type/2 -X-Segel-A/1 -content-description/1 -Content-Type/1 -MIME-Version/1 ";
+	static const char comes[] = "+MIME-Version=1.0 +Content-Type=multipart/mixed;\n boundary=\"x\" +Content-Description=rapat ";
+	static const struct {
+		bool author, utf8;
+		const char *changed, *added;
+	} rows[] = {
+		{ true, false, "~Subject/1=Rahasia ", "+Cc=c@d " },
+		{ true, true, "~Subject/1=Rahasia ", "+Cc=c@d +Reply-To=n\xc3\xa9@f " },
+		{ false, false, "", "" },
+		{ false, true, "", "" },
+	};
+	const struct plain plain = { .content = content, .n_content = 2, .hidden = hidden, .n_hidden = N_ELEMENTS(hidden), .body = VALUE("isi\r\n") };
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		AUTO(xfree) char *want = xasprintf("%s%s%s%s^Authentication-Results=" ID "; smime=none", gone, rows[i].changed, comes, rows[i].added);
+		struct opened opened = { .authserv_id = ID, .results = ID "; smime=none", .plain = &plain, .author = rows[i].author,
+			.utf8 = rows[i].utf8, .sender = "a@b" };
+		AUTO(edit_plan_free) struct edit_plan *plan = NULL;
+		AUTO_HEAD struct head head = { 0 };
+		AUTO(xfree) char *text = NULL;
+
+		head_scan(slice_of(outside), &head);
+		plan = edit_plan_opened(&head, &opened);
+		text = text_of(plan);
+		assert_string_equal(text, want);
+		assert_true(slice_equal(plan->plain, slice_of("isi\r\n")));
+		assert_string_equal(plan->sender, "<a@b>");
+	}
+}
+
+/* RET is ours, whatever was asked for; ENVID stays; the rest is the MTA's own affair. */
+static void
+opened_envelopes(void **state)
+{
+	static const struct {
+		const char *sender, *parameters, *want_sender, *want;
+	} rows[] = {
+		{ "a@b", NULL, "<a@b>", "RET=HDRS" },
+		{ "", "", "<>", "RET=HDRS" },
+		{ "a@b", "SIZE=5 RET=FULL BODY=8BITMIME", "<a@b>", "RET=HDRS" },
+		{ "a@b", "ret=full envid=X+2B SIZE=5", "<a@b>", "RET=HDRS envid=X+2B" },
+		{ "a@b", "ENVID=", "<a@b>", "RET=HDRS" },
+		{ "a@b", "XENVID=x ENVID=y", "<a@b>", "RET=HDRS ENVID=y" },
+	};
+	const struct plain nothing = { .n_content = 0 };
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		struct opened opened = { .authserv_id = ID, .plain = &nothing, .sender = rows[i].sender, .parameters = rows[i].parameters };
+		AUTO(edit_plan_free) struct edit_plan *plan = NULL;
+		AUTO_HEAD struct head head = { 0 };
+
+		head_scan(slice_of("From: a@b\r\n\r\n"), &head);
+		plan = edit_plan_opened(&head, &opened);
+		assert_string_equal(plan->sender, rows[i].want_sender);
+		assert_string_equal(plan->parameters, rows[i].want);
+		assert_true(slice_equal(plan->plain, slice_of("\r\n"))); /* not "no new body" */
+	}
+}
+
 int
 main(void)
 {
@@ -209,6 +285,8 @@ main(void)
 		cmocka_unit_test(inbound_plans),
 		cmocka_unit_test(edit_of_ignores_the_new_field),
 		cmocka_unit_test(edit_of_finds_the_field),
+		cmocka_unit_test(opened_plans),
+		cmocka_unit_test(opened_envelopes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

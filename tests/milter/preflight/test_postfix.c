@@ -123,8 +123,9 @@ load_settings(const char *more, struct config **ret)
 	    "submission: { socket = \"%s/queue/segel/milter.sock\"; };\n"
 	    "inbound: { socket = \"%s/queue/segel-inbound/milter.sock\"; };\n"
 	    "local: { socket = \"%s/queue/segel-local/milter.sock\"; %s };\n"
+	    "egress: { socket = \"%s/queue/segel-egress/milter.sock\"; };\n"
 	    "quarantine: { certificate = \"/etc/segel/quarantine.crt\"; };\n"
-	    "tlspol: { socket = \"%s/queue/tlspol.sock\"; };\n", place, place, place, more, place);
+	    "tlspol: { socket = \"%s/queue/tlspol.sock\"; };\n", place, place, place, more, place, place);
 
 	write_file("segel.conf", text);
 	buf_init(&problems, 4096);
@@ -147,6 +148,7 @@ make_place(void **state)
 	listen_at("segel", nobody->pw_gid);
 	listen_at("segel-inbound", nobody->pw_gid);
 	listen_at("segel-local", nobody->pw_gid);
+	listen_at("segel-egress", nobody->pw_gid);
 	write_file("aliases", "root: admin\npostmaster: root@kota.example\n");
 	load_settings("", &settings);
 	if (!find_postconf()) {
@@ -306,6 +308,10 @@ struct row {
 #define REINJECT "-M 127.0.0.1:10025/inet=127.0.0.1:10025 inet n - n - - smtpd\n" \
 	"-P 127.0.0.1:10025/inet/smtpd_milters=\n-P 127.0.0.1:10025/inet/mynetworks=127.0.0.0/8\n"
 
+#define WAY_OUT(address) "-M " address ":10031/inet=" address ":10031 inet n - y - - smtpd\n" \
+	"-P " address ":10031/inet/smtpd_milters=unix:segel-egress/milter.sock\n" \
+	"-P " address ":10031/inet/smtpd_relay_restrictions=permit_mynetworks,reject"
+
 static const struct row rows[] = {
 	/* rule_service.c */
 	{ "service-unfiltered", SEVERITY_REFUSE, "", SUB "smtpd_milters=", NULL },
@@ -405,6 +411,19 @@ static const struct row rows[] = {
 	{ "internal-mail", SEVERITY_WARN, "", "main internal_mail_filter_classes = bounce", NULL },
 	{ "processes", SEVERITY_WARN, "main default_process_limit = 100", "main default_process_limit = 99", NULL },
 	{ "processes", SEVERITY_WARN, "-F submission/inet/process_limit=100", "-F submission/inet/process_limit=20", NULL },
+	{ "filter-order", SEVERITY_WARN, SMTP "smtpd_milters=inet:localhost:8891,unix:segel-inbound/milter.sock",
+	  SMTP "smtpd_milters=inet:localhost:8891," UNIX_SUB, NULL },
+	{ "pickup-role", SEVERITY_REFUSE, "", "main non_smtpd_milters = unix:segel-egress/milter.sock", NULL },
+	/* rule_egress.c */
+	{ "egress-open", SEVERITY_WARN, WAY_OUT("127.0.0.1"), WAY_OUT("192.0.2.1"), "-MX 192.0.2.1:10031/inet" },
+	{ "egress-open", SEVERITY_WARN, WAY_OUT("[::1]"), WAY_OUT("0.0.0.0"), "-MX 0.0.0.0:10031/inet" },
+	{ "egress-inbound", SEVERITY_REFUSE, SMTP "smtpd_relay_restrictions=reject_unauth_destination",
+	  SMTP "smtpd_milters=unix:segel-egress/milter.sock", NULL },
+	{ "reinjection-role", SEVERITY_REFUSE, "main content_filter = scan:[127.0.0.1]:10024\n" REINJECT
+	  "-P 127.0.0.1:10025/inet/content_filter=\n-P 127.0.0.1:10025/inet/smtpd_milters=unix:segel-egress/milter.sock",
+	  "-P 127.0.0.1:10025/inet/smtpd_milters=unix:segel-inbound/milter.sock", NULL },
+	{ "default-action", SEVERITY_REFUSE, WAY_OUT("127.0.0.1") "\n-P 127.0.0.1:10031/inet/milter_default_action=tempfail",
+	  "-P 127.0.0.1:10031/inet/milter_default_action=accept", NULL },
 	/* rule_tls.c */
 	{ "tls-off", SEVERITY_WARN, "", SUB "smtpd_tls_security_level=none", NULL },
 	{ "tls-off", SEVERITY_WARN, SUB "smtpd_tls_security_level=\n" SUB "smtpd_tls_wrappermode=yes", SUB "smtpd_tls_wrappermode=no", NULL },
@@ -453,7 +472,7 @@ static const struct row rows[] = {
 };
 
 /* What needs other settings or another beginning has a test of its own. */
-static const char *const others[] = { "no-filter", "local-senders", "local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
+static const char *const others[] = { "egress-missing", "no-filter", "local-senders", "local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
 
 static void
 want_none(const char *id, const char *when)
@@ -613,6 +632,37 @@ test_local_senders(void **state)
 	want_none("local-senders", "no senders");
 	judge_with(with, &findings);
 	assert_int_equal(findings_find(&findings, "local-senders")->severity, SEVERITY_REFUSE);
+}
+
+/* The documented listeners of role egress: nothing to refuse; and nobody looks. */
+static void
+test_egress_missing(void **state)
+{
+	AUTO(config_free) struct config *with = NULL;
+	AUTO_FINDINGS struct findings findings = { 0 };
+	AUTO(xfree) char *split = read_file("contrib/postfix/split-master.cf");
+	AUTO(xfree) char *path = in_place("master.cf");
+
+	(void)state;
+	load_settings("}; encrypt: { use = true; split = true; }; split: { trigger = \"X-Acak-7\"; ", &with);
+	make_documented();
+	AUTO(xfree) char *documented = read_file(path);
+	AUTO(xfree) char *egress = read_file("contrib/postfix/egress.cf");
+	AUTO(xfree) char *all = xasprintf("%s\n%s\n%s\n", documented, split, egress);
+	write_file("master.cf", all);
+	make_older();
+	edit_all(SUB "content_filter=segel-split:[127.0.0.1]:10029");
+	judge_with(with, &findings);
+	for (size_t i = 0; i < findings.n; i++)
+		if (findings.at[i].severity == SEVERITY_REFUSE || strcmp(findings.at[i].id, "tls-off") == 0
+		    || strcmp(findings.at[i].id, "service-reinjection") == 0)
+			fail_msg("%s: %s: %s", findings.at[i].id, findings.at[i].where, findings.at[i].what);
+	findings_done(&findings);
+	edit_all("-MX 127.0.0.1:10031/inet\n-P 127.0.0.1:10030/inet/smtpd_milters=");
+	want_none("egress-missing", "nothing is split");
+	judge_with(with, &findings);
+	assert_int_equal(findings_find(&findings, "egress-missing")->severity, SEVERITY_REFUSE);
+	assert_int_equal(findings_find(&findings, "service-reinjection")->severity, SEVERITY_WARN);
 }
 
 static void
@@ -789,6 +839,7 @@ static const struct CMUnitTest wholes[] = {
 	cmocka_unit_test(test_one_of_many_services),
 	cmocka_unit_test(test_local_senders),
 	cmocka_unit_test(test_pretend),
+	cmocka_unit_test(test_egress_missing),
 	cmocka_unit_test(test_silent),
 	cmocka_unit_test(test_unseen),
 	cmocka_unit_test(test_swap),

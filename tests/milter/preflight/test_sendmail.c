@@ -33,6 +33,7 @@ static const char cf[] =
     "Ssrv_features\nR$*\t$: $1\n"
     "Xsegel, S=local:@/segel/milter.sock, F=T, T=C:30s;S:30s;R:60s;E:5m\n"
     "Xsegel-inbound, S=local:@/inbound/milter.sock,\n\tF=T, T=C:30s;S:30s;R:60s;E:5m\n"
+    "Xsegel-egress, S=local:@/egress/milter.sock, F=T, T=C:30s;S:30s;R:60s;E:5m\n"
     "Xopendkim, S=inet:8891@localhost, F=T\nXother, S=inet:9999@localhost, F=T\n"
     "Mlocal,\t\tP=/usr/bin/procmail, F=lsDFMAw5:/|@qSPfhn9\n\t\tT=DNS/RFC822/X-Unix\n";
 
@@ -136,11 +137,12 @@ make_place(void **state)
 	assert_int_equal(symlink("group", through), 0);
 	listen_at("segel");
 	listen_at("inbound");
+	listen_at("egress");
 	AUTO(xfree) char *file = xasprintf("%s/segel.conf", place);
 	FILE *out = fopen(file, "w");
 	assert_non_null(out);
 	fprintf(out, "submission: { socket = \"%s/segel/milter.sock\"; };\ninbound: { socket = \"%s/inbound/milter.sock\"; };\n"
-	    "local: { socket = \"%s/local/milter.sock\"; };\nquarantine: { certificate = \"/etc/segel/quarantine.crt\"; };\n", place, place, place);
+	    "local: { socket = \"%s/local/milter.sock\"; };\negress: { socket = \"%s/egress/milter.sock\"; };\nquarantine: { certificate = \"/etc/segel/quarantine.crt\"; };\n", place, place, place, place);
 	assert_int_equal(fclose(out), 0);
 	buf_init(&problems, 4096);
 	if (config_load(file, &settings, &problems) == -1)
@@ -180,6 +182,13 @@ static const struct row rows[] = {
 	{ "release-open", SEVERITY_REFUSE, RELEASE, "Addr=127.0.0.1, Port=10027", "Addr=0.0.0.0, Port=10027" },
 	{ "release-open", SEVERITY_REFUSE, RELEASE, "Addr=127.0.0.1, Port=10027", "Port=10027" },
 	{ "release-judged", SEVERITY_REFUSE, RELEASE, "Name=RELEASE", "Name=RELEASE, InputMailFilters=segel-inbound" },
+	{ "release-judged", SEVERITY_REFUSE, RELEASE, "Name=RELEASE", "Name=RELEASE, InputMailFilters=segel-egress" },
+	{ "service-inbound", SEVERITY_WARN, "O Max", "O DaemonPortOptions=Addr=127.0.0.1, Port=10031, Name=EGRESS, M=EA, InputMailFilters=segel-egress\nO Max",
+	  "segel-egress\nO Max", "opendkim\nO Max" },
+	{ "service-inbound", SEVERITY_WARN, "O Max", "O DaemonPortOptions=Addr=10.0.0.1, Port=10031, Name=EGRESS, M=EA, InputMailFilters=segel-egress\nO Max",
+	  "Addr=10.0.0.1, Port=10031, Name=EGRESS", "Port=10031, Name=EGRESS" },
+	{ "default-action", SEVERITY_REFUSE, "O Max", "O DaemonPortOptions=Addr=127.0.0.1, Port=10031, Name=EGRESS, M=EA, InputMailFilters=segel-egress\nO Max",
+	  "egress/milter.sock, F=T", "egress/milter.sock, F=" },
 	{ "release-judged", SEVERITY_REFUSE, RELEASE, "O DaemonPortOptions=Addr=127.0.0.1", "O InputMailFilters=segel\nO DaemonPortOptions=Addr=127.0.0.1" },
 	{ "service-logins", SEVERITY_REFUSE, "", "", "Name=MTA, M=A,", "name=MTA, m=f," },
 	/* not set: those that Sendmail was built with */

@@ -1,0 +1,48 @@
+/*
+ * unlock: one message that arrived encrypted, opened with the key agent's help, where all who get it may have it.
+ *
+ *     entitled    every recipient is read in one way, is an address of an own domain, and has the certificate (entitle.h); else it is not
+ *                 looked into
+ *     opened      by smime/decrypt.h, with the keys of those certificates only
+ *     ground      why it counts: an authenticated cipher, or a good signature inside, whose signer the caller then weighs
+ *     facts       of what is inside take the place of those of the message as it came (gather_opened)
+ *
+ * Every failure is one state and one time class: it is counted at the key agent once, against the client's address, and answered at the end of
+ * a slot, whether the key agent had to count or had stopped trying. What it was is not kept. What could not be asked is told
+ * apart, and never taken for "not ours".
+ *
+ * The message as it came is not changed: whoever holds it holds it encrypted.
+ * Does not check: that the role decrypts and the MTA takes what that changes (pipeline.c, callbacks.c). Thread-safe.
+ */
+#ifndef FILTER_UNLOCK_H
+#define FILTER_UNLOCK_H
+
+#include "milter/filter/gather.h"
+#include "milter/filter/message.h"
+#include "milter/filter/poison.h"
+#include "smime/decrypt.h"
+
+/* All borrowed. */
+struct unlock_from {
+	const struct message *message;
+	struct gather_from gather;
+	const char *queue_id;
+	struct poison *poison;     /* who is told that the message is read here, too; not while the key agent is waited for */
+	const unsigned char *hash; /* poison_hash() of it */
+};
+
+struct unlocked {
+	enum decryption decryption;
+	char why[FACT_WHY_BYTES];    /* of what could not be asked */
+	struct decrypted *decrypted; /* owned; with DECRYPTION_DONE */
+	enum decrypt_ground ground;  /* with DECRYPTION_DONE: the one to name */
+	struct gathered *before;     /* owned; the facts of the message as it came */
+};
+
+/* `gathered` says what gather() found; afterwards, with DECRYPTION_DONE, what is inside. A message that is not encrypted: DECRYPTION_NOT_TRIED. */
+void unlock_message(const struct unlock_from *from, struct gathered *gathered, struct unlocked *ret);
+/* What was opened does not count after all: DECRYPTION_FAILED, and the facts are those of the message as it came. */
+void unlock_refuse(struct unlocked *unlocked, struct gathered *gathered);
+void unlocked_done(struct unlocked *unlocked);
+
+#endif

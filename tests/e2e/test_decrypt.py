@@ -1,0 +1,469 @@
+#!/usr/bin/python3
+"""Encrypted mail that arrives: what is opened, what passes as it came, what is held; openssl(1) makes all of it.
+
+Every text inside holds a word of its own. At the end that word is looked for in everything that the gateway and the mail server have written:
+it stands in mailboxes only, and only in those of messages that were to be opened.
+"""
+
+import base64
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import chain
+import client
+import deadline
+import outside
+import suite
+from openssl_ca import run
+from outside import BUDI, OTHER, OWN, PARTNER, Outside
+from place import HOLD_GID, INBOUND_UID, KEYD_UID, MILTER_UID, REVIEWD_UID
+from suite import check, equal
+from world import OTHER_DOMAIN, OWN_DOMAIN, parsed
+
+ARSIP = f"arsip@{OWN_DOMAIN}"   # of the same unit as OWN
+CAMAT = f"camat@{OWN_DOMAIN}"   # of another one
+BATAS = f"batas@{OWN_DOMAIN}"   # with a key of its own
+GAGAL = f"gagal@{OWN_DOMAIN}"   # handed on to a listener that refuses it
+SURAT = f"surat@{OTHER_DOMAIN}" # not in an own domain
+FIELD = "Authentication-Results"
+GCM = ("-aes-256-gcm",)
+CBC = ("-aes256",)
+OAEP = ("-keyopt", "rsa_padding_mode:oaep", "-keyopt", "rsa_oaep_md:sha256")
+
+
+class Decrypting(Outside):
+    def __init__(self, place):
+        super().__init__(place)
+        self.opening = []  # private keys of the agent's, for role inbound
+        self.clear = set() # tokens of messages that are delivered in clear
+
+    def make_domains(self):
+        self.must("domain", "add", "provinsi.example", "--kind", "partner")
+        self.must("unit", "add", "CAMAT", "Kecamatan")
+        for address, unit in ((OWN, "UMUM"), (ARSIP, "UMUM"), (GAGAL, "UMUM"), (PARTNER, "UMUM"), (CAMAT, "CAMAT"), (BATAS, "CAMAT")):
+            self.must("address", "add", address, "--unit", unit)
+
+    def make_certificates(self):
+        issue, people = self.issuing.issue, [PARTNER, OTHER]
+        self.certs = {"good": issue("good", people), "revoked": issue("revoked", people), "foreign": self.stranger.issue("foreign", people)}
+        for name in ("good", "revoked"):
+            self.must("cert", "import", self.certs[name].cert, "--kind", "jabatan")
+            self.must("bind", "add", self.certs[name].sha256, "--purpose", "verify", "--address", PARTNER)
+        self.issuing.revoke(self.certs["revoked"])
+        self.make_opening("umum", "rsa2048", "jabatan", "--unit", "UMUM")
+        self.make_opening("umum-ec", "ec", "jabatan", "--unit", "UMUM")
+        self.make_opening("lama", "ec", "jabatan", "--address", OWN)
+        self.make_opening("pribadi", "rsa2048", "individu", "--address", OWN)
+        self.make_opening("batas", "rsa2048", "jabatan", "--address", BATAS)
+        self.make_opening("tiada", "rsa2048", "jabatan", "--address", OWN)
+        self.opening.pop()  # registered, and the agent does not hold it
+        self.must("cert", "revoke", self.certs["lama"].sha256, "--reason", "MUTASI")
+        with open(os.path.join(self.mta.etc, "transport"), "a", encoding="ascii") as out:
+            out.write(f"{GAGAL} smtp:[127.0.0.1]:{self.mta.ports['documented']}\n")
+        self.write_config()
+
+    def make_opening(self, name, algorithm, kind, where, what):
+        leaf = self.issuing.issue(name, [what if "@" in what else OWN], usage="keyEncipherment" if algorithm == "rsa2048" else "keyAgreement",
+                                  algorithm=algorithm)
+        self.certs[name] = leaf
+        kept = self.path("keys", name + ".key")
+        run("openssl", "pkcs8", "-topk8", "-in", leaf.key, "-out", kept, "-passout", "file:" + self.authority.passphrase_file)
+        os.chown(kept, KEYD_UID, KEYD_UID)
+        os.chmod(kept, 0o600)
+        self.must("cert", "import", leaf.cert, "--kind", kind)
+        self.must("bind", "add", leaf.sha256, "--purpose", "encrypt", where, what)
+        self.opening.append(kept)
+
+    def settings(self):
+        rows = [f'{{ file = "{key}"; passphrase_file = "{self.path("keys", "passphrase")}"; limit = 6000; purpose = "decrypt"; '
+                f'unwrappers = [ "{INBOUND_UID}" ]; }}' for key in self.opening]
+        settings = super().settings()
+        if not rows:
+            return settings
+        return {**settings, "keys": ", ".join([settings["keys"], *rows] if settings["keys"] else rows),
+                "unwrappers": f'unwrappers = [ "{REVIEWD_UID}", "{INBOUND_UID}" ];', "policy": "decrypt: { use = true; };"}
+
+    def reload(self):
+        before = self.filter_log("inbound").count("reloaded ")
+        self.milters["inbound"].send(signal.SIGHUP)
+        deadline.until("the new settings", lambda: self.filter_log("inbound").count("reloaded ") > before, 10)
+
+    # --- mail ---
+
+    def secret(self, token, charset="us-ascii"):
+        return (f"Content-Type: text/plain; charset={charset}\n\nKata sandi: kenari-{token}.\n").encode()
+
+    def inside(self, token, signer="good", content=None):
+        """What is encrypted: signed, or not."""
+        content = content or self.secret(token)
+        return self.entity(signer, token, content=content) if signer else content
+
+    def encrypt(self, content, *certs, options=CBC):
+        path = self.path("ca", "content")
+        with open(path, "wb") as out:
+            out.write(content)
+        words = [word for name in certs for word in ("-recip", self.certs[name].cert, *(OAEP if options[-1] == OAEP[-1] else ()))]
+        return run("openssl", "cms", "-encrypt", *[word for word in options if word not in OAEP], "-in", path, *words)
+
+    def letter(self, token, *certs, sender=PARTNER, signer="good", content=None, options=CBC, more=()):
+        """From, To, Subject outside; signed and encrypted inside."""
+        return self.head(sender, OWN, token, *more) + self.encrypt(self.inside(token, signer, content), *certs or ("umum",), options=options)
+
+    def opened(self, token, message, recipients=(OWN,), sender=PARTNER):
+        """Sends it, and returns what lies in the mailbox of the first: decrypted, and one well-formed entity."""
+        self.clear.add(token)
+        [delivered] = self.passed(token, message, recipients, sender)[:1]
+        check(f"kenari-{token}".encode() in delivered.replace(b"=\n", b""), f"not in clear:\n{delivered.decode(errors='replace')}")
+        read = parsed(delivered)
+        equal(read.defects + [defect for part in read.walk() for defect in part.defects], [], "defects, as Python reads it")
+        for name in ("Content-Type", "MIME-Version", "Subject", "From", FIELD):
+            equal(len(read.get_all(name, [])), 1, f"fields {name}")
+        check("(decrypted)" in read[FIELD].replace("\n", ""), read[FIELD])
+        equal(self.record(token)["decrypted"], "yes", "in the record")
+        return delivered
+
+    def passed(self, token, message, recipients=(OWN,), sender=PARTNER):
+        outcome = self.arrive(sender, list(recipients), message)
+        check(outcome.accepted, outcome)
+        return [self.wait_delivered(address, f"<{token}.1@".encode())[0] for address in recipients]
+
+    def untouched(self, token, message, recipients=(OWN,), sender=PARTNER):
+        """Sends it, and looks at the mailbox: the same ciphertext, for each of them."""
+        body = message.partition(b"\n\n")[2].replace(b"\r", b"").rstrip()
+        for delivered in self.passed(token, message, recipients, sender):
+            check(delivered.rstrip().endswith(body), f"{token}: not as it came:\n{delivered[-2000:].decode(errors='replace')}")
+            check(b"(decrypted)" not in delivered, "the results say that it was decrypted")
+        record = self.record(token)
+        equal(record["decrypted"], "no", f"{token}: in the record")
+        equal([key for key in record.values if key.startswith("decrypt-")], [], f"{token}: said of it")
+        return record
+
+    def record(self, token):
+        return [record for record in self.verdicts() if token + ".1@" in record["msgid"]][-1]
+
+    def kept(self, token, message, reason, recipient=OWN, sender=PARTNER):
+        """Sends it; it is held (or refused, and held), and what is held is the ciphertext. The client's last reply."""
+        outcome = self.arrive(sender, [recipient], message)
+        self.wait_idle()
+        equal(self.mailbox(recipient, f"<{token}.1@".encode()), [], f"{token}: delivered")
+        record = self.record(token)
+        check(record["action"] in ("hold", "reject+hold") and reason in record["reason"].split(","), record)
+        equal(record["decrypted"], "no", "in the record")
+        raw = self.quarantine("wati", "export", record["item"], "--reason", "periksa").raw
+        check(message.partition(b"\n\n")[2].replace(b"\r", b"").strip() in raw.replace(b"\r", b""), f"{token}: not held as it came:\n{raw[:3000]}")
+        return outcome.last
+
+
+def make_world(place):
+    return Decrypting(place).make().start()
+
+
+# --- what is opened ---
+
+OPENED = (
+    # what, certificates, signer inside, options, the record's cipher, what the results say
+    ("v1.5 and CBC, signed inside", ("umum",), "good", CBC, "aes-256-cbc", "pass"),
+    ("v1.5 and AES-128-CBC, signed inside", ("umum",), "good", ("-aes128",), "aes-128-cbc", "pass"),
+    ("OAEP", ("umum",), "good", CBC + OAEP, "aes-256-cbc", "pass"),
+    ("GCM, signed inside", ("umum",), "good", GCM, "aes-256-gcm", "pass"),
+    ("GCM, not signed", ("umum",), None, GCM, "aes-256-gcm", "none"),
+    ("ECDH on P-256", ("umum-ec",), "good", CBC, "aes-256-cbc", "pass"),
+    ("ECDH and GCM", ("umum-ec",), None, GCM, "aes-256-gcm", "none"),
+    ("to a certificate that was revoked since", ("lama",), "good", CBC, "aes-256-cbc", "pass"),
+    ("also to somebody else's", ("foreign", "umum"), "good", CBC, "aes-256-cbc", "pass"),
+)
+
+
+@suite.test("v1.5, OAEP, ECDH, CBC signed inside, GCM with and without a signature: delivered in clear, and said so")
+def _(world):
+    for n, (what, certs, signer, options, cipher, result) in enumerate(OPENED):
+        token = f"buka-{n}"
+        delivered = world.opened(token, world.letter(token, *certs, signer=signer, options=options))
+        check(f"smime={result}" in outside.smime_result(parsed(delivered)[FIELD]), f"{what}: {parsed(delivered)[FIELD]}")
+        record = world.record(token)
+        equal((record["decrypt-cipher"], record["signature"]), (cipher, "good" if signer else ""), f"{what}: in the record")
+        if signer:
+            check(judged(world, delivered), f"{what}: openssl does not verify what was delivered")
+            equal(record["decrypt-layers"], "encrypted/signed", what)
+        equal(record["action"], "accept" if signer else "tag", f"{what}: action")
+
+
+def judged(world, delivered):
+    path = world.path("ca", "delivered")
+    with open(path, "wb") as out:
+        out.write(delivered)
+    done = subprocess.run(["openssl", "cms", "-verify", "-in", path, "-CAfile", world.root.cert, "-out", os.devnull], capture_output=True,
+                          stdin=subprocess.DEVNULL, timeout=60)
+    return done.returncode == 0
+
+
+@suite.test("layers: triple wrapped; encrypted, then signed; encrypted twice; an opaque signature inside")
+def _(world):
+    once = world.encrypt(world.inside("lapis-1"), "umum")
+    delivered = world.opened("lapis-1", world.head(PARTNER, OWN, "lapis-1") + world.entity("good", "lapis-1", content=once))
+    check(judged(world, delivered), "triple wrapped: the inner signature")
+    equal(world.record("lapis-1")["decrypt-layers"], "signed/encrypted/signed", "layers")
+    # The signature outside may be anybody's: of what is inside it says nothing.
+    once = world.encrypt(world.secret("lapis-2"), "umum", options=GCM)
+    delivered = world.opened("lapis-2", world.head(PARTNER, OWN, "lapis-2") + world.entity("good", "lapis-2", content=once))
+    check("smime=none" in outside.smime_result(parsed(delivered)[FIELD]), parsed(delivered)[FIELD])
+    once = world.encrypt(world.secret("lapis-3"), "umum", options=CBC)
+    world.kept("lapis-3", world.head(PARTNER, OWN, "lapis-3") + world.entity("good", "lapis-3", content=once), "DEC_FAILED")
+    twice = world.encrypt(world.encrypt(world.inside("lapis-4"), "umum"), "umum-ec")
+    world.opened("lapis-4", world.head(PARTNER, OWN, "lapis-4") + twice)
+    opaque = world.entity("good", "lapis-5", content=world.secret("lapis-5"), options=["-nodetach"])
+    outcome = world.passed("lapis-5", world.head(PARTNER, OWN, "lapis-5") + world.encrypt(opaque, "umum"))
+    check(judged(world, outcome[0]) and parsed(outcome[0]).get_param("smime-type") == "signed-data", "an opaque signature")
+    equal(world.record("lapis-5")["decrypted"], "yes", "in the record")
+
+
+@suite.test("who gets it: two of one unit do; one who is not entitled, or of another domain, and it stays as it came for all")
+def _(world):
+    world.opened("dua", world.letter("dua"), [OWN, ARSIP])
+    check(b"kenari-dua" in world.mailbox(ARSIP, b"<dua.1@")[0], "the second's copy")
+    world.untouched("asing-1", world.letter("asing-1"), [OWN, CAMAT])
+    world.untouched("asing-2", world.letter("asing-2"), [OWN, SURAT])
+    world.untouched("asing-3", world.letter("asing-3", "umum", "batas"), [OWN, BATAS])  # each can read it, and no key is both's
+    world.untouched("asing-4", world.letter("asing-4"), [CAMAT])
+    world.untouched("asing-5", world.letter("asing-5", "foreign"))
+    record = world.untouched("tiada", world.letter("tiada", "tiada"))
+    equal((record["action"], record["reason"]), ("accept", "ENC_UNREADABLE"), "a key that the agent does not hold")
+    hacked = f"dinas%{OWN_DOMAIN}@{OWN_DOMAIN}"  # the mail server makes OWN of it, and others may read it in another way
+    outcome = world.arrive(PARTNER, [hacked], world.letter("rute"))
+    check(outcome.accepted, outcome)
+    world.wait_idle()
+    check(not any(b"kenari" in message for message in world.mta.delivered() if b"<rute.1@" in message), "%-hack: opened")
+    equal(world.record("rute")["decrypted"], "no", "%-hack: in the record")
+    record = world.untouched("pribadi", world.letter("pribadi", "pribadi"))
+    equal((record["action"], record["reason"]), ("accept", "ENC_UNREADABLE"), "a person's own")
+
+
+def hidden(world, token, recipient):
+    """Head outside and entity inside of a message that hides its Subject (RFC 9788), with what else no stranger may write."""
+    outer = world.head(PARTNER, recipient, token).replace(f"Subject: Undangan {token}".encode(), b"Subject: [...]")
+    rest = f"To: {recipient}\nDate: Mon, 02 Nov 2026 08:00:00 +0700\nMessage-ID: <{token}.1@luar.example>\n"
+    outside_of_it = "".join(f"HP-Outer: {line}\n" for line in (f"From: {PARTNER}\n{rest}Subject: [...]").split("\n"))
+    fields = (f"From: {PARTNER}\n{rest}Subject: Rahasia =?utf-8?q?n=C3=A9?=\nX-Segel-Palsu: ya\n"
+              f"Authentication-Results: mail.kota.example; smime=pass\n{outside_of_it}")
+    return outer, (fields + f'Content-Type: text/plain; charset=us-ascii; hp="cipher"\n\nKata sandi: kenari-{token}.\n').encode()
+
+
+@suite.test("what the head inside says: a hidden Subject comes out; From, Sender and results do not")
+def _(world):
+    outer, content = hidden(world, "tajuk", OWN)
+    read = parsed(world.opened("tajuk", outer + world.encrypt(world.inside("tajuk", content=content), "umum")))
+    equal((str(read["Subject"]), str(read["From"])), ("Rahasia n\u00e9", PARTNER), "what comes out")
+    equal((read["X-Segel-Palsu"], len(read.get_all(FIELD)), read["HP-Outer"]), (None, 1, None), "what does not")
+    check("smime=pass" in outside.smime_result(read[FIELD]), read[FIELD])
+    # The same, and another From inside: not what its sender protected.
+    forged = content.replace(f"From: {PARTNER}".encode(), f"From: {OTHER}".encode()).replace(b"kenari-tajuk", b"kenari-palsu").replace(b"tajuk.1@", b"palsu.1@")
+    world.kept("palsu", outer.replace(b"tajuk", b"palsu") + world.encrypt(world.inside("palsu", content=forged), "umum"), "HEADER_MISMATCH")
+    # Not signed: nothing protects the fields, and the Subject stays as it is.
+    plain = content.replace(b"kenari-tajuk", b"kenari-polos").replace(b"tajuk.1@", b"polos.1@")
+    read = parsed(world.opened("polos", outer.replace(b"tajuk", b"polos") + world.encrypt(plain, "umum", options=GCM)))
+    equal((str(read["Subject"]), read["X-Segel-Palsu"]), ("[...]", None), "without a signature")
+
+
+@suite.test("a signer who does not count: revoked, of no authority, another's; what is held is the ciphertext")
+def _(world):
+    reply = world.kept("cabut", world.letter("cabut", signer="revoked"), "CERT_REVOKED")
+    check(reply.says("550", "CERT_REVOKED"), reply)
+    world.kept("cabut-gcm", world.letter("cabut-gcm", signer="revoked", options=GCM), "CERT_REVOKED")
+    world.kept("luar", world.letter("luar", signer="foreign"), "CERT_UNTRUSTED")
+    # Of mail that is not official the table lets such a signer pass, with a word: that proves nothing where the cipher does not.
+    record = world.kept("warga", world.letter("warga", signer="foreign", sender=OTHER), "DEC_FAILED", sender=OTHER) and world.record("warga")
+    check(record["signer"] == "" and "CERT_UNTRUSTED" not in record["reason"], record)
+    world.opened("warga-gcm", world.letter("warga-gcm", signer="foreign", sender=OTHER, options=GCM), sender=OTHER)
+    equal(world.record("warga-gcm")["action"], "tag", "with GCM")
+
+
+def tampered(message, where):
+    head, _, body = message.partition(b"\n\n")
+    der = bytearray(base64.b64decode(body))
+    der[where if where >= 0 else len(der) + where] ^= 0x20
+    return head + b"\n\n" + base64.encodebytes(bytes(der))
+
+
+def key_at(message, leaf_serial=b""):
+    """Somewhere in the encrypted key: behind the algorithm's name, rsaEncryption."""
+    return base64.b64decode(message.partition(b"\n\n")[2]).index(bytes.fromhex("06092a864886f70d010101")) + 80
+
+
+@suite.test("whatever does not open: one answer, one record, all held as it came")
+def _(world):
+    cases = {
+        "cbc-polos": world.letter("gagal-cbc-polos", signer=None),
+        "kunci": (lambda one: tampered(one, key_at(one)))(world.letter("gagal-kunci")),
+        "isi": tampered(world.letter("gagal-isi"), -200),
+        "padding": tampered(world.letter("gagal-padding"), -20),
+        "gcm-isi": tampered(world.letter("gagal-gcm-isi", options=GCM), -60),
+        "gcm-tanda": tampered(world.letter("gagal-gcm-tanda", options=GCM), -3),
+        "bukan-surat": world.letter("gagal-bukan-surat", signer=None, content=b"\x00\x01 kenari-gagal\n" * 9, options=GCM),
+    }
+    seen = set()
+    for name, message in cases.items():
+        reply = world.kept("gagal-" + name, message, "DEC_FAILED")
+        record = world.record("gagal-" + name)
+        stays = {key: record[key] for key in record.values if key not in ("qid", "msgid", "id", "item", "ms", "size", "prev", "hash")}
+        seen.add((re.sub(r"queued as \w+", "", str(reply)), tuple(sorted(stays.items()))))
+    equal(len(seen), 1, f"answers and records: {seen}")
+    check("evidence" in dict(next(iter(seen))[1]) and "DEC_FAILED" in dict(next(iter(seen))[1])["reason"], seen)
+    failed = [record for record in chain.read_folder(world.path("audit-keyd")) if record.event == "decrypt-failed"]
+    equal(len([record for record in failed if record["session"] == world.record("gagal-isi")["id"]]), 1, "counted at the key agent")
+    item = world.record("gagal-isi")["item"]
+    answer = world.quarantine("rina", "release", item, "--reason", "asli")
+    check(answer.code == 0, answer)
+    [released] = world.wait_delivered(OWN, b"<gagal-isi.1@")
+    check(cases["isi"].partition(b"\n\n")[2].strip() in released, "what is released is what came")
+    equal(len(failed), len({record["session"] for record in failed}), "counted, one for each message")
+
+
+@suite.test("after twenty failures from one client none is tried, and it looks the same; other keys go on")
+def _(world):
+    broken = tampered(world.letter("batas", "batas"), -20).replace(f"To: {OWN}".encode(), f"To: {BATAS}".encode())
+    replies, took = [], []
+    with world.session(port="server") as session:
+        for n in range(24):
+            message = broken.replace(b"<batas.1@", f"<batas{n}.1@".encode())
+            began = time.monotonic()
+            outcome = session.send(PARTNER, [BATAS], message)
+            took.append(time.monotonic() - began)
+            replies.append(re.sub(r"queued as \w+", "", str(outcome.last)))
+        session.quit()
+    equal(len(set(replies)), 1, f"answers: {set(replies)}")
+    tried, not_tried = statistics.median(took[5:20]), statistics.median(took[20:])
+    check(abs(tried - not_tried) < 0.04, f"tried took {tried * 1000:.1f} ms, not tried {not_tried * 1000:.1f} ms")
+    good = world.letter("batas-baik", "batas").replace(f"To: {OWN}".encode(), f"To: {BATAS}".encode())
+    world.kept("batas-baik", good, "DEC_FAILED", BATAS)
+    records = [world.record(token) for token in ("batas0", "batas19", "batas20", "batas-baik")]
+    equal(len({(record["action"], record["reason"], record["evidence"], record["decrypted"]) for record in records}), 1, "records")
+    world.opened("lain-kunci", world.letter("lain-kunci"))
+
+
+@suite.test("the key agent down, the registry down: 4xx, and delivered in clear afterwards")
+def _(world):
+    message = world.letter("mati")
+    world.keyd.stop()
+    outcome = world.arrive(PARTNER, [OWN], message)
+    check(400 <= outcome.last.code < 500 and outcome.last.says("KEY_UNAVAILABLE"), outcome)
+    equal(world.record("mati")["decrypted"], "no", "in the record")
+    looked = world.as_user(INBOUND_UID, [MILTER_UID, HOLD_GID], world.path("bin", "segel-milter"), "-c", world.config, "-r", "inbound", "-n")
+    check(b"cannot ask segel-keyd, so encrypted mail" in looked.stdout + looked.stderr, looked)
+    world.start_keyd()
+    world.opened("mati", message)
+    message = world.letter("daftar", sender=OTHER, signer=None, options=GCM)
+    with outside.away(world.registry):
+        outcome = world.arrive(OTHER, [OWN], message)
+    check(400 <= outcome.last.code < 500, outcome)
+    world.opened("daftar", message, sender=OTHER)
+
+
+@suite.test("content: UTF-8 in 8 bits, SMTPUTF8, nothing at all, 5 MB, several parts")
+def _(world):
+    delivered = world.opened("bit8", world.letter("bit8", signer=None, options=GCM, content=(
+        "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\nn\u00e9 kenari-bit8 \u65e5\n").encode()))
+    check("n\u00e9 kenari-bit8 \u65e5" in parsed(delivered).get_content(), "8 bits")
+    world.opened("bit8-tanda", world.letter("bit8-tanda", content=(
+        "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\nn\u00e9 kenari-bit8-tanda\n").encode()))
+    empty = world.passed("kosong", world.letter("kosong", signer=None, content=b"Content-Type: text/plain\n\n", options=GCM))[0]
+    equal((world.record("kosong")["decrypted"], parsed(empty).get_content().strip()), ("yes", ""), "nothing inside")
+    parts = (b'Content-Type: multipart/mixed; boundary="b"\n\n--b\n' + world.secret("bagian")
+             + b'\n--b\nContent-Type: application/octet-stream\nContent-Transfer-Encoding: base64\nContent-Disposition: attachment; '
+             b'filename="a.bin"\n\n' + base64.encodebytes(bytes(range(256))) + b"--b--\n")
+    read = parsed(world.opened("bagian", world.letter("bagian", signer=None, content=parts, options=GCM)))
+    equal([part.get_content_type() for part in read.walk()], ["multipart/mixed", "text/plain", "application/octet-stream"], "parts")
+    equal(list(read.iter_attachments())[0].get_content(), bytes(range(256)), "the attachment")
+    lines = b"".join(b"%07d %s\n" % (n, b"x" * 64) for n in range(70000))
+    big = world.opened("besar", world.letter("besar", content=world.secret("besar") + lines))
+    check(lines[-80:] in big and judged(world, big), "5 MB")
+    with world.session(port="server") as session:
+        session.mail("jos\u00e9@provinsi.example", ("SMTPUTF8", "BODY=8BITMIME"))
+        session.rcpt(OWN)
+        message = world.letter("utf8", sender=PARTNER)
+        check(session.data(message).good, session.replies[-1])
+        session.quit()
+    check(b"kenari-utf8" in world.wait_delivered(OWN, b"<utf8.1@")[0], "SMTPUTF8")
+    world.clear.add("utf8")
+
+
+@suite.test("a bounce carries nothing of what was opened; of other mail it does")
+def _(world):
+    sender = f"pengirim@{OTHER_DOMAIN}"
+    for token, options in (("pantul", ("RET=FULL", "ENVID=surat+2B7")), ("pantul-biasa", ())):
+        message = world.letter(token, signer=None, options=GCM) if options else world.unsigned(PARTNER, GAGAL, token).replace(
+            b"Rapat", b"kenari-pantul-biasa Rapat")
+        with world.session(port="server") as session:
+            session.mail(sender, options)
+            session.rcpt(GAGAL)
+            check(session.data(message).good, session.replies[-1])
+            session.quit()
+    bounces = world.wait_delivered(sender, b"530 5.7.0", count=2)
+    [opened] = [bounce for bounce in bounces if b"<pantul.1@" in bounce]
+    [plain] = [bounce for bounce in bounces if b"<pantul-biasa.1@" in bounce]
+    equal(world.record("pantul")["decrypted"], "yes", "it was opened")
+    check(b"kenari-pantul-biasa" in plain, f"what is not opened comes back whole:\n{plain.decode()}")
+    check(b"kenari" not in opened and b"text/rfc822-headers" in opened, f"it carries what was opened:\n{opened.decode()}")
+    told = world.segelctl("explain", world.record("pantul")["qid"]).out
+    check("decrypted    yes" in told and "delivered in clear" in told and "aes-256-gcm" in told, told)
+    check(b"Original-Envelope-Id: surat+7" in opened, f"ENVID is gone:\n{opened.decode()}")
+    # Its header comes back: a Subject that was hidden comes out only where the bounce is its author's.
+    outer, content = hidden(world, "pantul-tajuk", GAGAL)
+    sealed = outer + world.encrypt(world.inside("pantul-tajuk", content=content), "umum")
+    check(world.arrive(sender, [GAGAL], sealed).accepted, "a hidden Subject")
+    [bounce] = world.wait_delivered(sender, b"<pantul-tajuk.1@")
+    equal(world.record("pantul-tajuk")["decrypted"], "yes", "it was opened")
+    check(b"Rahasia" not in bounce and b"Subject: [...]" in bounce, f"it carries what was hidden:\n{bounce.decode()}")
+    # From nobody: the bounce is the postmaster's, where there is one at all.
+    with world.session(port="server") as session:
+        session.mail("", ())
+        session.rcpt(OWN)
+        check(session.data(world.letter("kosong-pengirim", signer=None, options=GCM)).good, session.replies[-1])
+        session.quit()
+    check(b"kenari-kosong-pengirim" in world.wait_delivered(OWN, b"<kosong-pengirim.1@")[0], "from nobody")
+    world.clear.add("kosong-pengirim")
+
+
+@suite.test("switched off it passes as it came; pretending, too")
+def _(world):
+    for changed in ({"policy": ""}, {"policy": "decrypt: { use = true; }; pretend = true;"}):
+        world.write_config(**changed)
+        world.reload()
+        token = "mati-" + str(len(changed["policy"]))
+        [delivered] = world.passed(token, world.letter(token))
+        check(b"kenari" not in delivered and b"(decrypted)" not in delivered, delivered)
+        equal(world.record(token)["decrypted"], "", "in the record")
+    world.write_config()
+    world.reload()
+    world.opened("nyala", world.letter("nyala"))
+
+
+@suite.test("the word stands in the mailboxes it was meant for, and nowhere else on the disk")
+def _(world):
+    world.wait_idle()
+    for message in world.mta.delivered():
+        if b"kenari-" in message:
+            words = {word.decode() for word in re.findall(rb"kenari-([a-z0-9-]+)", message.replace(b"=\n", b""))}
+            check(all(any(word.startswith(token) for token in world.clear) or word in ("pantul-biasa", "kosong-pengirim") for word in words), words)
+    found, read = [], 0
+    skipped = (world.path("ca"), os.path.join(world.mta.folder, "mail"))
+    for folder, _, names in os.walk(world.folder):
+        for name in names if not folder.startswith(skipped) else ():
+            path = os.path.join(folder, name)
+            if os.path.isfile(path) and not os.path.islink(path):
+                with open(path, "rb") as file:
+                    content = file.read()
+                read += 1
+                if b"kenari" in content or base64.b64encode(b"kenari-")[:8] in content:
+                    found.append(path)
+    check(read > 30, f"{read} files were looked into")
+    equal(found, [], "it stands in")
+
+
+if __name__ == "__main__":
+    sys.exit(suite.main(make_world))
