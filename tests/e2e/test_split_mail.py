@@ -7,14 +7,19 @@ are counted: nothing lost, nothing twice, nothing in clear that must not be. ope
 
 import concurrent.futures
 import itertools
+import os
+import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import client
 import deadline
+import nexthop
 import partners
 import splitter
 import suite
@@ -23,6 +28,9 @@ from gateway import Account
 from mta import BARE_DOMAIN
 from openssl_ca import run, stamp
 from world import FAR_DOMAIN, OTHER_DOMAIN, OWN_DOMAIN, letter
+
+SEED = int(os.environ.get("SEGEL_SEED", "20261121"))
+MESSAGES = int(os.environ.get("SEGEL_SPLIT_MESSAGES", "200"))
 
 CANARY = b"kenari-5120-rahasia"
 TRIGGER = "X-Segel-7c4a8d09ca3762af61e59520943dc264"
@@ -368,6 +376,90 @@ def _(world):
                                 (MATE, plain(world), "550", "SEAL_REQUIRED"), (MATE, sealed, "250")):
         found = world.feed(message, to)
         check(all(word in found for word in words), f"{to}: {found}; wanted {words}")
+
+
+class Killer(threading.Thread):
+    """kill -9 of segel-split and of the next hop, one after the other at random times."""
+
+    def __init__(self, world, rng):
+        super().__init__()
+        self.world, self.rng = world, rng
+        self.over = threading.Event()
+        self.kills = 0
+        self.trouble = None
+
+    def run(self):
+        try:
+            while not self.over.wait(self.rng.uniform(0.05, 0.6)):
+                daemon, start = self.rng.choice([(self.world.split, self.world.start_split), (self.world.next, self.world.start_next)])
+                daemon.kill()
+                self.kills += 1
+                self.over.wait(self.rng.uniform(0, 0.3))
+                start()
+        except Exception as trouble:
+            self.trouble = trouble
+
+
+# Whose turn it is: the message's number decides.
+IN_TURN = ["must", "must-ec", "internal"]
+
+
+def send_while(world, tokens):
+    """Four at a time; until all are with their next hop, or for some time."""
+    sender = world.accounts[0].address
+
+    def send(part):
+        with world.session_of(world.accounts[0]) as session:
+            for token in part:
+                to = KINDS[IN_TURN[int(token[5:]) % 3]][0]
+                session.send(sender, [to], letter(sender, to, body=CANARY.decode() + "\r\n", token=token))
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, (tokens[i::4] for i in range(4))))
+    until = time.monotonic() + max(8.0, len(tokens) / 25)
+    while time.monotonic() < until and world.queue():
+        time.sleep(0.1)
+
+
+def wrong_copy(world, token, one):
+    """Encrypted for its recipient, or in clear, with a good seal; None = as it should be."""
+    to, how = KINDS[IN_TURN[int(token[5:]) % 3]]
+    message = one["message"]
+    if not one["rcpt"][0].startswith(f"RCPT TO:<{to}>") or (how == CLEAR) != (CANARY in message):
+        return f"{token}: {one['rcpt']}, {'in clear' if CANARY in message else 'encrypted'}"
+    entity = message if how == CLEAR else decrypted(message, world.leaves[how])
+    text = verified(entity, world.authority.root_file) if entity else None
+    return None if text and CANARY in text else f"{token}: nobody can read it, or its seal is not good"
+
+
+@test(f"{MESSAGES} messages, sealed and encrypted, while segel-split and the next hop are killed at random: none is lost, none in clear")
+def _(world):
+    world.to_next()
+    bounces = world.maillog().count("status=bounced")
+    killer = Killer(world, random.Random(SEED))
+    killer.start()
+    tokens = [f"badai{i}" for i in range(MESSAGES)]
+    try:
+        send_while(world, tokens)
+    finally:
+        killer.over.set()
+        killer.join()
+    if killer.trouble:
+        raise killer.trouble
+    world.wait_idle(180)
+    copies = [(found[1].decode(), one) for one in nexthop.taken(world.taken_folder)
+              for found in [re.search(rb"(?m)^Message-ID: <(badai\d+)\.1@", one["message"])] if found]
+    came = {token for token, _ in copies}
+    lost, doubled = [token for token in tokens if token not in came], len(copies) - len(came)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        wrong = [fault for fault in pool.map(lambda copy: wrong_copy(world, *copy), copies) if fault]
+    print(f"      {killer.kills} kills, {len(tokens)} messages, {len(lost)} lost, {doubled} delivered a second time, {len(wrong)} wrong; "
+          f"{sum(CANARY not in one['message'] for _, one in copies)} encrypted copies", flush=True)
+    check(not lost, f"lost: {few(lost)}")
+    check(not wrong, "\n".join(wrong[:10]))
+    equal(world.maillog().count("status=bounced") - bounces, 0, "bounces")
+    check(killer.kills >= 10, "hardly any kills")
+    check(doubled <= 4 * killer.kills, "more doubles than kills explain")
+    world.to_postfix()
 
 
 def plain(world):
