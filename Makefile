@@ -130,7 +130,7 @@ soak:
 	$(MAKE) MODE=release build/release/tests/smime/test_decrypt build/release/tests/smime/test_answer_time
 	SEGEL_TAMPERED=10000 build/release/tests/smime/test_decrypt
 	SEGEL_TAMPERED=10000 build/release/tests/smime/test_answer_time
-	SEGEL_SPLIT_MESSAGES=2000 SEGEL_BUILD=build/release /usr/bin/python3 tests/e2e/test_split.py "none is lost"
+	SEGEL_SPLIT_MESSAGES=2000 SEGEL_BUILD=build/release /usr/bin/python3 tests/e2e/test_split_mail.py "none is lost"
 
 lint:
 	tests/lint

@@ -74,7 +74,7 @@ stage_done(struct stage *stage)
 	levels_done(&stage->levels);
 	part_tree_done(&stage->tree);
 	if (stage->object.at)
-		wipe(stage->object.at, stage->object.room);
+		wipe(stage->object.at, stage->object.len); /* never written behind that: touching it would only cost memory */
 	buf_done(&stage->object);
 }
 

@@ -54,7 +54,11 @@ body_of(struct slice message, const struct part *part)
 static bool
 decode(struct slice message, const struct part *part, struct buf *ret)
 {
-	buf_init(ret, part->end - part->body);
+	const size_t len = part->end - part->body;
+
+	buf_init(ret, len);
+	if (part->kind == PART_LEAF) /* at once: growing, a large one lies there twice for a moment */
+		buf_reserve(ret, part->cte == CTE_BASE64 ? len / 4 * 3 + 3 : len);
 	return part->kind == PART_LEAF && canon_decode(body_of(message, part), part->cte, ret) && !buf_full(ret);
 }
 

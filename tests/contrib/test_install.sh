@@ -147,6 +147,7 @@ wanted_files() {
 		./usr/share/doc/segel/postfix/tls.cf
 		./usr/share/doc/segel/segel.conf.sample
 		./usr/share/doc/segel/sendmail/README
+		./usr/share/doc/segel/sendmail/egress.m4
 		./usr/share/doc/segel/sendmail/inbound.m4
 		./usr/share/doc/segel/sendmail/release.m4
 		./usr/share/doc/segel/sendmail/segel.m4

@@ -3,6 +3,7 @@
     submission   STARTTLS and SASL, with the filter under test; lenient, so that the filter must be strict
     documented   the submission service exactly as contrib/sendmail/segel.m4 has it
     server       the port for other servers as contrib/sendmail/inbound.m4 has it, where the world has role inbound
+    egress       the way out as contrib/sendmail/egress.m4 has it, where the world has role egress
     relay        plain, without a filter
 
 Where there is a client folder, command() is the sendmail command: its mail goes into a queue of
@@ -30,12 +31,13 @@ SNIPPETS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../contr
 PROGRAM = PRIVATE_ROOT + "/usr/libexec/sendmail/sendmail"
 MACROS = PRIVATE_ROOT + "/usr/share/sendmail/cf/"
 
-PORTS = {"submission": 2687, "documented": 2688, "server": 2626, "relay": 2625}
+PORTS = {"submission": 2687, "documented": 2688, "server": 2626, "egress": 2631, "relay": 2625}
 HOP_DOMAIN = "lewat.example"  # Sendmail lies between Postfix and its mailboxes
 
 # What the documented lines name, and a world has elsewhere.
 DOCUMENTED_SOCKET = "/run/segel/submission/milter.sock"
 DOCUMENTED_SERVER = "/run/segel/inbound/milter.sock", "Port=25, Name=MTA, "
+DOCUMENTED_EGRESS = "/run/segel/egress/milter.sock", "Addr=127.0.0.1, Port=10031, Name=EGRESS, "
 DOCUMENTED_SERVICE = "Port=587, Name=MSA, M=Ea, InputMailFilters=segel"
 DOCUMENTED_TIMES = "T=C:30s;S:30s;R:60s;E:5m"
 DOCUMENTED_TLS = "/etc/mail/tls/"
@@ -111,7 +113,7 @@ class Sendmail:
 
     def __init__(self, folder, ports, onward, sockets, tls, times="T=C:5s;S:5s;R:10s;E:30s"):
         self.folder = folder
-        self.ports = {name: port for name, port in ports.items() if name != "server" or "inbound" in sockets}
+        self.ports = {name: port for name, port in ports.items() if {"server": "inbound"}.get(name, name) in (*sockets, "documented", "relay")}
         self.onward = onward              # the port of the server that gets everything
         self.sockets = sockets            # of the filters, by role
         self.tls = tls                    # the folder of server.crt and server.key
@@ -150,13 +152,19 @@ class Sendmail:
         lines = documented_lines("segel.m4", {
             DOCUMENTED_SOCKET: self.sockets["submission"], DOCUMENTED_SERVICE: service, DOCUMENTED_TIMES: self.times,
             DOCUMENTED_TLS: self.tls + "/", "/etc/ssl/certs/ca-certificates.crt": self.tls + "/server.crt"})
-        return lines + self.documented_server() if "inbound" in self.sockets else lines
+        return lines + (self.documented_server() if "inbound" in self.sockets else "") + (self.documented_egress() if "egress" in self.sockets else "")
 
     def documented_server(self):
         socket, service = DOCUMENTED_SERVER
         return documented_lines("inbound.m4", {
             socket: self.sockets["inbound"], DOCUMENTED_TIMES: self.times,
             service: f"Port={self.ports['server']}, Addr=127.0.0.1, Name=MTA, "})
+
+    def documented_egress(self):
+        socket, service = DOCUMENTED_EGRESS
+        return documented_lines("egress.m4", {
+            socket: self.sockets["egress"], DOCUMENTED_TIMES: self.times,
+            service: f"Addr=127.0.0.1, Port={self.ports['egress']}, Name=EGRESS, "})
 
     def own_services(self):
         yield self.service("submission", "segel")

@@ -7,6 +7,7 @@ The next hop is Postfix's own listener (contrib/postfix/split-master.cf), or nex
 
 import contextlib
 import os
+import signal
 import smtplib
 import sys
 
@@ -120,8 +121,11 @@ class Splitter(Gateway):
         for name, value in changed.items():
             setattr(self, name, value)
         self.write_config()
+        self.split_reloads()
+
+    def split_reloads(self):
         before = self.split.text().count("reloaded ")
-        self.split.send(1)
+        self.split.send(signal.SIGHUP)
         deadline.until("the reload", lambda: self.split.text().count("reloaded ") > before)
 
     def to_next(self, mode="good"):

@@ -476,6 +476,46 @@ def _(world):
     world.opened("nyala", world.letter("nyala"))
 
 
+@suite.test("originals: kept as they came, before they are delivered; not kept is not delivered; and not for ever")
+def _(world):
+    folder = world.path("state-inbound", "originals")
+
+    def originals():
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    try:
+        world.write_config(policy=f'decrypt: {{ use = true; keep_dir = "{folder}"; keep = "1h"; }};')
+        world.reload()
+        message = world.letter("asli")
+        world.opened("asli", message)
+        name, = originals()
+        with open(os.path.join(folder, name), "rb") as file:
+            kept = file.read()
+        check(kept == client.with_crlf(message), "not the bytes that came")
+        equal((os.stat(os.path.join(folder, name)).st_mode & 0o777, os.stat(folder).st_mode & 0o777), (0o600, 0o700), "who reads it")
+        check(f"original={name}" in world.filter_log("inbound"), "not in the record")
+        equal(world.arrive(OTHER, [OWN], world.unsigned(OTHER, OWN, "asli-polos")).accepted, True, "in clear")
+        equal(originals(), [name], "of mail that came in clear")
+        os.rename(folder, folder + ".away")
+        with open(folder, "w", encoding="ascii"):
+            pass
+        tried = world.letter("asli-2")
+        outcome = world.arrive(PARTNER, [OWN], tried)
+        check(outcome.last.says("451", "4.3.0", "STORE_UNAVAILABLE"), outcome)
+        os.unlink(folder)
+        os.rename(folder + ".away", folder)
+        world.opened("asli-2", tried)
+        equal(len(originals()), 2, "originals")
+        os.rename(os.path.join(folder, name), os.path.join(folder, f"{int(time.time()) - 3700}-{name.partition('-')[2]}"))
+        with open(os.path.join(folder, "1-catatan.txt"), "w", encoding="ascii"):
+            pass
+        world.milters["inbound"].stop()
+        world.start_milter("inbound")
+        deadline.until("the old one to go", lambda: len(originals()) == 2 and "1-catatan.txt" in originals())
+    finally:
+        world.write_config()
+        world.reload()
+
+
 @suite.test("an MTA that lets nobody change the envelope's parameters gets it as it came, and the log says why")
 def _(world):
     message = client.with_crlf(world.letter("tanpa"))

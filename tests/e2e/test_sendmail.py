@@ -7,9 +7,11 @@ there by openssl, gpgsm and cmsutil.
 
 import os
 import re
+import signal
 import sys
 
 import client
+import deadline
 import judge
 import mail
 import partners
@@ -39,7 +41,7 @@ class World(partners.Partners, SendmailGateway):
     opener = None  # certificate of the key that arriving mail is decrypted with
 
     def __init__(self, place):
-        super().__init__(place, [BUDI, DEWI, PIMPINAN], roles=("submission", "inbound"))
+        super().__init__(place, [BUDI, DEWI, PIMPINAN], roles=("submission", "inbound", "egress"))
         with open(os.path.join(self.mta.etc, "transport"), "a", encoding="utf-8") as out:
             out.write(f"{GAGAL} error:5.2.2 the mailbox is full\n")
 
@@ -169,6 +171,35 @@ def _(world):
         world.write_config()
         world.milter.stop()
         world.start_milter()
+
+
+@test("on the way out: in clear to one who must not get it so, unsealed under our name, in two ways: refused; the filter away: 451")
+def _(world):
+    def leave(token, sender, recipient):
+        return world.send(None, None, letter(sender, recipient, token=token), sender, [recipient], tls=False, port="egress")
+
+    def reload(**changed):
+        world.write_config(**changed)
+        before = world.filter_log("egress").count("reloaded ")
+        world.milters["egress"].send(signal.SIGHUP)
+        deadline.until("the settings to be read", lambda: world.filter_log("egress").count("reloaded ") > before)
+    reload(policy="encrypt: { use = true; };")
+    try:
+        suite.check(leave("keluar", STRANGER, DINAS).accepted, "strangers' mail to us")
+        suite.equal(len(world.wait_delivered(DINAS, b"<keluar.1@")), 1, "copies")
+        for sender, recipient, words in ((STRANGER, SITI, ("550", "5.7.4", "ENC_REQUIRED")), (DINAS, DINAS, ("550", "5.7.7", "SEAL_REQUIRED")),
+                                         (STRANGER, f"siti%{OTHER_DOMAIN}@{HOST}", ("550", "5.1.3", "RCPT_AMBIGUOUS"))):
+            outcome = leave("tidak", sender, recipient)
+            suite.check(outcome.last.says(*words), f"{sender} to {recipient}: {outcome}")
+        world.milters["egress"].stop()
+        outcome = leave("tidak", STRANGER, DINAS)
+        suite.check(not outcome.accepted and outcome.last.code == 451, outcome)
+        world.start_milter("egress")
+        world.wait_idle()
+        suite.equal(world.mailbox(DINAS, b"<tidak.1@"), [], "delivered")
+    finally:
+        world.ensure_running()
+        reload()
 
 
 @test("one byte changed after sealing, and every judge says no")

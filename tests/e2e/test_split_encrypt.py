@@ -49,35 +49,6 @@ def answer(world, message, to):
     return f"{code} {text}"
 
 
-@suite.test("one message, nine recipients of every class: each gets what policy says, once")
-def _(world):
-    shown = [address("rsa"), address("ec"), address("boleh"), "biasa@penerima.example", "polos@penerima.example", address("terbuka"),
-             "rekan@kota.example", address("mentah")]
-    hidden = address("sembunyi")
-    world.to_next()
-    world.submit("campur", [*shown, hidden], shown=shown, body="Kata sandi: kenari-7731.\r\n")
-    world.wait_idle()
-    for name in ("rsa", "ec", "boleh", "sembunyi"):
-        copies = world.copies("campur", address(name))
-        suite.equal(len(copies), 1, f"copies for {name}")
-        suite.check(b"kenari" not in copies[0] and b"multipart/signed" not in copies[0], f"{name}: in clear")
-        suite.equal(parsed(copies[0]).get_content_type(), "application/pkcs7-mime", f"{name}: what it is")
-        suite.equal(world.recipients_of(copies[0]), 1, f"{name}: recipients named in it")
-        entity = world.decrypt(copies[0], world.leaves[name])
-        suite.check(entity and b"kenari-7731" in world.verify(entity), f"{name}: openssl cannot decrypt and verify it")
-        others = [other for other in ("rsa", "boleh", "sembunyi") if other != name]
-        suite.equal([other for other in others if (world.decrypt(copies[0], world.leaves[other]) or b"").find(b"kenari") != -1], [], "others who read it")
-    for to in ("biasa@penerima.example", "polos@penerima.example", address("terbuka"), "rekan@kota.example"):
-        copies = world.copies("campur", to)
-        suite.equal(len(copies), 1, f"copies for {to}")
-        suite.check(b"kenari-7731" in world.verify(copies[0]), f"{to}: not as it was sealed")
-    suite.equal(world.copies("campur", address("mentah")), [], "to the one without a certificate")
-    line, = world.lines_about(address("mentah"))
-    suite.check("action=reject reason=ENC_NO_CERT" in line, line)
-    world.wait_logged(r"to=<mentah@provinsi\.example>.*status=bounced .*ENC_NO_CERT")
-    suite.check(all(b"sembunyi" not in copy for to in shown for copy in world.copies("campur", to)), "the hidden one shows")
-
-
 @suite.test("no usable certificate: revoked by its CA, held, of a stranger: refused; a CA without CRL: deferred")
 def _(world):
     message = world.sealed("cacat")
