@@ -8,7 +8,7 @@
 
 enum { TEXT_BYTES = 8192 };
 
-const struct rule *const rule_tables[] = { service_rules, filter_rules, egress_rules, tls_rules, mail_rules, NULL };
+const struct rule *const rule_tables[] = { service_rules, filter_rules, egress_rules, split_rules, tls_rules, mail_rules, NULL };
 
 /* --- values --- */
 

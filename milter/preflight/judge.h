@@ -52,7 +52,7 @@ struct rule {
 };
 
 /* Ended by id NULL. */
-extern const struct rule service_rules[], filter_rules[], egress_rules[], tls_rules[], mail_rules[];
+extern const struct rule service_rules[], filter_rules[], egress_rules[], split_rules[], tls_rules[], mail_rules[];
 /* All tables; ended by NULL. */
 extern const struct rule *const rule_tables[];
 

@@ -9,7 +9,6 @@ import partners
 import splitter
 import suite
 from openssl_ca import run
-from world import parsed
 
 TRIGGER = "X-Segel-5d41402abc4b2a76b9719d911017c592"
 RULES = """\

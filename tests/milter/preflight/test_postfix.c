@@ -469,7 +469,7 @@ static const struct row rows[] = {
 };
 
 /* What needs other settings or another beginning has a test of its own. */
-static const char *const others[] = { "egress-missing", "split-role", "no-filter", "local-senders", "local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
+static const char *const others[] = { "egress-missing", "split-role", "split-missing", "split-alias", "split-twice", "no-filter", "local-senders", "local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
 
 static void
 want_none(const char *id, const char *when)
@@ -631,6 +631,53 @@ test_local_senders(void **state)
 	assert_int_equal(findings_find(&findings, "local-senders")->severity, SEVERITY_REFUSE);
 }
 
+#define SPLIT_ON "}; encrypt: { use = true; split = true; hide_subject = false; }; split: { trigger = \"X-Acak-7\"; "
+
+/* The documented lines of segel-split; each of them missing, and mended. */
+static void
+test_split(void **state)
+{
+	static const struct {
+		const char *id, *edits, *more;
+	} missing[] = {
+		{ "split-missing", SUB "content_filter=", "" },
+		{ "split-missing", SUB "content_filter=", "socket = \"/var/spool/postfix/segel-split/split.sock\";" },
+		{ "split-missing", SUB "content_filter=", "socket = \"[::1]:10029\";" },
+		{ "split-alias", SUB "receive_override_options=no_address_mappings", "" },
+		{ "split-alias", SUB "receive_override_options=no_header_body_checks,no_address_mappings", "" },
+		{ "split-twice", "-P 127.0.0.1:10030/inet/receive_override_options=", "" },
+		{ "split-twice", "-P 127.0.0.1:10030/inet/receive_override_options=no_header_body_checks", "" },
+	};
+	AUTO(xfree) char *split = read_file("contrib/postfix/split-master.cf");
+	AUTO(xfree) char *path = in_place("master.cf");
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(missing); i++) {
+		AUTO(config_free) struct config *with = NULL;
+		AUTO_FINDINGS struct findings findings = { 0 };
+		AUTO(xfree) char *settings_text = xasprintf("%s%s", SPLIT_ON, missing[i].more);
+
+		load_settings(settings_text, &with);
+		make_documented();
+		AUTO(xfree) char *documented = read_file(path);
+		AUTO(xfree) char *all = xasprintf("%s\n%s\n", documented, split);
+		write_file("master.cf", all);
+		make_older();
+		edit_all(SUB "content_filter=segel-split:[127.0.0.1]:10029\n" SUB "receive_override_options=");
+		judge_with(with, &findings);
+		assert_null(findings_find(&findings, missing[i].id));
+		edit_all(missing[i].edits);
+		want_none(missing[i].id, "nothing is split");
+		judge_with(with, &findings);
+		assert_non_null(findings_find(&findings, missing[i].id));
+		assert_int_equal(findings_find(&findings, missing[i].id)->severity, SEVERITY_REFUSE);
+		mend(findings_find(&findings, missing[i].id));
+		findings_done(&findings);
+		judge_with(with, &findings);
+		assert_null(findings_find(&findings, missing[i].id));
+	}
+}
+
 /* The documented listeners of role egress: nothing to refuse; and nobody looks. */
 static void
 test_egress_missing(void **state)
@@ -641,14 +688,14 @@ test_egress_missing(void **state)
 	AUTO(xfree) char *path = in_place("master.cf");
 
 	(void)state;
-	load_settings("}; encrypt: { use = true; split = true; hide_subject = false; }; split: { trigger = \"X-Acak-7\"; ", &with);
+	load_settings(SPLIT_ON, &with);
 	make_documented();
 	AUTO(xfree) char *documented = read_file(path);
 	AUTO(xfree) char *egress = read_file("contrib/postfix/egress.cf");
 	AUTO(xfree) char *all = xasprintf("%s\n%s\n%s\n", documented, split, egress);
 	write_file("master.cf", all);
 	make_older();
-	edit_all(SUB "content_filter=segel-split:[127.0.0.1]:10029");
+	edit_all(SUB "content_filter=segel-split:[127.0.0.1]:10029\nmain message_size_limit = 73400320");
 	judge_with(with, &findings);
 	for (size_t i = 0; i < findings.n; i++)
 		if (findings.at[i].severity == SEVERITY_REFUSE || strcmp(findings.at[i].id, "tls-off") == 0
@@ -844,6 +891,7 @@ static const struct CMUnitTest wholes[] = {
 	cmocka_unit_test(test_local_senders),
 	cmocka_unit_test(test_pretend),
 	cmocka_unit_test(test_egress_missing),
+	cmocka_unit_test(test_split),
 	cmocka_unit_test(test_silent),
 	cmocka_unit_test(test_unseen),
 	cmocka_unit_test(test_swap),
