@@ -137,6 +137,8 @@ struct config {
 	} encrypt;
 	struct {
 		bool use; /* role inbound opens what arrives encrypted */
+		char *keep_dir; /* folder of the originals; "" = none are kept */
+		long keep;      /* ms an original is kept */
 	} decrypt;
 	struct {
 		char *socket;

@@ -38,8 +38,10 @@ has_key(const struct config *config)
 void
 config_check_decrypt(const struct config *config, struct buf *problems)
 {
-	const char *user = config->inbound.role.user;
+	const char *user = config->inbound.role.user, *keep_dir = config->decrypt.keep_dir;
 
+	if (keep_dir && *keep_dir && *keep_dir != '/')
+		buf_printf(problems, "%s: decrypt.keep_dir: '%s': wanted a path from '/' on\n", config->file, keep_dir);
 	if (!user || !config->decrypt.use)
 		return;
 	if (!is_listed(&config->keyd.unwrappers, user))

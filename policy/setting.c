@@ -180,6 +180,11 @@ const struct setting settings[] = {
 	  .help = "open encrypted mail that arrives for offices and systems whose keys segel-keyd holds (purpose decrypt, for the user of\n"
 		  "role inbound), where the registry binds the certificate to every recipient. What is inside must be proven: AES-GCM, or a\n"
 		  "good signature. It is delivered in clear, also to whatever aliases and forwards the mail server knows for these addresses" },
+	{ .name = "decrypt.keep_dir", .type = SETTING_TEXT, AT(decrypt.keep_dir), .fallback = "",
+	  .help = "folder where what is delivered in clear is kept as it came, encrypted, for instance\n"
+		  "\"/var/lib/segel/state-inbound/originals\"; what cannot be kept is not delivered either. Empty = originals are not kept" },
+	{ .name = "decrypt.keep", .type = SETTING_DURATION, AT(decrypt.keep), .fallback = "30d", .least = 3600000, .most = 400 * DAY,
+	  .help = "how long an original is kept" },
 
 	{ .name = "keyd.socket", .type = SETTING_TEXT, AT(keyd.socket), .fallback = "/run/segel/keyd/keyd.sock",
 	  .help = "UNIX socket of the key agent; its folder must be closed to others (mode 0750)" },

@@ -296,6 +296,7 @@ static const struct label {
 	{ "finding", "finding", NULL },
 	{ "version", "its version", NULL },
 	{ "ms", "took ms", NULL },
+	{ "original", "kept as", NULL },
 	{ "item", "item", NULL },
 	{ "id", "id", NULL },
 	{ "session", "id", NULL },

@@ -1,25 +1,14 @@
 #include "milter/filter/forget.h"
 
 #include "milter/daemon.h"
+#include "milter/filter/originals.h"
 #include "milter/log.h"
 
 enum { AT_A_TIME = 1000, HOUR = 60 * 60 };
 
-/* Seconds that a signature is remembered. */
-static time_t
-kept(const struct filter *filter)
-{
-	const struct snapshot *snapshot = snapshot_ref(filter->box);
-	const time_t seconds = snapshot->config->verify.replay / 1000;
-
-	snapshot_unref(filter->box, snapshot);
-	return seconds;
-}
-
 static void
-forget(const struct filter *filter)
+forget_signatures(const struct filter *filter, time_t before)
 {
-	const time_t before = time(NULL) - kept(filter);
 	struct err err = { ERR_NONE, "" };
 	size_t n = AT_A_TIME, all = 0;
 
@@ -32,6 +21,32 @@ forget(const struct filter *filter)
 	}
 	if (all)
 		log_line(LOG_LEVEL_INFO, "forgot %zu signatures that were first seen longer ago than verify.replay", all);
+}
+
+static void
+forget_originals(const char *dir, time_t before)
+{
+	struct err err = { ERR_NONE, "" };
+	size_t n;
+
+	if (originals_forget(dir, before, &n, &err) == -1)
+		log_line(LOG_LEVEL_WARNING, "originals past decrypt.keep stay for now: %s", err.text);
+	if (n)
+		log_line(LOG_LEVEL_INFO, "removed %zu originals that were kept longer than decrypt.keep", n);
+}
+
+static void
+forget(const struct filter *filter)
+{
+	const struct snapshot *snapshot = snapshot_ref(filter->box);
+	const struct config *config = snapshot->config;
+	const time_t now = time(NULL);
+
+	if (filter->replay)
+		forget_signatures(filter, now - config->verify.replay / 1000);
+	if (filter->role->role == ROLE_INBOUND && *config->decrypt.keep_dir)
+		forget_originals(config->decrypt.keep_dir, now - config->decrypt.keep / 1000);
+	snapshot_unref(filter->box, snapshot);
 }
 
 static void *
@@ -48,6 +63,6 @@ run(void *context)
 void
 forget_start(struct filter *filter)
 {
-	if (filter->replay && !daemon_thread(run, filter))
-		log_line(LOG_LEVEL_WARNING, "cannot start a thread; signatures past verify.replay stay remembered");
+	if (!daemon_thread(run, filter))
+		log_line(LOG_LEVEL_WARNING, "cannot start a thread; what is past verify.replay and decrypt.keep stays");
 }

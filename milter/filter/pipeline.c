@@ -13,6 +13,7 @@
  *                the key agent was waited for                        gather_again()
  *     encrypt    to the certificates of the plan; the body itself is
  *                run through the cipher when it is handed over       encrypt()
+ *     keep       the original of what is delivered in clear          keep()
  *     hold       the message on disk at segel-reviewd                hold()
  *     record     decision and evidence on disk before any answer     record()
  *     answer     refuse, drop what is held, or accept with edits     answer()
@@ -27,6 +28,7 @@
 #include "milter/filter/addressed.h"
 #include "milter/filter/gather.h"
 #include "milter/filter/hold.h"
+#include "milter/filter/originals.h"
 #include "milter/filter/record.h"
 #include "milter/filter/results.h"
 #include "milter/filter/unlock.h"
@@ -57,6 +59,7 @@ struct passage {
 	struct encrypted *encrypted; /* fit; its content borrows from `sealed` or the message */
 	struct pieces content;
 	char item[ITEM_ID_BYTES]; /* of the quarantine; "" = not held */
+	char original[ORIGINAL_NAME_BYTES]; /* of decrypt.keep_dir; "" = not kept */
 };
 
 static void
@@ -409,6 +412,22 @@ holds(const struct passage *passage)
 	return passage->verdict.action == ACTION_HOLD || passage->verdict.action == ACTION_REJECT_HOLD;
 }
 
+/* Of what leaves opened. What should be kept and cannot is deferred. */
+static void
+keep(struct passage *passage)
+{
+	const char *dir = passage->config->decrypt.keep_dir;
+	struct err err = { ERR_NONE, "" };
+
+	if (!*dir || passage->unlocked.decryption != DECRYPTION_DONE || !passes(passage) || pretends(passage))
+		return;
+	if (originals_keep(dir, passage->message->id, passage->now, buf_slice(&passage->message->bytes), passage->original, &err) == 0)
+		return;
+	*passage->original = '\0';
+	finding_add(&passage->findings, REASON_STORE_UNAVAILABLE, "%s", err.text);
+	passage->verdict = (struct verdict){ ACTION_DEFER, REASON_STORE_UNAVAILABLE, NULL };
+}
+
 /* What cannot be held is deferred; what was cut is refused, since it will never be whole. */
 static void
 hold(struct passage *passage)
@@ -449,6 +468,7 @@ record(struct passage *passage)
 		.signature = passage->gathered.verified ? &passage->gathered.signature : NULL,
 		.registry = &passage->gathered.registry,
 		.item = passage->item,
+		.original = passage->original,
 		.cert = passage->gathered.registry.seal.answer == REGISTRY_FOUND ? &passage->gathered.registry.seal.cert : NULL,
 		.findings = &passage->findings,
 		.verdict = &passage->verdict,
@@ -723,6 +743,7 @@ pipeline_message(struct filter *filter, struct message *message, const char *que
 		confirm(&passage);
 	if (may_encrypt(&passage))
 		encrypt(&passage);
+	keep(&passage);
 	if (holds(&passage) && !pretends(&passage))
 		hold(&passage);
 	record(&passage);

@@ -262,6 +262,7 @@ collect(const struct record *record, struct pairs *ret)
 	add_numbers(ret, record);
 	if (verdict->finding)
 		add_if(ret, "evidence", verdict->finding->evidence);
+	add_if(ret, "original", record->original);
 	add_if(ret, "item", record->item);
 	add(ret, "id", record->message->id);
 }

@@ -18,6 +18,7 @@ struct record {
 	const struct signature_facts *signature; /* NULL = nobody looked */
 	const struct registry_facts *registry;
 	const char *item;                 /* of the quarantine; "" = not held */
+	const char *original;             /* of decrypt.keep_dir; "" = not kept */
 	const struct registry_cert *cert; /* NULL = none found */
 	const struct findings *findings;
 	const struct verdict *verdict;

@@ -304,16 +304,16 @@ is_loopback(const struct postfix *mta, const struct service *service)
 	return interfaces.n > 0;
 }
 
-/* Does segel-reviewd come out at this service, on whatever addresses it listens besides? */
+/* Does what is sent to `to` (struct endpoint's text) come out at this service, on whatever addresses it listens besides? */
 static bool
-is_release(const struct config *config, const struct service *service)
+leads_to(const char *to, const struct service *service)
 {
 	static const char *const hosts[] = { "", "all", "0.0.0.0", "::", "[::]", "*" };
-	const char *to = config->quarantine.release_to, *colon = strrchr(to, ':');
+	const char *colon = strrchr(to, ':');
 	AUTO(xfree) char *host = NULL;
 	AUTO(xfree) char *port = NULL;
 
-	if (!*config->quarantine.certificate)
+	if (service->program != PROGRAM_SMTPD)
 		return false;
 	if (*to == '/') {
 		const size_t len = strlen(service->name), path = strlen(to);
@@ -425,6 +425,7 @@ look_at_milters(const struct asking *asking, struct service *service)
 static void
 look_around(const struct asking *asking)
 {
+	const struct config *config = asking->config;
 	struct postfix *mta = asking->mta;
 	struct stat st;
 
@@ -433,7 +434,8 @@ look_around(const struct asking *asking)
 	(void)!user_find(values_text(&mta->main, "mail_owner"), &mta->owner);
 	for (size_t i = 0; i < mta->n_services; i++) {
 		mta->services[i].loopback = is_loopback(mta, &mta->services[i]);
-		mta->services[i].release = mta->services[i].program == PROGRAM_SMTPD && is_release(asking->config, &mta->services[i]);
+		mta->services[i].release = *config->quarantine.certificate && leads_to(config->quarantine.release_to, &mta->services[i]);
+		mta->services[i].from_split = config->encrypt.use && config->encrypt.split && leads_to(config->split.next_hop, &mta->services[i]);
 		look_at_milters(asking, &mta->services[i]);
 	}
 	if (stat(asking->config->tlspol.socket, &st) == 0)

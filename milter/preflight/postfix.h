@@ -41,6 +41,7 @@ struct service {
 	bool chrooted;
 	bool loopback;        /* only this machine reaches it */
 	bool release;         /* where quarantine.release_to leads */
+	bool from_split;      /* where split.next_hop leads, while encrypt.split is on */
 	char *limit;          /* of processes; "-" = default_process_limit */
 	struct values own;    /* with its overrides; empty where it has none */
 	const struct values *values; /* its own, or main.cf's */

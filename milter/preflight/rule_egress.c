@@ -17,9 +17,9 @@ is_missing(const struct look *look, struct say *say)
 	if (!look->config->encrypt.use || !look->config->encrypt.split)
 		return false;
 	for (size_t i = 0; i < look->mta->n_services; i++)
-		if (look->mta->services[i].program == PROGRAM_SMTPD && asks_egress(&look->mta->services[i]))
+		if (look->mta->services[i].from_split && service_has_ours(&look->mta->services[i]))
 			return false;
-	buf_printf(&say->what, "encrypt.split = true (%s), and no service of master.cf asks the filter of role egress", look->config->file);
+	buf_printf(&say->what, "encrypt.split = true (%s), and no filter looks at what segel-split hands back", look->config->file);
 	buf_printf(&say->mend, "'-o smtpd_milters=%s' for the service in '%s/master.cf' that segel-split hands its mail to (split.next_hop = %s), as in "
 	    "/usr/share/doc/segel/postfix/split-master.cf", endpoint, look->mta->folder, look->config->split.next_hop);
 	return true;
@@ -57,9 +57,9 @@ is_another_role(const struct look *look, struct say *say)
 {
 	AUTO(xfree) char *endpoint = endpoint_for(look, ROLE_EGRESS);
 
-	if (listener_of(look->mta, look->service) != LISTENER_REINJECTION || asks_egress(look->service))
+	if (!look->service->from_split || asks_egress(look->service))
 		return false;
-	buf_add_text(&say->what, "takes mail back from a content filter, and asks the filter of a role that mail comes to first: ");
+	buf_printf(&say->what, "takes mail back from segel-split (split.next_hop), and asks the filter of a role that mail comes to first: ");
 	say_value(look, say, "smtpd_milters");
 	mend_service(look, say, "smtpd_milters", "%s", endpoint);
 	return true;
@@ -73,7 +73,7 @@ const struct rule egress_rules[] = {
 	{ "egress-inbound", SEVERITY_REFUSE, OVER_OURS,
 	  "role egress demands no TLS of official mail and refuses signatures of strangers; nothing is held or marked as for mail from outside",
 	  .found = judges_strangers },
-	{ "reinjection-role", SEVERITY_REFUSE, OVER_OURS,
-	  "to that role the content filter is a stranger without login and TLS: mail of our own is refused as forged", .found = is_another_role },
+	{ "split-role", SEVERITY_REFUSE, OVER_OURS,
+	  "to that role segel-split is a stranger without login and TLS, and mail of our own is refused as forged", .found = is_another_role },
 	{ .id = NULL },
 };

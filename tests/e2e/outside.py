@@ -42,6 +42,8 @@ SHORT = 20  # seconds that a certificate lives that shall expire
 class Outside(Gateway):
     """Roles submission and inbound, a quarantine with its reviewers, and other people's certificates."""
 
+    reviewers = REVIEWERS
+
     def __init__(self, place, accounts=(BUDI,), **options):
         super().__init__(place, list(accounts), **{"roles": ("submission", "inbound"), "quarantine": True, **options})
         self.desks = {}
@@ -53,7 +55,7 @@ class Outside(Gateway):
         self.make_domains()
         self.make_certificates()
         self.make_trust()
-        for login, role in REVIEWERS.items():
+        for login, role in self.reviewers.items():
             self.appoint(login, role)
         return self
 

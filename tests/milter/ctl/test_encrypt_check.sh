@@ -1,5 +1,5 @@
 #!/bin/bash
-# segelctl encrypt check and cert set-capability, with certificates, a CA and CRLs that openssl made: what a recipient gets,
+# segelctl encrypt check, encrypt --to and cert set-capability, with certificates, a CA and CRLs that openssl made: what a recipient gets,
 # what stands against a certificate, and which of several is taken. Wants $SEGEL_BUILD, the folder of the programs.
 set -u
 CTL=$(realpath "${SEGEL_BUILD:?the folder with segelctl, e.g. build/asan}")/segelctl
@@ -195,6 +195,48 @@ want "no such certificate" 1 "99" cert set-capability 99 gcm
 [ "$(sqlite3 r.db "SELECT group_concat(detail, '|') FROM (SELECT detail FROM act WHERE verb = 'cert set-capability' ORDER BY seq)")" = "gcm oaep|none" ] &&
 	say ok || say no "on record"
 
+# --- the transform with the registry's certificates: openssl opens it with the key of the certificate that was to be taken ---
+printf 'From: dinas@kota.go.id\r\nTo: rsa@tetangga.go.id\r\nSubject: Halo\r\nContent-Type: text/plain\r\n\r\nIsi rahasia\r\n' >plain.eml
+# opens NAME KEY yes|no   what segelctl printed last, kept in mail.eml
+opens() {
+	local got=no
+	openssl cms -decrypt -binary -in mail.eml -recip "$2.pem" -inkey "$2.key" -out plain.out 2>/dev/null && grep -q 'Isi rahasia' plain.out && got=yes
+	[ $got = "$3" ] && say ok || say no "$1: opens with $2: $got"
+}
+# encrypt NAME CODE PART ARGS...
+encrypt() {
+	local name=$1 code=$2 part=$3
+	shift 3
+	want "$name" "$code" "$part" -c segel.conf encrypt plain.eml "$@"
+	cp out mail.eml
+}
+encrypt "--to" 0 'smime-type=enveloped-data' --to rsa@tetangga.go.id
+opens "--to" rsa yes
+opens "--to, another's key" revoked no
+grep -q 'Isi rahasia' mail.eml && say no "the text is in the encrypted mail" || say ok
+encrypt "--to in GCM with OAEP" 0 'smime-type=authEnveloped-data' --to rsa@tetangga.go.id --gcm --oaep
+opens "GCM" rsa yes
+encrypt "to several" 0 'smime-type=enveloped-data' --to rsa@tetangga.go.id ec@tetangga.go.id ec384@tetangga.go.id
+for key in rsa ec ec384; do opens "to several" $key yes; done
+encrypt "beside a certificate in a file" 0 'smime-type=enveloped-data' --to ec@tetangga.go.id --cert rsa.pem
+for key in rsa ec; do opens "beside a file" $key yes; done
+encrypt "the newest of two" 0 'smime-type=enveloped-data' --to baru@tetangga.go.id
+opens "the newest" new yes
+opens "the older" old no
+encrypt "a partner's domain" 0 'smime-type=enveloped-data' --to siapa@sebelah.go.id
+opens "a partner's domain" rsa yes
+encrypt "--to somebody whose certificate is revoked" 3 'no certificate to encrypt to revoked@tetangga.go.id: refused:' --to revoked@tetangga.go.id
+encrypt "--to somebody without" 3 'no certificate to encrypt to a@asing.example: none:' --to a@asing.example
+encrypt "one of two has none" 3 'no certificate to encrypt to a@asing.example' --to rsa@tetangga.go.id a@asing.example
+[ -s mail.eml ] && say no "something was printed" || say ok
+encrypt "no address" 3 'no certificate to encrypt to rsa: none:' --to rsa
+want "a file that is not there" 4 "gone.eml" -c segel.conf encrypt gone.eml --to rsa@tetangga.go.id
+cp plain.eml check
+want "a file called as a verb is" 0 'smime-type=enveloped-data' -c segel.conf encrypt ./check --to rsa@tetangga.go.id
+want "settings that are not there" 4 "gone.conf" -c gone.conf encrypt plain.eml --to rsa@tetangga.go.id
+want "check with settings that are not there" 4 "gone.conf" -c gone.conf encrypt check rsa@tetangga.go.id
+want "a name for something" 2 "one word too many" encrypt name segel
+
 # --- the newest falls, the older serves ---
 openssl ca -config ca.cnf -revoke new.pem 2>/dev/null
 openssl ca -config ca.cnf -gencrl -out trust/crl/ca.crl 2>/dev/null
@@ -203,15 +245,18 @@ want "the older is held" 0 "ditahan" cert hold 5 --reason "reported lost"
 json "held and revoked" 1 '.[0].class == "must-none"' baru@tetangga.go.id
 want "held alone" 0 "ditahan" cert hold 2 --reason "reported lost"
 json "held" 1 '.[0] | .class == "must-none" and (.why | contains("held: reported lost"))' ec@tetangga.go.id
+encrypt "--to somebody whose certificate is held" 3 'no certificate to encrypt to ec@tetangga.go.id: unusable:' --to ec@tetangga.go.id
 
 # --- what cannot be found out ---
 rm trust/crl/ca.crl
 json "without a CRL: not found out" 4 '.[0] | .class == "unknown" and .together == "unknown"' rsa@tetangga.go.id
 want "and said so" 4 "STATUS_UNKNOWN" -c segel.conf encrypt check rsa@tetangga.go.id
+encrypt "--to, without a CRL" 4 'no certificate to encrypt to rsa@tetangga.go.id: undecided:' --to rsa@tetangga.go.id
 rm -r trust
 want "without any authority" 4 "STATUS_UNKNOWN" -c segel.conf encrypt check rsa@tetangga.go.id
 mv r.db gone.db
 want "without a registry" 4 "cannot be opened" -c segel.conf encrypt check rsa@tetangga.go.id
+encrypt "--to, without a registry" 4 'cannot be opened' --to rsa@tetangga.go.id
 mv gone.db r.db
 
 # --- switched off, and the noun's table ---

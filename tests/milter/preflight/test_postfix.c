@@ -419,9 +419,6 @@ static const struct row rows[] = {
 	{ "egress-open", SEVERITY_WARN, WAY_OUT("[::1]"), WAY_OUT("0.0.0.0"), "-MX 0.0.0.0:10031/inet" },
 	{ "egress-inbound", SEVERITY_REFUSE, SMTP "smtpd_relay_restrictions=reject_unauth_destination",
 	  SMTP "smtpd_milters=unix:segel-egress/milter.sock", NULL },
-	{ "reinjection-role", SEVERITY_REFUSE, "main content_filter = scan:[127.0.0.1]:10024\n" REINJECT
-	  "-P 127.0.0.1:10025/inet/content_filter=\n-P 127.0.0.1:10025/inet/smtpd_milters=unix:segel-egress/milter.sock",
-	  "-P 127.0.0.1:10025/inet/smtpd_milters=unix:segel-inbound/milter.sock", NULL },
 	{ "default-action", SEVERITY_REFUSE, WAY_OUT("127.0.0.1") "\n-P 127.0.0.1:10031/inet/milter_default_action=tempfail",
 	  "-P 127.0.0.1:10031/inet/milter_default_action=accept", NULL },
 	/* rule_tls.c */
@@ -472,7 +469,8 @@ static const struct row rows[] = {
 };
 
 /* What needs other settings or another beginning has a test of its own. */
-static const char *const others[] = { "egress-missing", "split-missing", "split-alias", "split-twice", "no-filter", "local-senders", "local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
+static const char *const others[] = { "egress-missing", "split-missing", "split-alias", "split-twice", "split-role", "no-filter", "local-senders",
+	"local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
 
 static void
 want_none(const char *id, const char *when)
@@ -705,11 +703,18 @@ test_egress_missing(void **state)
 		    || strcmp(findings.at[i].id, "service-reinjection") == 0)
 			fail_msg("%s: %s: %s", findings.at[i].id, findings.at[i].where, findings.at[i].what);
 	findings_done(&findings);
-	edit_all("-MX 127.0.0.1:10031/inet\n-P 127.0.0.1:10030/inet/smtpd_milters=");
+	edit_all("-P 127.0.0.1:10030/inet/smtpd_milters=unix:segel-inbound/milter.sock");
+	want_none("split-role", "nothing is split");
+	judge_with(with, &findings);
+	assert_string_equal(findings_find(&findings, "split-role")->where, "127.0.0.1:10030/inet");
+	assert_null(findings_find(&findings, "egress-missing"));
+	findings_done(&findings);
+	edit_all("-P 127.0.0.1:10030/inet/smtpd_milters=");
 	want_none("egress-missing", "nothing is split");
 	judge_with(with, &findings);
 	assert_int_equal(findings_find(&findings, "egress-missing")->severity, SEVERITY_REFUSE);
 	assert_int_equal(findings_find(&findings, "service-reinjection")->severity, SEVERITY_WARN);
+	assert_null(findings_find(&findings, "split-role"));
 }
 
 static void

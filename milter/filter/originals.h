@@ -1,0 +1,24 @@
+/*
+ * originals: encrypted mail as it came, where the mail that is delivered is in clear (decrypt.keep_dir). A file of each, readable by
+ * the filter's user and root alone: the bytes as the MTA passed them, still encrypted; `segelctl decrypt FILE` opens it again.
+ *
+ * It is whole on disk, under its name, before its message is answered; what cannot be kept is not delivered either (the caller
+ * defers). Beyond decrypt.keep it goes. A second delivery of the same message keeps a second file.
+ */
+#ifndef FILTER_ORIGINALS_H
+#define FILTER_ORIGINALS_H
+
+#include <time.h>
+
+#include "smime/buf.h"
+#include "smime/err.h"
+
+enum { ORIGINAL_NAME_BYTES = 64 };
+
+/* Makes the folder, where the one above it is there. `id`: the filter's own for the message. `name`: the file in it. */
+int originals_keep(const char *dir, const char *id, time_t now, struct slice bytes, char name[ORIGINAL_NAME_BYTES], struct err *err) MUST_USE;
+
+/* Those that were kept before, by their names; what is not one of ours stays. `*n`: how many went. A folder that is not there is empty. */
+int originals_forget(const char *dir, time_t before, size_t *n, struct err *err) MUST_USE;
+
+#endif
