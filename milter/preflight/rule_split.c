@@ -59,22 +59,9 @@ follows_aliases_late(const struct look *look, struct say *say)
 }
 
 static bool
-is_next_hop(const struct look *look)
-{
-	AUTO(xfree) char *host = NULL;
-	AUTO(xfree) char *port = NULL;
-	AUTO(xfree) char *here = NULL;
-
-	if (!service_address(look->service, &host, &port))
-		return false;
-	here = xasprintf("%s:%s", host, port);
-	return strcmp(here, look->config->split.next_hop) == 0;
-}
-
-static bool
 follows_aliases_again(const struct look *look, struct say *say)
 {
-	if (!is_split(look) || !is_next_hop(look) || has_mappings_off(look))
+	if (!look->service->from_split || has_mappings_off(look))
 		return false;
 	buf_add_text(&say->what, "takes mail back from segel-split (split.next_hop), and ");
 	say_value(look, say, "receive_override_options");
