@@ -107,9 +107,10 @@ check:
 	SEGEL_BUILD=$(CURDIR)/build/asan SEGEL_BUILD_TSAN=$(CURDIR)/build/tsan tests/run
 
 # The tests that use threads, once more with the thread sanitizer.
-tsan-tests: $(filter $(OUT)/tests/milter/filter/% $(OUT)/tests/milter/audit/% $(OUT)/tests/milter/tlspol/% $(OUT)/tests/milter/split/% \
-	$(OUT)/tests/milter/keyd/test_threads $(OUT)/tests/milter/quarantine/test_store_threads $(OUT)/tests/milter/quarantine/test_deposit \
-	$(OUT)/tests/smime/test_trust_threads,$(TESTS)) $(TOOLS)
+THREADED := milter/audit/test_audit milter/filter/test_metrics milter/filter/test_poison milter/filter/test_replay milter/filter/test_session \
+	milter/filter/test_trust_watch milter/keyd/test_threads milter/quarantine/test_deposit milter/quarantine/test_store_threads \
+	milter/split/test_memory milter/tlspol/test_server smime/test_trust_threads
+tsan-tests: $(addprefix $(OUT)/tests/,$(THREADED)) $(TOOLS)
 
 fuzz:
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) tests/fuzz/test_fuzz.sh
