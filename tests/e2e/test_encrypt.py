@@ -40,6 +40,9 @@ class World(partners.Partners, Gateway):
     def settings_are(self, more):
         """Other settings, from the next message on."""
         self.write_config(policy=rules(more))
+        self.reload()
+
+    def reload(self):
         said = self.filter_log().count("reloaded ")
         self.milter.send(signal.SIGHUP)
         deadline.until("the filter to reload", lambda: self.filter_log().count("reloaded ") > said)
@@ -229,6 +232,53 @@ def _(world):
         message = world.copy(world.partner("rsa"), "judul")
         encrypted_for(world, message, ["rsa"])
         equal(parsed(message)["Subject"], ORDINARY[0], "Subject")
+    finally:
+        world.settings_are("")
+
+
+@test("AES-256-GCM and OAEP for those who are known to read them, and only where all do")
+def _(world):
+    for name in ("rsa", "ec"):
+        world.must("cert", "set-capability", world.leaves[name].sha256, "gcm", "oaep")
+    try:
+        check(world.submit("gcm", [world.partner("rsa"), world.partner("ec")]).accepted, "sent")
+        message = world.copy(world.partner("rsa"), "gcm")
+        encrypted_for(world, message, ["rsa", "ec"])
+        equal(parsed(message).get_param("smime-type"), "authEnveloped-data", "what it is")
+        check(b"rsaesOaep" in run("openssl", "cms", "-cmsout", "-print", "-in", world.received(message)), "not OAEP")
+        check(world.submit("gcm2", [world.partner("rsa"), world.partner("boleh")]).accepted, "sent")
+        message = world.copy(world.partner("rsa"), "gcm2")
+        encrypted_for(world, message, ["rsa", "boleh"])
+        equal(parsed(message).get_param("smime-type"), "enveloped-data", "what it is where one is not known to read GCM")
+    finally:
+        for name in ("rsa", "ec"):
+            world.must("cert", "set-capability", world.leaves[name].sha256, "none")
+
+
+@test("a rule for the sender's unit")
+def _(world):
+    try:
+        world.write_config(policy=f'encrypt: {{ use = true; rules = ( {{ unit = "UMUM"; level = "must"; }}, {{ level = "never"; }} ); }};')
+        world.reload()
+        check(world.submit("bagian", [world.partner("rsa")]).accepted, "sent")
+        encrypted_for(world, world.copy(world.partner("rsa"), "bagian"), ["rsa"])
+        world.write_config(policy=f'encrypt: {{ use = true; rules = ( {{ unit = "LAIN"; level = "must"; }}, {{ level = "never"; }} ); }};')
+        world.reload()
+        check(world.submit("bagian2", [world.partner("rsa")]).accepted, "sent")
+        in_clear(world, world.copy(world.partner("rsa"), "bagian2"))
+    finally:
+        world.settings_are("")
+
+
+@test("pretending: sealed and encrypted is nothing, and the log says what would have been")
+def _(world):
+    try:
+        world.write_config(policy=rules() + "pretend = true;")
+        world.reload()
+        check(world.submit("pura", [world.partner("mentah")]).accepted, "a recipient without a certificate")
+        message = world.copy(world.partner("mentah"), "pura")
+        check(CANARY.encode() in message and b"multipart/signed" not in message, "changed")
+        world.wait_filter_log("reason=ENC_NO_CERT.* pretend=yes")
     finally:
         world.settings_are("")
 

@@ -11,6 +11,7 @@ import chain
 import deadline
 import judge
 import signature
+import partners
 import suite
 from gateway import Account, Gateway
 from mta import HOST
@@ -34,7 +35,7 @@ with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "keyd_ask.py"
     ASK = script.read()
 
 
-class LocalWorld(Gateway):
+class LocalWorld(partners.Partners, Gateway):
     def __init__(self, place):
         super().__init__(place, [APP, HELD, OFFICE], roles=("submission", "local"), senders=SENDERS)
 
@@ -291,6 +292,25 @@ def _(world):
     world.passes_unsealed(world.sent(WEB_UID, APP.address, APP.address), "SEAL_UNAVAILABLE")
     world.senders = senders
     reload(world)
+
+
+@suite.test("encryption in use: a listed program's mail is encrypted or comes back to it; what is no official mail is left alone")
+def _(world):
+    world.make_partners(OTHER_DOMAIN)
+    reload(world, policy="encrypt: { use = true; };")
+    try:
+        token = world.sent(WEB_UID, APP.address, APP.address, recipients=(world.partner("rsa"),))
+        message, = world.wait_delivered(world.partner("rsa"), f"X-Token: {token}".encode())
+        check(b"Isi." not in message and b"Isi." in world.verify(world.decrypt(message, world.leaves["rsa"])), "not encrypted")
+        equal(world.record_of(token)["encrypt"], "aes-256-cbc", "record")
+        token = world.sent(WEB_UID, APP.address, APP.address, recipients=(world.partner("mentah"),))
+        back, = world.wait_delivered(APP.address, token.encode())
+        check(b"ENC_NO_CERT" in back and b"mentah@" in back, back.decode("utf-8", "replace"))
+        token = world.sent(OTHER_UID, f"warga@{OTHER_DOMAIN}", f"warga@{OTHER_DOMAIN}", recipients=(world.partner("mentah"),))
+        message, = world.wait_delivered(world.partner("mentah"), f"X-Token: {token}".encode())
+        check(b"Isi." in message, "no official mail: changed")
+    finally:
+        reload(world)
 
 
 # --- when something is missing: the mail waits, and goes out once ---
