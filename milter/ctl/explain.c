@@ -130,6 +130,17 @@ print_signature(struct ctl *ctl, const struct question *question)
 	fputc('\n', ctl->out);
 }
 
+/* What only the key agent could tell, which is not asked here: it would put that on record. */
+static void
+print_encrypted(struct ctl *ctl, const struct question *question)
+{
+	const struct gathered *gathered = &question->gathered;
+
+	if (question->role->role == ROLE_INBOUND && question->config->decrypt.use && gathered->verified && gathered->signature.encrypted)
+		fputs("decrypt:  not tried here; on arrival it is opened, and judged by what is inside, where every recipient is entitled and segel-keyd "
+		    "has the key\n", ctl->out);
+}
+
 /* The recipients that are named; else those in To and Cc. An envelope may have others. */
 static void
 look_at_recipients(struct ctl *ctl, struct question *question, struct slice message)
@@ -189,6 +200,7 @@ print_facts(struct ctl *ctl, const struct question *question)
 	fprintf(ctl->out, "\nmime:     %s %s\nlayer:    %s\nbody:     %s\nkeys:     %s\n", mime_state_name(message->mime),
 	    message->mime_why, layer_name(message->outer), body_form_name(message->form), material_name(message->material));
 	print_signature(ctl, question);
+	print_encrypted(ctl, question);
 	print_recipients(ctl, question);
 	if (message->outer == LAYER_NONE && *seal->why) {
 		fprintf(ctl->out, "registry: ");

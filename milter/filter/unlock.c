@@ -261,21 +261,11 @@ try(struct unlocking *unlocking, const struct registry_entitle *entitled)
 		settle(unlocking, &decrypted);
 }
 
-/* Any form that may turn out to be encrypted; the content tells. */
+/* As whoever verified it has seen, whatever its fields say it is. */
 static bool
-may_be_encrypted(const struct gathered *gathered)
+is_encrypted(const struct gathered *gathered)
 {
-	switch (gathered->message.outer) {
-	case LAYER_ENCRYPTED:
-	case LAYER_OTHER:
-		return true;
-	case LAYER_SIGNED:
-		return gathered->verified && gathered->signature.encrypted;
-	case LAYER_UNKNOWN:
-	case LAYER_NONE:
-		break;
-	}
-	return false;
+	return gathered->verified && gathered->signature.encrypted;
 }
 
 void
@@ -285,7 +275,7 @@ unlock_message(const struct unlock_from *from, struct gathered *gathered, struct
 	AUTO_ENTITLE struct registry_entitle entitled = { .answer = ENTITLE_UNAVAILABLE };
 
 	*ret = (struct unlocked){ .decryption = DECRYPTION_NOT_TRIED };
-	if (!may_be_encrypted(gathered))
+	if (!is_encrypted(gathered))
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &unlocking.began);
 	if (!may_have_it(&unlocking, &entitled))

@@ -217,6 +217,16 @@ def judged(world, delivered):
     return done.returncode == 0
 
 
+@suite.test("segelctl explain says of a file that it would be opened on arrival")
+def _(world):
+    path = world.path("ca", "explained")
+    for message, said in ((world.letter("jelas"), True), (world.unsigned(PARTNER, OWN, "jelas"), False)):
+        with open(path, "wb") as out:
+            out.write(message)
+        answer = world.segelctl("explain", "--role", "inbound", path)
+        equal("decrypt:  not tried here" in answer.out, said, str(answer) + answer.out)
+
+
 @suite.test("layers: triple wrapped; encrypted, then signed; encrypted twice; an opaque signature inside")
 def _(world):
     once = world.encrypt(world.inside("lapis-1"), "umum")
@@ -231,6 +241,9 @@ def _(world):
     world.kept("lapis-3", world.head(PARTNER, OWN, "lapis-3") + world.entity("good", "lapis-3", content=once), "DEC_FAILED")
     twice = world.encrypt(world.encrypt(world.inside("lapis-4"), "umum"), "umum-ec")
     world.opened("lapis-4", world.head(PARTNER, OWN, "lapis-4") + twice)
+    unnamed = world.letter("lapis-6").replace(b" smime-type=enveloped-data;", b"", 1)
+    check(b"enveloped-data" not in unnamed, unnamed)
+    world.opened("lapis-6", unnamed)
     opaque = world.entity("good", "lapis-5", content=world.secret("lapis-5"), options=["-nodetach"])
     outcome = world.passed("lapis-5", world.head(PARTNER, OWN, "lapis-5") + world.encrypt(opaque, "umum"))
     check(judged(world, outcome[0]) and parsed(outcome[0]).get_param("smime-type") == "signed-data", "an opaque signature")
