@@ -65,7 +65,9 @@ record(const struct passage *passage)
 	if (copy->class)
 		add_word(&line, "class", copy->class);
 	if (copy->action == TRANSFORM_SEND)
-		add_word(&line, "encrypted", copy->encrypted ? "yes" : "no");
+		add_word(&line, "encrypted", copy->would_encrypt ? "yes" : "no");
+	if (copy->pretend)
+		add_word(&line, "pretend", "yes");
 	buf_printf(&line, " size=%zu", passage->letter->bytes.len);
 	if (passage->again)
 		add_word(&line, "again", "yes");

@@ -293,6 +293,19 @@ look_at(struct look *look)
 	return (is_closed(look) || is_sealed(look)) && send_as_planned(look);
 }
 
+static void
+only_pretend(struct look *look)
+{
+	struct transformed *ret = look->ret;
+
+	encrypt_free(TAKE(ret->encrypted));
+	pieces_done(&ret->content);
+	pieces_done(&ret->message);
+	pieces_borrow(&ret->message, look->bytes);
+	ret->pretend = true;
+	ret->action = TRANSFORM_SEND;
+}
+
 void
 transform_letter(const struct split_snapshot *snapshot, const struct letter *letter, time_t now, struct transformed *ret)
 {
@@ -302,6 +315,9 @@ transform_letter(const struct split_snapshot *snapshot, const struct letter *let
 	look.held = trust_watch_ref(snapshot->trust, now, &look.trust_err);
 	head_scan(look.bytes, &look.head);
 	(void)look_at(&look);
+	ret->would_encrypt = ret->encrypted != NULL;
+	if (snapshot->config->pretend)
+		only_pretend(&look);
 	head_done(&look.head);
 	trust_watch_unref(snapshot->trust, look.held);
 }

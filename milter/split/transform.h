@@ -10,6 +10,8 @@
  * What must this recipient get? By the rules (policy/recipient.h), with the sender's unit, and with the field by which the filter
  * says that the sender asked for encryption (split.trigger), which never goes on. No key is held here.
  *
+ * With pretend it is looked at all the same, and goes on as it came: the filter in front does not seal then.
+ *
  * Does not check: who may send (segel-milter did), the answer of the next hop (deliver.h).
  */
 #ifndef SPLIT_TRANSFORM_H
@@ -35,6 +37,8 @@ struct transformed {
 	char signer[65];          /* SHA-256 of the certificate; "" = none */
 	char from[LIMIT_ADDRESS_BYTES + 1];
 	const char *class;        /* of the recipient; static */
+	bool pretend;             /* it goes on as it came; reason, evidence and would_encrypt say what would have been */
+	bool would_encrypt;       /* also where it is encrypted */
 };
 
 /* Never fails: what went wrong with our surroundings is TRANSFORM_DEFER. */

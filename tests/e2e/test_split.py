@@ -106,6 +106,22 @@ def _(world):
         world.configure(split_more="")
 
 
+@suite.test("pretend: what comes goes on as it came, and the log says what would have been")
+def _(world):
+    world.to_next()
+    plain = letter("dinas@kota.example", "x@penerima.example", token="pura")
+    suite.equal(world.hand(plain, "pura@penerima.example")[0], 550, "before")
+    world.configure(other="pretend = true;")
+    try:
+        suite.equal(world.hand(plain, "pura@penerima.example")[0], 250, "pretending")
+        suite.equal([one["message"] for one in world.taken("pura")], [plain], "what went on")
+        line = world.lines_about("pura@penerima.example")[-1]
+        suite.check("action=accept reason=SEAL_REQUIRED " in line and " pretend=yes " in line, line)
+    finally:
+        world.configure(other="")
+    suite.equal(world.hand(plain, "pura2@penerima.example")[0], 550, "afterwards")
+
+
 @suite.test("a certificate that is held between seal and delivery counts at once, and no longer when the hold ends")
 def _(world):
     message = world.sealed("tahan")

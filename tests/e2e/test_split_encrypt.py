@@ -124,6 +124,20 @@ def _(world):
         world.configure(other=RULES.format(copy=""))
 
 
+@suite.test("pretend: it goes in clear as it came, and the log says that it would have been encrypted")
+def _(world):
+    message = world.sealed("pura", body="Isi: kenari-7731\r\n")
+    world.configure(other=RULES.format(copy="") + " pretend = true;")
+    try:
+        suite.check(answer(world, message, address("rsa")).startswith("250 "), "sent")
+        suite.equal(world.copies("pura", address("rsa")), [message], "what went on")
+        line = world.lines_about(address("rsa"))[-1]
+        suite.check(" encrypted=yes " in line and " pretend=yes " in line, line)
+        suite.check(answer(world, message, address("mentah")).startswith("250 "), "without a certificate")
+    finally:
+        world.configure(other=RULES.format(copy=""))
+
+
 @suite.test("a certificate that is held a moment ago counts no longer, and its message waits in no queue")
 def _(world):
     message = world.sealed("baru")

@@ -469,8 +469,7 @@ static const struct row rows[] = {
 };
 
 /* What needs other settings or another beginning has a test of its own. */
-static const char *const others[] = { "egress-missing", "split-missing", "split-alias", "split-twice", "split-role", "no-filter", "local-senders",
-	"local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
+static const char *const others[] = { "egress-missing", "split-role", "split-missing", "split-alias", "split-twice", "no-filter", "local-senders", "local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
 
 static void
 want_none(const char *id, const char *when)
