@@ -405,7 +405,7 @@ class Demo:
     def logged(self, world, queue_id, role, word):
         """Quotes the line on which the gateway says what it did."""
         line = world.wait_filter_log(rf"{queue_id}: action=.* {word}.*", role=role).group(0)
-        self.story.quote(f"{world.host}: {line}")
+        self.story.quote(f"{world.hostname}: {line}")
 
     def no_certificate(self):
         office = self.second.office

@@ -18,7 +18,7 @@ DOMAIN = "kabupaten.example"
 
 
 class SecondRegion(Gateway):
-    host = f"mail.{DOMAIN}"
+    hostname = f"mail.{DOMAIN}"
     domains = (DOMAIN,)
     ports = {name: port + 100 for name, port in PORTS.items()}
 

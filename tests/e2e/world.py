@@ -26,14 +26,14 @@ PORTS = {"submission": 2587, "documented": 2588, "inbound": 2525, "server": 2526
 class World:
     """The mail server of a world. segel.py adds the gateway. What follows differs where two stand side by side."""
 
-    host = HOST
+    hostname = HOST
     domains = (OWN_DOMAIN, OTHER_DOMAIN, FAR_DOMAIN)
     ports = PORTS
 
     def __init__(self, place, sockets=None):
         self.place = place
         self.folder = place.folder
-        self.mta = Mta(os.path.join(place.folder, "postfix"), ports_for(place, self.ports), self.domains, FAR_DOMAIN, sockets, self.host)
+        self.mta = Mta(os.path.join(place.folder, "postfix"), ports_for(place, self.ports), self.domains, FAR_DOMAIN, sockets, self.hostname)
         self.mta.write()
 
     def path(self, *names):
