@@ -150,7 +150,7 @@ check_as_user(const struct role_traits *role, const struct config *config, struc
 		buf_printf(problems, "decrypt.keep_dir: '%s': %s\n", config->decrypt.keep_dir, strerror(errno));
 	if (snapshot_load(config->file, role, &snapshot, problems) == -1)
 		return;
-	if (role->seals && keyd_ping(snapshot->keyd, &err) == -1)
+	if ((role->seals || role_opens(role, config)) && keyd_ping(snapshot->keyd, &err) == -1)
 		buf_printf(problems, "keyd.socket: %s\n", err.text);
 	if (snapshot->depot && depot_ping(snapshot->depot, &err) == -1)
 		buf_printf(problems, "quarantine.hold_socket: %s\n", err.text);

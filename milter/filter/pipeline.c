@@ -74,12 +74,6 @@ pretends(const struct passage *passage)
 	return passage->filter->pretend || passage->config->pretend;
 }
 
-static bool
-opens(const struct filter *filter, const struct config *config)
-{
-	return filter->role->role == ROLE_INBOUND && config->decrypt.use;
-}
-
 static struct gather_from
 sources(const struct passage *passage)
 {
@@ -233,7 +227,7 @@ unlock(struct passage *passage)
 {
 	const struct unlock_from from = unlock_sources(passage);
 
-	if (!opens(passage->filter, passage->config) || pretends(passage) || !passage->message->may_open || passage->poison
+	if (!role_opens(passage->filter->role, passage->config) || pretends(passage) || !passage->message->may_open || passage->poison
 	    || passage->trouble.kind != ERR_NONE)
 		return;
 	unlock_message(&from, &passage->gathered, &passage->unlocked);
@@ -674,7 +668,7 @@ bool
 pipeline_opens(const struct filter *filter)
 {
 	const struct snapshot *snapshot = snapshot_ref(filter->box);
-	const bool ret = opens(filter, snapshot->config);
+	const bool ret = role_opens(filter->role, snapshot->config);
 
 	snapshot_unref(filter->box, snapshot);
 	return ret;

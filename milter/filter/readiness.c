@@ -55,6 +55,15 @@ review_cert(void *ctx, const struct registry_cert *cert)
 	review_issuer(review, cert, &facts);
 }
 
+static void
+review_opening(const struct review *review)
+{
+	struct err err;
+
+	if (keyd_ping(review->snapshot->keyd, &err) == -1)
+		buf_printf(review->ret, "decrypt.use is on, and encrypted mail that arrives is deferred: %s\n", err.text);
+}
+
 void
 readiness(const struct snapshot *snapshot, const struct role_traits *role, time_t now, struct buf *ret)
 {
@@ -63,8 +72,8 @@ readiness(const struct snapshot *snapshot, const struct role_traits *role, time_
 
 	if (role->holds)
 		config_notes(snapshot->config, ret);
-	if (role->role == ROLE_INBOUND && snapshot->config->decrypt.use && keyd_ping(snapshot->keyd, &err) == -1)
-		buf_printf(ret, "cannot ask segel-keyd, so encrypted mail that is to be decrypted is deferred: %s\n", err.text);
+	if (role_opens(role, snapshot->config))
+		review_opening(&review);
 	if (role->seals && registry_each_seal(snapshot->registry, now, review_cert, &review, &err) == -1)
 		buf_printf(ret, "cannot ask the registry for its sealing certificates: %s\n", err.text);
 }

@@ -37,3 +37,9 @@ role_settings(const struct role_traits *role, const struct config *config)
 {
 	return (const struct role_settings *)((const char *)config + role->settings);
 }
+
+bool
+role_opens(const struct role_traits *role, const struct config *config)
+{
+	return role->role == ROLE_INBOUND && config->decrypt.use;
+}

@@ -26,5 +26,6 @@ extern const struct role_traits role_table[]; /* ended by name NULL */
 const struct role_traits *role_find(const char *name); /* NULL: no such role */
 const struct role_traits *role_of(enum role role);
 const struct role_settings *role_settings(const struct role_traits *role, const struct config *config);
+bool role_opens(const struct role_traits *role, const struct config *config); /* asks the key agent to open what arrives encrypted */
 
 #endif

@@ -390,7 +390,9 @@ check "socket folder of those who hold" folder_is /run/segel/hold 2750 segel-rev
 check "socket folder of those who review" folder_is /run/segel/review 2750 segel-reviewd segel-review
 check "only the filters of roles inbound and egress may hold" members_are segel-hold "segel-egress segel-inbound"
 check "of ours only the digest reviews; people are put there by hand" members_are segel-review "segel-digest"
-check "submission, inbound, local and the quarantine reach the key agent" members_are segel-seal "segel-inbound segel-local segel-reviewd segel-submission"
+check "those with a use for keys reach the key agent: submission and local sign; inbound and the quarantine open" members_are segel-seal \
+	"segel-inbound segel-local segel-reviewd segel-submission"
+check "role egress may not ask the key agent" refuses in_group segel-egress segel-seal
 check "the registry's readers" members_are segel-registry "segel-egress segel-inbound segel-local segel-reviewd segel-split segel-submission segel-tlspol segel-trust"
 check "keys" folder_is /etc/segel/keys 700 segel-keyd segel-keyd
 check "the filter's records" folder_is /var/lib/segel/audit-submission 750 segel-submission segel-submission

@@ -23,6 +23,7 @@ from gateway import Account, Gateway
 from mta import BARE_DOMAIN
 from openssl_ca import OpensslCA, run
 from place import MILTER_UID
+from region import DOMAIN, SecondRegion
 from world import OTHER_DOMAIN, letter, parsed
 
 SITI = f"siti@{OTHER_DOMAIN}"
@@ -36,6 +37,12 @@ CABUT = Account("cabut", "Kepala Gudang (Storekeeper)")
 SEKDA = "sekda@provinsi.example"          # of a partner region, whose authority is another one
 GUDANG = "gudang@provinsi.example"        # of the same, whose certificate is revoked
 KECAMATAN = "camat@provinsi.example"      # of the same, but with a certificate of an authority that nobody recognised
+ARSIP = f"arsip@{DOMAIN}"                 # of a second region, with a gateway of its own; without a certificate
+
+SECRET = "kenari-7731"                    # stands in the confidential letter, and is looked for where it must not be
+ENCRYPT = f"""encrypt: {{ use = true; rules = (
+	{{ to = "{DOMAIN}"; level = "must"; }}, {{ to = ""; level = "may"; }}
+); }};"""
 
 SHOWN_FIELDS = ("From", "Sender", "To", "Subject", "Date", "Content-Type")
 TRACE_FIELDS = rb"(?:Return-Path|X-Original-To|Delivered-To):[^\n]*\n(?:[ \t][^\n]*\n)*"
@@ -109,6 +116,8 @@ class Demo:
         self.forged()
         self.reviewed()
         self.leaving()
+        self.confidential()
+        self.no_certificate()
         self.badly_set_up()
         if self.own_message:
             self.message_of_yours()
@@ -339,6 +348,78 @@ class Demo:
         self.story.quote(answer.out, most=14)
         self.story.compare(f"the report names {BARE.partition('@')[2]}", BARE.partition("@")[2] in answer.out)
 
+    @property
+    def second(self):
+        return self.world.second
+
+    def confidential(self):
+        office = self.second.office
+        self.story.step("A confidential letter leaves encrypted, and is readable in a second region", f"""The regency {DOMAIN} has a mail server, a
+            gateway, a key agent and a registry of its own, and each registry knows the other region as a partner: ours has the certificate
+            that {office} wants mail encrypted to, theirs has Budi's. Our settings say that mail to that domain must be encrypted. Its
+            mail server is not up yet, so that Budi's letter waits in our queue, as it will go to the other region.""")
+        self.segelctl("encrypt", "check", office, "--from", BUDI.address, lines=8)
+        outcome = self.world.send_as(BUDI, letter(BUDI.address, office, "Calon kepala dinas", f"Rahasia: {SECRET}.\r\n", token="letter-13"), [office])
+        self.story.quote(f"server: {outcome.last}")
+        self.story.compare("accepted", outcome.accepted)
+        if not outcome.accepted:
+            return
+        self.on_its_way(outcome.last.text.split()[-1])
+        self.story.say("The other region's gateway, key agent and mail server start, and the queue is tried again.")
+        self.second.start()
+        self.world.mta.command("postqueue", "-f")
+        self.opened(self.second.wait_delivered(office, b"<letter-13.1@")[0])
+
+    def on_its_way(self, queue_id):
+        """What the queue has of it, shown by Postfix's own program, and judged by openssl."""
+        self.world.wait_logged(rf"{queue_id}: to=<{self.second.office}>,.*status=deferred", 30)
+        self.story.command(f"postcat -bh -q {queue_id}")
+        waiting = self.world.mta.command("postcat", "-bh", "-q", queue_id).encode()
+        self.story.quote(fields_of(waiting))
+        self.story.compare("the Subject is hidden, and no word of the letter can be read", parsed(waiting)["Subject"] == "[...]"
+                           and not any(word in waiting for word in (SECRET.encode(), b"Calon", b"Rahasia")))
+        path = self.world.path("waiting.eml")
+        with open(path, "wb") as out:
+            out.write(waiting)
+        self.story.command("openssl cms -cmsout -print -in waiting.eml")
+        readers = recipients_in(run("openssl", "cms", "-cmsout", "-print", "-in", path).decode())
+        self.story.quote(readers)
+        serial = run("openssl", "x509", "-in", self.second.leaf.cert, "-noout", "-serial").decode().strip().partition("=")[2]
+        self.story.compare(f"it is encrypted to one certificate, that of {self.second.office} (serial number 0x{serial})",
+                           readers.count("serialNumber") == 1 and f"serialNumber: {int(serial, 16)}\n" in readers + "\n")
+        self.logged(self.world, queue_id, "submission", "encrypt=aes-256-cbc")
+
+    def opened(self, message):
+        """What lies in the other office's mailbox."""
+        self.story.say(f"What arrived in the mailbox of {self.second.office}:")
+        field = str(parsed(message)["Authentication-Results"])
+        self.story.quote(fields_of(message) + f"\nAuthentication-Results: {field}\n\n" + text_of(message))
+        self.story.compare("it is readable, and its Subject is back", SECRET in text_of(message) and parsed(message)["Subject"] == "Calon kepala dinas")
+        self.story.compare(f"the result field says: decrypted, and sealed by {BUDI.address}",
+                           "smime=pass (decrypted)" in field and f"identifier={BUDI.address}" in field)
+        self.judged(message, BUDI)
+        self.logged(self.second, r"\w+", "inbound", "decrypted=yes")
+        found = [path for path in self.second.files() if holds(path, SECRET.encode())]
+        self.story.compare("on the other region's disk the letter stands in that mailbox and nowhere else", len(found) == 1 and found[0].startswith(self.second.mta.mail))
+
+    def logged(self, world, queue_id, role, word):
+        """Quotes the line on which the gateway says what it did."""
+        line = world.wait_filter_log(rf"{queue_id}: action=.* {word}.*", role=role).group(0)
+        self.story.quote(f"{world.hostname}: {line}")
+
+    def no_certificate(self):
+        office = self.second.office
+        self.story.step("Who cannot be written to in confidence is named", f"""Budi writes to {office} again, and to {ARSIP}, for whom no certificate
+            is registered. Nobody gets it in clear instead, and the one who could read it does not get it without the other.""")
+        message = letter(BUDI.address, f"{office}, {ARSIP}", "Calon kepala dinas", f"Rahasia: {SECRET}.\r\n", token="letter-14")
+        outcome = self.world.send_as(BUDI, message, [office, ARSIP])
+        self.story.quote(f"server: {outcome.last}")
+        self.story.compare("refused with 550 5.7.4, reason ENC_NO_CERT", not outcome.accepted and outcome.last.says("550", "5.7.4", "ENC_NO_CERT"))
+        self.story.compare(f"it names {ARSIP}, and not {office}", ARSIP in str(outcome.last) and office not in str(outcome.last))
+        self.world.wait_idle()
+        self.second.wait_idle()
+        self.story.compare("nothing reached either mailbox", not any(self.second.mailbox(to, b"letter-14") for to in (office, ARSIP)))
+
     def badly_set_up(self):
         self.story.step("A mail server that is set up badly is told so", """A filter is only as safe as the mail server that asks
             it. Here is a copy of this Postfix's settings as a server on the Internet might have them, port 25 open, in which two lines are
@@ -452,6 +533,19 @@ class Partners:
         return extra.encode() + head + b"\r\n" + entity
 
 
+def recipients_in(printed):
+    """Of what openssl prints: whom a message is encrypted to, and how."""
+    part = printed.partition("recipientInfos:")[2].partition("encryptedContentInfo:")[0]
+    lines = [line.strip() for line in part.split("\n")]
+    return "\n".join(line for line in lines if re.match(r"(issuer|serialNumber|algorithm):", line))
+
+
+def text_of(message):
+    """The first text in it, as a mail program shows it."""
+    texts = [part.get_content() for part in parsed(message).walk() if part.get_content_type() == "text/plain"]
+    return texts[0].strip() if texts else "(no text)"
+
+
 def holds(path, text):
     with open(path, "rb") as file:
         return text in file.read()
@@ -530,27 +624,38 @@ def set_up(where, story, own):
     accounts = [BUDI, DEWI, LAMA, CABUT] + ([own.account] if own else [])
     story.say("Making a demo certification authority, accounts, certificates, registry ...", 0)
     world = Gateway(where, accounts, roles=("submission", "inbound"), tlspol=True, quarantine=True)
+    world.more["policy"] = ENCRYPT
+    world.second = None
     world.reviewer = "rina" if where.isolated else "daemon"  # a login that this machine has
     try:
         world.make()
         world.partners = Partners(world)
         world.appoint(world.reviewer, "analis")
+        world.second = SecondRegion(world, "setda")
         story.say("Starting the key agent, the quarantine, the filters and Postfix ...", 0)
         return world.start()
     except BaseException:
-        world.stop()
+        end(world)
         raise
+
+
+def end(world):
+    try:
+        if world.second:
+            world.second.stop()
+    finally:
+        world.stop()
 
 
 def run_story(where):
     own = OwnMessage(sys.argv[1]) if sys.argv[1:] else None
-    story = Story(14 if own else 13)
+    story = Story(16 if own else 15)
     introduce(story)
     world = set_up(where, story, own)
     try:
         Demo(world, story, own).play()
     finally:
-        world.stop()
+        end(world)
     return conclude(story)
 
 

@@ -124,7 +124,7 @@ class Gateway(World):
         self.form = form
         self.roles = roles
         self.senders = senders
-        self.more = {"least": 'min_free = "1MiB";'}  # further settings of a role, or of "quarantine", as text
+        self.more = {"least": 'min_free = "1MiB";'}  # further settings of a role, of "quarantine", or ("policy") beside all groups, as text
         self.quarantine_key = None  # prefix of its files, once the world is made
         sockets = {role: os.path.join(place.folder, role_folder(role), "milter.sock") for role in roles}
         if tlspol:
@@ -256,7 +256,8 @@ class Gateway(World):
         return {"quarantine": self.quarantine_settings(), "unwrappers": f'unwrappers = [ "{REVIEWD_UID}" ];' if self.reviewd else "",
                 "other_roles": "".join(self.role_settings(role) for role in self.roles if role != "submission")
                                + self.tlspol_settings(),
-                "signers": ", ".join(f'"{ROLE_UIDS[role]}"' for role in self.roles if role not in ("inbound", "egress")), "tls": "", "policy": "",
+                "signers": ", ".join(f'"{ROLE_UIDS[role]}"' for role in self.roles if role not in ("inbound", "egress")), "tls": "",
+                "policy": self.more.get("policy", ""),
                 "registry": self.registry, "milter_socket": self.mta.milter_socket, "mta_gid": self.mta.gid,
                 "milter_uid": MILTER_UID, "keyd_uid": KEYD_UID, "audit_submission": self.path("audit-submission"),
                 "state_submission": self.path("state-submission"), "trust": self.path("trust"), "audit_keyd": self.path("audit-keyd"), "keyd_socket": self.keyd_socket, "keys": ", ".join(keys),

@@ -224,8 +224,9 @@ class Programs:
 class Mta:
     """write, start, stop; what it logged and what it still has in its queue."""
 
-    def __init__(self, folder, ports, domains, far_domain, sockets=None):
+    def __init__(self, folder, ports, domains, far_domain, sockets=None, host=HOST):
         self.folder = folder
+        self.host = host
         self.ports = ports
         self.domains = domains
         self.far_domain = far_domain
@@ -275,7 +276,7 @@ class Mta:
     def make_server_certificate(self):
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                         "-keyout", self.tls + "/server.key", "-out", self.tls + "/server.crt", "-days", "30",
-                        "-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST},DNS:localhost"],
+                        "-subj", f"/CN={self.host}", "-addext", f"subjectAltName=DNS:{self.host},DNS:localhost"],
                        check=True, stdin=subprocess.DEVNULL, capture_output=True)
 
     def write_config(self):
@@ -284,7 +285,7 @@ class Mta:
             queue=self.queue_folder, data=self.data, filter_lines="\n".join([*snippet("main.cf"), local_lines(self.sockets, self.etc),
                                                                outgoing_lines(self.sockets, self.tls)]),
             command=programs.command, daemon=programs.daemon, lib=programs.lib, etc=self.etc, owner=self.owner, setgid=self.setgid, log=self.log, folder=self.folder,
-            host=HOST, domains=" ".join([*self.domains, BARE_DOMAIN]), mail=self.mail, mail_uid=MAIL_UID, tls=self.tls, sasl=self.sasl))
+            host=self.host, domains=" ".join([*self.domains, BARE_DOMAIN]), mail=self.mail, mail_uid=MAIL_UID, tls=self.tls, sasl=self.sasl))
         self.write_file("master.cf", MASTER_CF.format(
             documented_options=documented_options("master.cf", "submission", "submission", self.sockets),
             server_options=documented_options("inbound.cf", "smtp", "inbound", self.sockets), release_options=release_options(), **self.ports))
@@ -324,7 +325,7 @@ class Mta:
     def add_user(self, login, password):
         """A login is user@realm, as PLAIN carries it."""
         user, _, realm = login.partition("@")
-        subprocess.run(["saslpasswd2", "-p", "-c", "-f", self.sasl + "/sasldb2", "-u", realm or HOST, user],
+        subprocess.run(["saslpasswd2", "-p", "-c", "-f", self.sasl + "/sasldb2", "-u", realm or self.host, user],
                        input=password.encode(), check=True, capture_output=True)
         os.chown(self.sasl + "/sasldb2", 0, self.gid)
         os.chmod(self.sasl + "/sasldb2", 0o640)

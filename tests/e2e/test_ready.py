@@ -3,6 +3,7 @@ authority that is not in seal.chain_dir. In `segel-milter -n`, at start and afte
 """
 
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ import time
 import deadline
 import suite
 from gateway import Account, Gateway
-from place import MILTER_UID
+from place import INBOUND_UID, MILTER_UID
 
 BUDI = Account("budi", "Kepala Bagian Umum")
 SERVING = "serves role submission"
@@ -200,6 +201,33 @@ def _(world):
         finally:
             world.start_keyd()
     warned(reloaded(world), RELOADED)
+
+
+@suite.test("role inbound wants the agent where it decrypts, and only there: checked, at start, after a reload")
+def _(world):
+    no_quarantine = r"quarantine\.certificate is empty"
+    no_agent = r"decrypt\.use is on, and encrypted mail that arrives is deferred: .*is segel-keyd running\?"
+    key = f'{{ file = "{world.path("keys", "surat.key")}"; passphrase_file = "{world.path("keys", "passphrase")}"; purpose = "decrypt"; }}'
+    opening = {"keys": f'{world.settings()["keys"]}, {key}', "unwrappers": f'unwrappers = [ "{INBOUND_UID}" ];', "policy": "decrypt: { use = true; };"}
+    inbound = world.milters["inbound"]
+    said = functools.partial(world.filter_log, "inbound")
+    try:
+        world.write_config(**opening)
+        are_warnings(checked(world, role="inbound"), no_quarantine)
+        world.keyd.stop()
+        lines = checked(world, code=1, role="inbound")
+        are_warnings(lines[:-1], no_quarantine, no_agent)
+        suite.check(lines[-1].startswith("keyd.socket: "), lines)
+        world.start_milter("inbound")
+        warned(said, "serves role inbound", no_quarantine, no_agent)
+        world.write_config()
+        are_warnings(checked(world, role="inbound"), no_quarantine)
+        inbound.send(signal.SIGHUP)
+        warned(said, RELOADED, no_quarantine)
+    finally:
+        world.write_config()
+        inbound.stop()
+        world.start_keyd()
 
 
 @contextlib.contextmanager

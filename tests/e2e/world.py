@@ -13,7 +13,7 @@ import socket
 
 import client
 import deadline
-from mta import Mta
+from mta import HOST, Mta
 
 OWN_DOMAIN = "kota.example"
 OTHER_DOMAIN = "penerima.example"
@@ -24,13 +24,16 @@ PORTS = {"submission": 2587, "documented": 2588, "inbound": 2525, "server": 2526
 
 
 class World:
-    """The mail server of a world. segel.py adds the gateway."""
+    """The mail server of a world. segel.py adds the gateway. What follows differs where two stand side by side."""
+
+    hostname = HOST
+    domains = (OWN_DOMAIN, OTHER_DOMAIN, FAR_DOMAIN)
+    ports = PORTS
 
     def __init__(self, place, sockets=None):
         self.place = place
         self.folder = place.folder
-        self.mta = Mta(os.path.join(place.folder, "postfix"), ports_for(place),
-                       [OWN_DOMAIN, OTHER_DOMAIN, FAR_DOMAIN], FAR_DOMAIN, sockets)
+        self.mta = Mta(os.path.join(place.folder, "postfix"), ports_for(place, self.ports), self.domains, FAR_DOMAIN, sockets, self.hostname)
         self.mta.write()
 
     def path(self, *names):
@@ -89,8 +92,8 @@ class World:
         return self.mta.queue()
 
 
-def ports_for(place):
-    return dict(PORTS) if place.isolated else {name: free_port() for name in PORTS}
+def ports_for(place, ports):
+    return dict(ports) if place.isolated else {name: free_port() for name in ports}
 
 
 def free_port():
