@@ -1,6 +1,7 @@
 #include "policy/check_egress.h"
 
 #include "policy/pattern.h"
+#include "policy/table.h"
 
 /* Nobody read on; POISON or PARSE_LIMIT speaks for it. */
 static bool
@@ -30,11 +31,37 @@ plan_of(const struct policy_input *input)
 	return input->plan ? input->plan->action : PLAN_UNKNOWN;
 }
 
+/* A setting lets mail pass in which this is found. */
+static bool
+is_softened(const struct policy_input *input, enum reason reason)
+{
+	return action_rank(input->config->table.cells[reason][input->class].action) < action_rank(ACTION_DEFER);
+}
+
+static enum reason
+reason_unread(const struct policy_input *input)
+{
+	return input->poison ? REASON_POISON : REASON_PARSE_LIMIT;
+}
+
+/*
+ * Reasons that others raise as well may have been softened for their sake: who gets mail in clear, encrypt.rules alone says. So
+ * where mail would pass for such a setting, that it must not is a finding of its own.
+ */
+static void
+stand_firm(const struct policy_input *input, enum reason reason, struct findings *findings)
+{
+	if (is_softened(input, reason))
+		finding_add(findings, REASON_INTERNAL, "policy lets %s pass, and what must be encrypted would leave in clear", reason_word(reason));
+}
+
 void
 check_encryption(const struct policy_input *input, struct findings *findings)
 {
 	const struct encryption_plan *plan = input->plan;
 
+	if (input->config->encrypt.use && is_unread(input) && is_official_mail(input))
+		stand_firm(input, reason_unread(input), findings);
 	if (!is_planned(input))
 		return;
 	if (!plan) {
@@ -49,6 +76,7 @@ check_encryption(const struct policy_input *input, struct findings *findings)
 	case PLAN_REFUSE:
 	case PLAN_UNKNOWN:
 		finding_add(findings, plan->reason, "%s", plan->names);
+		stand_firm(input, plan->reason, findings);
 		return;
 	}
 	finding_add(findings, REASON_INTERNAL, "plan %d", (int)plan->action);
@@ -98,14 +126,29 @@ check_claim(const struct policy_input *input, struct findings *findings)
 		add_about(findings, REASON_ENC_REQUIRED, must, n_more);
 }
 
+/* Nobody can say that it is encrypted. */
+static bool
+may_be_read_by_all(const struct policy_input *input)
+{
+	size_t n_more;
+
+	return input->rcpts && input->n_rcpts && !find_level(input, LEVEL_FORBID, &n_more) && !find_level(input, LEVEL_MUST, &n_more)
+	    && !find_level(input, LEVEL_UNKNOWN, &n_more);
+}
+
 void
 check_clear(const struct policy_input *input, struct findings *findings)
 {
 	const struct rcpt *rcpt;
 	size_t n_more;
 
-	if (!input->config->encrypt.use || is_unread(input))
+	if (!input->config->encrypt.use)
 		return;
+	if (is_unread(input)) {
+		if (!may_be_read_by_all(input))
+			stand_firm(input, reason_unread(input), findings);
+		return;
+	}
 	if (!input->rcpts || input->n_rcpts == 0) {
 		finding_add(findings, REASON_INTERNAL, "recipients not looked at");
 		return;
@@ -122,8 +165,10 @@ check_clear(const struct policy_input *input, struct findings *findings)
 		finding_add(findings, REASON_INTERNAL, "encryption not looked at");
 	else if (rcpt)
 		add_about(findings, REASON_ENC_REQUIRED, rcpt, n_more);
-	else if ((rcpt = find_level(input, LEVEL_UNKNOWN, &n_more)))
+	else if ((rcpt = find_level(input, LEVEL_UNKNOWN, &n_more))) {
 		add_about(findings, REASON_REG_UNAVAILABLE, rcpt, n_more);
+		stand_firm(input, REASON_REG_UNAVAILABLE, findings);
+	}
 }
 
 static bool

@@ -49,9 +49,27 @@ plan(const struct addressed_from *from, struct addressed *ret)
 	snprintf(ret->plan.names, sizeof(ret->plan.names), "recipients=%zu most=%zu", from->n_all, from->n_told);
 }
 
+/*
+ * Which mail server reads a path in an address, and when, is not told everywhere: behind role egress another one may, and for mail
+ * without SMTP Postfix gives the address as it was written, and goes on to where '%' leads afterwards.
+ */
+static struct recipients_told *
+told_without_paths(const struct addressed_from *from)
+{
+	struct recipients_told *told = xcalloc(from->n_told + 1, sizeof(*told));
+
+	for (size_t i = 0; i < from->n_told; i++) {
+		told[i] = from->told[i];
+		if (from->role != ROLE_SUBMISSION && strpbrk(told[i].argument, "%!"))
+			told[i].resolved = NULL;
+	}
+	return told;
+}
+
 static void
 gather_sent(const struct addressed_from *from, struct addressed *ret)
 {
+	AUTO(xfree) struct recipients_told *told = told_without_paths(from);
 	struct recipients_from asked = question(from);
 	AUTO_ADDRESSEES struct addressees listed = { 0 };
 	AUTO_HEAD struct head head = { 0 };
@@ -61,22 +79,17 @@ gather_sent(const struct addressed_from *from, struct addressed *ret)
 	asked.listed = (const char *const *)listed.at;
 	asked.n_listed = listed.n;
 	asked.trigger = is_asked_for(from, &head);
-	recipients_gather(&asked, from->told, from->n_told, &ret->recipients);
+	recipients_gather(&asked, told, from->n_told, &ret->recipients);
 	plan(from, ret);
 }
 
 static void
 gather_leaving(const struct addressed_from *from, struct addressed *ret)
 {
-	AUTO(xfree) struct recipients_told *told = xcalloc(from->n_told + 1, sizeof(*told));
+	AUTO(xfree) struct recipients_told *told = told_without_paths(from);
 	struct recipients_from asked = question(from);
 
 	asked.without_certs = true;
-	for (size_t i = 0; i < from->n_told; i++) {
-		told[i] = from->told[i];
-		if (strpbrk(told[i].argument, "%!"))
-			told[i].resolved = NULL;
-	}
 	if (from->n_all == from->n_told && from->n_told)
 		recipients_gather(&asked, told, from->n_told, &ret->recipients);
 }

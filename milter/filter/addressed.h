@@ -5,7 +5,8 @@
  *
  * What our users and programs send (roles submission, local), where encrypt.use is on: everything. The sender's wish is the field
  * encrypt.trigger, and counts only from a login. Where there are more recipients than are told, the plan is to refuse:
- * nothing is sent to some of them on what is known of others.
+ * nothing is sent to some of them on what is known of others. In mail without SMTP (role local) '%' and '!' in an address count as ambiguous:
+ * Postfix does not say there where they lead.
  *
  * On the way out (role egress): from the message's own bytes, its envelope, the settings and the registry; nothing that another
  * program said of it counts. Certificates are not looked for: the level alone says what must be. '%' and '!' in an address

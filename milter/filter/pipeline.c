@@ -242,10 +242,12 @@ unlock(struct passage *passage)
 static void
 weigh_signature(struct passage *passage)
 {
+	const struct unlock_from from = unlock_sources(passage);
+
 	if (passage->unlocked.decryption != DECRYPTION_DONE || passage->unlocked.ground != GROUND_SIGNATURE
 	    || passage->verdict.action != ACTION_TAG)
 		return;
-	unlock_refuse(&passage->unlocked, &passage->gathered);
+	unlock_refuse(&from, &passage->gathered, &passage->unlocked);
 	check(passage, STAGE_MESSAGE);
 }
 

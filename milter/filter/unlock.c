@@ -22,7 +22,6 @@ struct unlocking {
 	const char **addresses;          /* owned; borrows from `recipients` */
 	size_t n_recipients;
 	bool watched;                /* poison_enter() was called, and not taken back */
-	struct timespec began;
 };
 
 static void
@@ -157,7 +156,7 @@ introduce(struct unlocking *unlocking)
 static void
 wait_for_slot(const struct unlocking *unlocking)
 {
-	const long ms = milliseconds_since(&unlocking->began);
+	const long ms = milliseconds_since(&unlocking->ret->began);
 	const long rest = (ms / SLOT_MS + 1) * SLOT_MS - ms;
 	struct timespec pause = { .tv_sec = rest / 1000, .tv_nsec = rest % 1000 * 1000000 };
 
@@ -277,7 +276,7 @@ unlock_message(const struct unlock_from *from, struct gathered *gathered, struct
 	*ret = (struct unlocked){ .decryption = DECRYPTION_NOT_TRIED };
 	if (!is_encrypted(gathered))
 		return;
-	clock_gettime(CLOCK_MONOTONIC, &unlocking.began);
+	clock_gettime(CLOCK_MONOTONIC, &ret->began);
 	if (!may_have_it(&unlocking, &entitled))
 		return;
 	if (!from->gather.trust) {
@@ -295,9 +294,15 @@ unlock_message(const struct unlock_from *from, struct gathered *gathered, struct
 }
 
 void
-unlock_refuse(struct unlocked *unlocked, struct gathered *gathered)
+unlock_refuse(const struct unlock_from *from, struct gathered *gathered, struct unlocked *unlocked)
 {
+	AUTO_UNLOCKING struct unlocking unlocking = { .from = from, .gathered = gathered, .ret = unlocked };
+
 	*gathered = *unlocked->before;
+	if (read_recipients(&unlocking)) { /* it could, when they were asked for */
+		introduce(&unlocking);
+		fail(&unlocking, decrypted_facts(unlocked->decrypted));
+	}
 	decrypted_free(TAKE(unlocked->decrypted));
 	unlocked->ground = GROUND_UNKNOWN;
 	unlocked->decryption = DECRYPTION_FAILED;

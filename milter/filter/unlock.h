@@ -37,12 +37,13 @@ struct unlocked {
 	struct decrypted *decrypted; /* owned; with DECRYPTION_DONE */
 	enum decrypt_ground ground;  /* with DECRYPTION_DONE: the one to name */
 	struct gathered *before;     /* owned; the facts of the message as it came */
+	struct timespec began;       /* a failure is answered at the end of a slot from here */
 };
 
 /* `gathered` says what gather() found; afterwards, with DECRYPTION_DONE, what is inside. A message that is not encrypted: DECRYPTION_NOT_TRIED. */
 void unlock_message(const struct unlock_from *from, struct gathered *gathered, struct unlocked *ret);
-/* What was opened does not count after all: DECRYPTION_FAILED, and the facts are those of the message as it came. */
-void unlock_refuse(struct unlocked *unlocked, struct gathered *gathered);
+/* What was opened does not count after all: DECRYPTION_FAILED, like any other, and the facts are those of the message as it came. */
+void unlock_refuse(const struct unlock_from *from, struct gathered *gathered, struct unlocked *unlocked);
 void unlocked_done(struct unlocked *unlocked);
 
 #endif

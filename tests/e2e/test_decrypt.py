@@ -311,6 +311,9 @@ def _(world):
     # Of mail that is not official the table lets such a signer pass, with a word: that proves nothing where the cipher does not.
     record = world.kept("warga", world.letter("warga", signer="foreign", sender=OTHER), "DEC_FAILED", sender=OTHER) and world.record("warga")
     check(record["signer"] == "" and "CERT_UNTRUSTED" not in record["reason"], record)
+    counted = [one for one in chain.read_folder(world.path("audit-keyd")) if one.event == "decrypt-failed" and one["session"] == record["id"]]
+    equal(len(counted), 1, "counted at the key agent like any other that does not open")
+    check(int(record["ms"]) >= 100, f"answered before the end of the slot: {record['ms']} ms")
     world.opened("warga-gcm", world.letter("warga-gcm", signer="foreign", sender=OTHER, options=GCM), sender=OTHER)
     equal(world.record("warga-gcm")["action"], "tag", "with GCM")
 

@@ -339,11 +339,62 @@ nothing_softens_them(void **state)
 	}
 }
 
+CHANGE(local_no_status, local_official_no_cert(s); s->plan.action = PLAN_UNKNOWN; s->plan.reason = REASON_STATUS_UNKNOWN)
+CHANGE(local_no_registry, local_no_status(s); s->plan.reason = REASON_REG_UNAVAILABLE)
+CHANGE(local_too_many, local_official_no_cert(s); s->plan.reason = REASON_PARSE_LIMIT)
+CHANGE(local_limit, local_official(s); SET(s->message.limit, "depth"))
+CHANGE(submitted_poison, submitted(s); s->poison = true)
+CHANGE(submitted_poison_off, submitted_poison(s); off(s))
+CHANGE(limit_never, never(s); SET(s->message.limit, "depth"))
+CHANGE(limit_unknown, unknown(s); SET(s->message.limit, "depth"))
+CHANGE(poison_leaving, s->poison = true; s->n_rcpts = 0)
+
+static const struct {
+	const char *name;
+	void (*change)(struct scene *s);
+	enum reason softened; /* to accept, in its class */
+	enum action action;
+} soft_rows[] = {
+	{ "STATUS_UNKNOWN, and nothing depends on it", local_official, REASON_STATUS_UNKNOWN, ACTION_ACCEPT },
+	{ "STATUS_UNKNOWN, and it is a recipient's certificate", local_no_status, REASON_STATUS_UNKNOWN, ACTION_DEFER },
+	{ "REG_UNAVAILABLE, and it is a recipient", local_no_registry, REASON_REG_UNAVAILABLE, ACTION_DEFER },
+	{ "PARSE_LIMIT, and it is the recipients' number", local_too_many, REASON_PARSE_LIMIT, ACTION_DEFER },
+	{ "PARSE_LIMIT, and nobody has read it", local_limit, REASON_PARSE_LIMIT, ACTION_DEFER },
+	{ "POISON, submitted", submitted_poison, REASON_POISON, ACTION_DEFER },
+	{ "POISON, and nothing is encrypted", submitted_poison_off, REASON_POISON, ACTION_ACCEPT },
+	{ "leaving, its recipient not found out", unknown, REASON_REG_UNAVAILABLE, ACTION_DEFER },
+	{ "leaving encrypted, its recipient not found out", unknown_encrypted, REASON_REG_UNAVAILABLE, ACTION_ACCEPT },
+	{ "leaving unread, to those who may have it in clear", limit_never, REASON_PARSE_LIMIT, ACTION_ACCEPT },
+	{ "leaving unread, to one who must not", limit_must, REASON_PARSE_LIMIT, ACTION_DEFER },
+	{ "leaving unread, to who knows whom", limit_unknown, REASON_PARSE_LIMIT, ACTION_DEFER },
+	{ "leaving, poison", poison_leaving, REASON_POISON, ACTION_DEFER },
+};
+
+/* Reasons that have other causes, too, may be softened; not for what would leave in clear. */
+static void
+nor_what_others_raise_too(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(soft_rows); i++) {
+		struct scene scene = spotless();
+		struct findings findings;
+		struct verdict verdict;
+
+		soft_rows[i].change(&scene);
+		table_defaults(&scene.config.table);
+		scene.config.table.cells[soft_rows[i].softened][scene.class].action = ACTION_ACCEPT;
+		judge(&scene, &findings);
+		verdict = policy_decide(scene.class, &findings, &scene.config.table);
+		if (verdict.action != soft_rows[i].action)
+			fail_msg("%s: %s, %zu findings", soft_rows[i].name, action_name(verdict.action), findings.n);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_change_one_finding), cmocka_unit_test(nothing_softens_them),
+		cmocka_unit_test(one_change_one_finding), cmocka_unit_test(nothing_softens_them), cmocka_unit_test(nor_what_others_raise_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
