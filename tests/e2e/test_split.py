@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import signal
-import smtplib
 import socket
 import sqlite3
 import subprocess
