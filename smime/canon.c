@@ -320,9 +320,12 @@ canon_is_protected(struct slice name)
 bool
 canon_tells_subject(struct slice name)
 {
-	static const char *const names[] = { "Comments", "Keywords", "Thread-Topic" };
+	static const char *const names[] = { "Comments", "Keywords", "Summary", "Thread-Topic" };
+	static const char copy[] = "-Subject"; /* Resent-Subject, X-Original-Subject */
+	const size_t len = sizeof(copy) - 1;
 
-	return is_one_of(name, names, N_ELEMENTS(names));
+	return is_one_of(name, names, N_ELEMENTS(names))
+	    || (name.len > len && strncasecmp((const char *)name.at + name.len - len, copy, len) == 0);
 }
 
 static bool

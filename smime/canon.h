@@ -30,7 +30,7 @@ bool canon_is_protected(struct slice name);
 bool canon_is_content(struct slice name);
 /*
  * Does this field tell what the message is about, as Subject does? Where Subject is hidden, it stands inside only: Comments and
- * Keywords (RFC 9788 3.2.1), and Thread-Topic, in which some mail programs repeat the Subject.
+ * Keywords (RFC 9788 3.2.1), Summary, and those in which programs repeat a Subject: Thread-Topic, and every name that ends in "-Subject".
  */
 bool canon_tells_subject(struct slice name);
 

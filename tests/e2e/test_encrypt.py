@@ -93,7 +93,7 @@ def gone(world, token, *recipients):
 
 @test("one recipient with a certificate: sealed, encrypted, the Subject hidden, and openssl reads it")
 def _(world):
-    outcome = world.submit("satu", [world.partner("rsa")], extra="Thread-Topic: Surat Nota\r\nKeywords: rahasia-sekali\r\nComments: soal\r\n tanah\r\n")
+    outcome = world.submit("satu", [world.partner("rsa")], extra="Thread-Topic: Surat Nota\r\nKeywords: rahasia-sekali\r\nComments: soal\r\n tanah\r\nX-Original-Subject: Surat Nota\r\n")
     check(outcome.accepted, str(outcome))
     message = world.copy(world.partner("rsa"), "satu")
     entity = encrypted_for(world, message, ["rsa"])
@@ -101,7 +101,7 @@ def _(world):
     equal(parsed(message)["From"], world.accounts[0].address, "From outside")
     inside = parsed(world.verify(entity))
     equal(inside["Subject"], ORDINARY[0], "Subject inside")
-    for name, value in {"Thread-Topic": "Surat Nota", "Keywords": "rahasia-sekali", "Comments": "soal tanah"}.items():
+    for name, value in {"Thread-Topic": "Surat Nota", "Keywords": "rahasia-sekali", "Comments": "soal tanah", "X-Original-Subject": "Surat Nota"}.items():
         equal((parsed(message)[name], inside[name]), (None, value), f"{name} outside and inside")
     check("hp=cipher" in inside["Content-Type"].replace('"', "") or 'hp="cipher"' in inside["Content-Type"], inside["Content-Type"])
     check("Subject: [...]" in str(inside.get_all("HP-Outer")), "HP-Outer")
