@@ -10,6 +10,7 @@
 
 #include "milter/daemon.h"
 #include "milter/filter/accept.h"
+#include "milter/filter/originals.h"
 #include "milter/filter/readiness.h"
 #include "milter/filter/service.h"
 #include "milter/priv.h"
@@ -146,8 +147,8 @@ check_as_user(const struct role_traits *role, const struct config *config, struc
 		buf_printf(problems, "%s.audit_dir: '%s': %s\n", role->name, own->audit_dir, strerror(errno));
 	if (access(own->state_dir, W_OK | X_OK) == -1)
 		buf_printf(problems, "%s.state_dir: '%s': %s\n", role->name, own->state_dir, strerror(errno));
-	if (role->role == ROLE_INBOUND && *config->decrypt.keep_dir && access(config->decrypt.keep_dir, W_OK | X_OK) == -1 && errno != ENOENT)
-		buf_printf(problems, "decrypt.keep_dir: '%s': %s\n", config->decrypt.keep_dir, strerror(errno));
+	if (role_opens(role, config) && *config->decrypt.keep_dir && originals_check(config->decrypt.keep_dir, &err) == -1)
+		buf_printf(problems, "%s\n", err.text);
 	if (snapshot_load(config->file, role, &snapshot, problems) == -1)
 		return;
 	if ((role->seals || role_opens(role, config)) && keyd_ping(snapshot->keyd, &err) == -1)

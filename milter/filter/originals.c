@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,22 @@ originals_keep(const char *dir, const char *id, time_t now, struct slice bytes, 
 		return cannot(err, dir, "", "opened");
 	snprintf(name, ORIGINAL_NAME_BYTES, "%lld-%s" SUFFIX, (long long)now, id);
 	return write_file(folder, dir, name, bytes, err);
+}
+
+int
+originals_check(const char *dir, struct err *err)
+{
+	AUTO(xfree) char *copy = xstrdup(dir);
+	const char *above = dirname(copy);
+
+	if (access(dir, W_OK | X_OK) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return err_set(err, ERR_CONFIG, "decrypt.keep_dir: '%s': %s; wanted a folder of this role's user, mode 0700", dir, strerror(errno));
+	if (access(above, W_OK | X_OK) == 0)
+		return 0;
+	return err_set(err, ERR_CONFIG, "decrypt.keep_dir: '%s' is not there, and cannot be made in '%s': %s; make it, with mode 0700, for this role's "
+	    "user", dir, above, strerror(errno));
 }
 
 /* When it was kept; -1: it is none of ours. What was never finished counts. */

@@ -18,6 +18,9 @@ enum { ORIGINAL_NAME_BYTES = 64 };
 /* Makes the folder, where the one above it is there. `id`: the filter's own for the message. `name`: the file in it. */
 int originals_keep(const char *dir, const char *id, time_t now, struct slice bytes, char name[ORIGINAL_NAME_BYTES], struct err *err) MUST_USE;
 
+/* Could this process keep something there now? Makes nothing. */
+int originals_check(const char *dir, struct err *err) MUST_USE;
+
 /* Those that were kept before, by their names; what is not one of ours stays. `*n`: how many went. A folder that is not there is empty. */
 int originals_forget(const char *dir, time_t before, size_t *n, struct err *err) MUST_USE;
 

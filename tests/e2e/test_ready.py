@@ -214,6 +214,12 @@ def _(world):
     try:
         world.write_config(**opening)
         are_warnings(checked(world, role="inbound"), no_quarantine)
+        for folder, code in ((world.path("state-inbound", "originals"), 0), (world.path("originals"), 1), (world.path("tiada", "originals"), 1)):
+            world.write_config(**{**opening, "policy": f'decrypt: {{ use = true; keep_dir = "{folder}"; }};'})
+            lines = checked(world, code, role="inbound")
+            suite.equal([line for line in lines if line.startswith(f"decrypt.keep_dir: '{folder}'")], lines[1:], f"{folder}: lines")
+            suite.equal((len(lines), os.path.exists(folder)), (1 + code, False), f"{folder}: lines, and whether it was made")
+        world.write_config(**opening)
         world.keyd.stop()
         lines = checked(world, code=1, role="inbound")
         are_warnings(lines[:-1], no_quarantine, no_agent)
@@ -227,7 +233,8 @@ def _(world):
     finally:
         world.write_config()
         inbound.stop()
-        world.start_keyd()
+        if not world.keyd.running():
+            world.start_keyd()
 
 
 @contextlib.contextmanager
