@@ -215,12 +215,13 @@ static void
 check_limits(const struct policy_input *input, struct findings *findings)
 {
 	const struct message_facts *message = input->message;
+	const long long largest = config_largest(input->config, input->class == CLASS_EGRESS);
 
 	if (input->poison)
 		return;
 	if (*message->limit)
 		finding_add(findings, REASON_PARSE_LIMIT, "limit=%s", message->limit);
-	else if (message->size > (size_t)input->config->limits.message_size)
+	else if (message->size > (size_t)largest)
 		finding_add(findings, REASON_PARSE_LIMIT, "limit=limits.message_size bytes=%zu", message->size);
 	else if (input->envelope->n_recipients > (size_t)input->config->limits.recipients)
 		finding_add(findings, REASON_PARSE_LIMIT, "limit=limits.recipients recipients=%zu",

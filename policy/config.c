@@ -695,3 +695,9 @@ config_largest_sealed(const struct config *config)
 {
 	return config->encrypt.use ? config->limits.message_size * 2LL : config->limits.message_size / 2 * 3LL;
 }
+
+long long
+config_largest(const struct config *config, bool leaving)
+{
+	return leaving ? config_largest_sealed(config) : config->limits.message_size;
+}

@@ -31,13 +31,14 @@ struct message {
 	size_t n_recipients;
 	struct recipients joined;        /* judged one by one at RCPT, where the client is one of encrypt.peers; else empty */
 	char mta[256];                   /* its own name ({j}); "" = not told */
-	struct buf bytes;                /* header block, empty line, body; capped by limits.message_size */
+	struct buf bytes;                /* header block, empty line, body; capped by config_largest() */
 	bool may_open;                   /* the MTA takes what decrypting changes */
 	bool in_body;                    /* the empty line is written */
 	size_t seen;                     /* bytes offered, also those beyond the cap */
 };
 
-struct message *message_new(struct snapshot_box *box, uint64_t session, unsigned number);
+/* `leaving`: of role egress. */
+struct message *message_new(struct snapshot_box *box, uint64_t session, unsigned number, bool leaving);
 void message_free(struct message *message);
 AUTO_DEFINE(struct message, message_free);
 

@@ -64,7 +64,7 @@ class Leaving(Splitter, Outside):
     def write_config(self, path=None, **changed):
         own = RULES.format(socket=self.mta.sockets["egress"], gid=self.mta.gid, uid=EGRESS_UID, audit=self.path("audit-egress"),
                            state=self.path("state-egress"), more=self.more_rules)
-        Gateway.write_config(self, self.egress_config, policy=own)
+        Gateway.write_config(self, self.egress_config, policy=own, message_size="1MiB")
         return super().write_config(path, **changed)
 
     def verdicts(self, queue_id=None):
@@ -342,6 +342,17 @@ def _(world):
     check(outcome.last.says("550", "ENC_REQUIRED"), outcome)
     outcome = world.leave(OTHER, [to], plain(world, OTHER, to, "unit-2"))
     check(outcome.accepted, outcome)
+
+
+@test("a message that was within limits.message_size when it was handed in, and has grown by seal and encryption")
+def _(world):
+    to = "terbuka@penerima.example"
+    for token, size, answer in (("tumbuh", 1900000, ("250",)), ("terlalu", 2200000, ("550", "PARSE_LIMIT", "message_size"))):
+        content = b"Content-Type: text/plain\n\n" + (b"x" * 75 + b"\n") * (size // 76 * 73 // 100)
+        message = world.encrypt(OWN, to, token, "-aes-256-gcm", content=content)
+        check(abs(len(message) - size) < 60000, len(message))
+        outcome = world.leave(OWN, [to], message)
+        check(outcome.last.says(*answer), outcome)
 
 
 @test("what is held goes out unchanged when reviewers let it go; what must be encrypted by then does not")

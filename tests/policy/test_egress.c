@@ -117,6 +117,10 @@ CHANGE(forbidden_encrypted, forbidden(s); encrypted(s))
 CHANGE(unknown_encrypted, unknown(s); encrypted(s))
 CHANGE(off, s->config.encrypt.use = false)
 CHANGE(off_must, off(s); must_both(s); s->n_rcpts = 0)
+CHANGE(grown, s->message.size = 2000)
+CHANGE(grown_off, off(s); s->message.size = 1500)
+CHANGE(too_large, s->message.size = 2001)
+CHANGE(too_large_off, off(s); s->message.size = 1501)
 CHANGE(poisoned_must, must_first(s); s->poison = true)
 CHANGE(limit_must, must_first(s); SET(s->message.limit, "depth"))
 
@@ -146,6 +150,7 @@ CHANGE(says_encrypted_unsealed, encrypted(s); s->ciphertext = CIPHERTEXT_OTHER)
 /* --- submission --- */
 
 CHANGE(submitted, s->class = CLASS_SUBMISSION)
+CHANGE(submitted_grown, submitted(s); s->message.size = 1001)
 CHANGE(no_plan, submitted(s); s->planned = false)
 CHANGE(no_plan_off, no_plan(s); off(s))
 CHANGE(plan_zero, submitted(s); s->plan = (struct encryption_plan){ .action = PLAN_UNKNOWN })
@@ -214,6 +219,11 @@ static const struct {
 	{ "poison speaks for it", poisoned_must, REASON_POISON, ACTION_REJECT, NULL },
 	{ "a limit speaks for it", limit_must, REASON_PARSE_LIMIT, ACTION_REJECT, NULL },
 
+	{ "grown since it was submitted: sealed and encrypted", grown, REASON_UNKNOWN, ACTION_ACCEPT, NULL },
+	{ "more than that", too_large, REASON_PARSE_LIMIT, ACTION_REJECT, "bytes=2001" },
+	{ "grown, sealed", grown_off, REASON_UNKNOWN, ACTION_ACCEPT, NULL },
+	{ "more than a seal adds", too_large_off, REASON_PARSE_LIMIT, ACTION_REJECT, NULL },
+
 	{ "unsealed", unsealed, REASON_SEAL_REQUIRED, ACTION_REJECT, "from=dinas@kota.example" },
 	{ "unsealed, and nobody looked", unsealed_not_looked, REASON_SEAL_REQUIRED, ACTION_REJECT, NULL },
 	{ "it says it is sealed, and nobody looked", sealed_not_looked, REASON_SEAL_REQUIRED, ACTION_REJECT, NULL },
@@ -240,6 +250,7 @@ static const struct {
 	{ "submitted, in clear", submitted, REASON_UNKNOWN, ACTION_ACCEPT, NULL },
 	{ "submitted, to be encrypted", plan_encrypt, REASON_UNKNOWN, ACTION_ACCEPT, NULL },
 	{ "submitted, to be split", plan_split, REASON_UNKNOWN, ACTION_ACCEPT, NULL },
+	{ "submitted, and too large", submitted_grown, REASON_PARSE_LIMIT, ACTION_REJECT, NULL },
 	{ "nobody made a plan", no_plan, REASON_INTERNAL, ACTION_DEFER, "recipients not looked at" },
 	{ "nor need to", no_plan_off, REASON_UNKNOWN, ACTION_ACCEPT, NULL },
 	{ "a plan of zeros", plan_zero, REASON_UNKNOWN, ACTION_DEFER, "" },
