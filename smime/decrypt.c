@@ -678,6 +678,7 @@ encrypted_level(struct levels *levels)
 struct opening {
 	const struct decrypt_request *request;
 	struct decrypted *decrypted;
+	long long began;
 	struct enveloped_facts *gate;
 	struct message_facts facts;  /* of the innermost plaintext */
 	bool good;                   /* everything so far */
@@ -776,7 +777,6 @@ static int
 decrypt_levels(struct opening *opening, struct levels *levels, struct err *err)
 {
 	struct decrypted *decrypted = opening->decrypted;
-	const long long began = now_ms();
 	int result;
 
 	add_layers(decrypted, levels);
@@ -788,7 +788,7 @@ decrypt_levels(struct opening *opening, struct levels *levels, struct err *err)
 	result = judge(opening, err);
 	if (result == 0 && decrypted->facts.state != DECRYPT_OPENED) {
 		fail(decrypted);
-		wait_for_slot(opening->request, began);
+		wait_for_slot(opening->request, opening->began);
 	}
 	return result;
 }
@@ -801,9 +801,10 @@ is_foreign(const struct level *level)
 
 /* The message as a whole: is it encrypted, and may it be looked at? */
 static int
-decrypt_message(const struct decrypt_request *request, const struct part_tree *tree, struct decrypted *decrypted, struct err *err)
+decrypt_message(const struct decrypt_request *request, const struct part_tree *tree, long long began, struct decrypted *decrypted,
+    struct err *err)
 {
-	struct opening opening = { .request = request, .decrypted = decrypted };
+	struct opening opening = { .request = request, .decrypted = decrypted, .began = began };
 	AUTO_LEVELS struct levels levels = { 0 };
 	int result;
 
@@ -830,12 +831,13 @@ smime_decrypt(const struct decrypt_request *request, struct decrypted **ret, str
 {
 	AUTO(decrypted_free) struct decrypted *decrypted = xcalloc(1, sizeof(*decrypted));
 	AUTO_TREE struct part_tree tree = { 0 };
+	const long long began = now_ms();
 
 	ERR_clear_error();
 	part_scan(request->message, &tree);
 	if (tree.limit || request->facts->limit[0] || tree.n_parts == 0)
 		outcome(decrypted, request->facts->outer == LAYER_NONE ? DECRYPT_NONE : DECRYPT_MALFORMED, "the message is beyond a limit");
-	else if (decrypt_message(request, &tree, decrypted, err) == -1)
+	else if (decrypt_message(request, &tree, began, decrypted, err) == -1)
 		return -1;
 	*ret = TAKE(decrypted);
 	return 0;
