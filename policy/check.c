@@ -215,7 +215,7 @@ static void
 check_limits(const struct policy_input *input, struct findings *findings)
 {
 	const struct message_facts *message = input->message;
-	const long long largest = config_largest(input->config, input->class == CLASS_EGRESS);
+	const long long largest = config_largest(input->config, input->class == CLASS_SUBMISSION || input->class == CLASS_LOCAL);
 
 	if (input->poison)
 		return;

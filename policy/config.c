@@ -697,7 +697,7 @@ config_largest_sealed(const struct config *config)
 }
 
 long long
-config_largest(const struct config *config, bool leaving)
+config_largest(const struct config *config, bool handed_in)
 {
-	return leaving ? config_largest_sealed(config) : config->limits.message_size;
+	return handed_in ? config->limits.message_size : config_largest_sealed(config);
 }

@@ -248,7 +248,10 @@ void config_library(struct buf *ret);
 
 /* Bytes that the largest message has once it is sealed (base64, and the seal), and encrypted where that is in use (base64 again). */
 long long config_largest_sealed(const struct config *config);
-/* The largest message that is read: on its way out (role egress) it may have been sealed and encrypted since limits.message_size was kept. */
-long long config_largest(const struct config *config, bool leaving);
+/*
+ * The largest message that is read. limits.message_size is for what its author hands in; what arrives or leaves may have been sealed
+ * and encrypted since, here or by a gateway with the same settings.
+ */
+long long config_largest(const struct config *config, bool handed_in);
 
 #endif

@@ -134,9 +134,9 @@ check_digest(const struct config *config, struct buf *problems)
 static void
 check_limits(const struct config *config, struct buf *problems)
 {
-	if (config->quarantine.max_size < config->limits.message_size)
-		buf_printf(problems, "%s: quarantine.max_size: is less than limits.message_size, so a large message could never be held; wanted "
-		    "at least as much\n", config->file);
+	if (config->quarantine.max_size < config_largest(config, false))
+		buf_printf(problems, "%s: quarantine.max_size: is less than the largest message that is read (%lld bytes: limits.message_size, sealed "
+		    "and encrypted), which could never be held; wanted at least as much\n", config->file, config_largest(config, false));
 }
 
 static void

@@ -354,8 +354,9 @@ const struct setting settings[] = {
 		  "From, Subject or Date" },
 
 	{ .name = "limits.message_size", .type = SETTING_SIZE, AT(limits.message_size), .fallback = "35MiB",
-	  .least = 1024, .most = LIMIT_MESSAGE_BYTES,
-	  .help = "largest message; the MTA's own limit should be 1.5 times as large, because seals grow mail" },
+	  .least = 1024, .most = LIMIT_HANDED_IN_BYTES,
+	  .help = "largest message that its author hands in. What arrives or leaves may be 1.5 times as large, because seals grow mail; 2 times\n"
+		  "where encrypt.use is on. The MTA's own limit should be that large" },
 	{ .name = "limits.recipients", .type = SETTING_NUMBER, AT(limits.recipients), .fallback = "100",
 	  .least = 1, .most = LIMIT_RECIPIENTS, .help = "most recipients of one message" },
 

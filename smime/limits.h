@@ -6,7 +6,8 @@
 #define SMIME_LIMITS_H
 
 enum {
-	LIMIT_MESSAGE_BYTES = 64 * 1024 * 1024, /* hard ceiling; the setting limits.message_size lies below */
+	LIMIT_HANDED_IN_BYTES = 64 * 1024 * 1024, /* hard ceiling of the setting limits.message_size */
+	LIMIT_MESSAGE_BYTES = 2 * LIMIT_HANDED_IN_BYTES, /* the same once sealed and encrypted: base64 twice, 1.88 times as large */
 	LIMIT_HEADER_FIELDS = 500,              /* 500,000 one-byte fields cost a MIME parser 242 MB */
 	LIMIT_HEADER_BYTES = 256 * 1024,        /* all fields of one entity */
 	LIMIT_FIELD_BYTES = 16 * 1024,          /* one field, folds included */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct message *
-message_new(struct snapshot_box *box, uint64_t session, unsigned number, bool leaving)
+message_new(struct snapshot_box *box, uint64_t session, unsigned number, bool handed_in)
 {
 	struct message *message = xcalloc(1, sizeof(*message));
 
@@ -15,7 +15,7 @@ message_new(struct snapshot_box *box, uint64_t session, unsigned number, bool le
 	snprintf(message->id, sizeof(message->id), "%012" PRIx64 ".%u", session & 0xffffffffffff, number);
 	clock_gettime(CLOCK_MONOTONIC, &message->began);
 	/* One byte more than allowed, so that what is too large is seen to be. */
-	buf_init(&message->bytes, (size_t)config_largest(message->snapshot->config, leaving) + 1);
+	buf_init(&message->bytes, (size_t)config_largest(message->snapshot->config, handed_in) + 1);
 	return message;
 }
 

@@ -37,8 +37,8 @@ struct message {
 	size_t seen;                     /* bytes offered, also those beyond the cap */
 };
 
-/* `leaving`: of role egress. */
-struct message *message_new(struct snapshot_box *box, uint64_t session, unsigned number, bool leaving);
+/* `handed_in`: by its author, so that it has not grown yet (config_largest()). */
+struct message *message_new(struct snapshot_box *box, uint64_t session, unsigned number, bool handed_in);
 void message_free(struct message *message);
 AUTO_DEFINE(struct message, message_free);
 

@@ -101,7 +101,7 @@ on_mail(struct session *session, const struct event *event, struct answer *ret)
 		defer(ret);
 		return;
 	}
-	message = message_new(session->filter->box, session->id, ++session->n_messages, session->filter->role->role == ROLE_EGRESS);
+	message = message_new(session->filter->box, session->id, ++session->n_messages, session->filter->role->seals);
 	message->transport = *event->transport;
 	snprintf(message->transport.client, sizeof(message->transport.client), "%s", session->client);
 	message_set_sender(message, event->text);

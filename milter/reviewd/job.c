@@ -186,7 +186,7 @@ add_findings(json_t *answer, const struct findings *findings)
 static void
 learn(const struct judge *judge, const struct gather_from *from, struct slice message, struct gathered *gathered, struct err *trouble)
 {
-	if (message.len > (size_t)judge->config->limits.message_size) {
+	if (message.len > (size_t)config_largest(judge->config, false)) {
 		gather_head(from, message, gathered);
 		snprintf(gathered->message.limit, sizeof(gathered->message.limit), "message_size");
 		gathered->message.size = message.len;

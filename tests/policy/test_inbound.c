@@ -89,6 +89,9 @@ CHANGE(memory_down, s->replay = REPLAY_UNAVAILABLE)
 
 CHANGE(poison, s->poison = true; s->looked = false; s->message = (struct message_facts){ 0 }; s->registry.from_domain = DOMAIN_NONE)
 CHANGE(own_poison, poison(s); s->registry.envelope_domain = DOMAIN_OWN)
+CHANGE(grown, s->message.size = 1500)
+CHANGE(grown_too_large, s->message.size = 1501)
+CHANGE(grown_encrypted, s->config.encrypt.use = true; s->message.size = 2000)
 CHANGE(too_large, s->looked = false; SET(s->message.limit, "message_size"))
 
 static const struct {
@@ -109,6 +112,7 @@ static const struct {
 	ROW(own_not_looked_at, INTERNAL, DEFER),
 	ROW(seen, REPLAY, TAG), ROW(seen_protected, UNKNOWN, ACCEPT), ROW(memory_down, STORE_UNAVAILABLE, DEFER),
 	ROW(poison, POISON, HOLD), ROW(own_poison, POISON, HOLD), ROW(too_large, PARSE_LIMIT, HOLD),
+	ROW(grown, UNKNOWN, ACCEPT), ROW(grown_too_large, PARSE_LIMIT, HOLD), ROW(grown_encrypted, UNKNOWN, ACCEPT),
 };
 
 static void

@@ -339,7 +339,7 @@ test_settings(void **state)
 		const char *name;
 		long most;
 	} caps[] = {
-		{ "limits.message_size", LIMIT_MESSAGE_BYTES },
+		{ "limits.message_size", LIMIT_HANDED_IN_BYTES },
 		{ "limits.recipients", LIMIT_RECIPIENTS },
 	};
 
