@@ -482,7 +482,7 @@ def quarantine_settings(world, more):
 @test("quarantine full, by number, by size, and by what must stay free: deferred, and later held once")
 def _(world):
     fill(world)
-    for number, more in enumerate(("max_items = 1;", 'max_size = "35MiB";', 'min_free = "1000GiB";')):
+    for number, more in enumerate(("max_items = 1;", 'max_size = "53MiB";', 'min_free = "1000GiB";')):
         recipient = f"penuh{number}@{OTHER_DOMAIN}"
         deferred_then(world, quarantine_settings(world, more), PARTNER, changed(world, PARTNER, recipient, f"penuh{number}"), recipient, "hold")
 
@@ -491,7 +491,7 @@ def fill(world):
     """More than the least that quarantine.max_size may be is held."""
     for number in range(2):
         recipient = f"besar{number}@{OTHER_DOMAIN}"
-        exactly(world, recipient, world.arrive(PARTNER, [recipient], large_held(world, recipient, 18)), "hold")
+        exactly(world, recipient, world.arrive(PARTNER, [recipient], large_held(world, recipient, 27)), "hold")
 
 
 @contextlib.contextmanager
