@@ -1,10 +1,10 @@
 #!/bin/bash
-# Every fuzz target for FUZZ_SECONDS (default 5), two at a time, from the kept corpus; what it finds
+# Every fuzz target for FUZZ_SECONDS (default 3), two at a time, from the kept corpus; what it finds
 # stays in build/fuzz/found. Ends with "N passed, N failed". New inputs go to a folder that is removed;
 # FUZZ_KEEP=1 merges them into the kept corpus.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-seconds=${FUZZ_SECONDS:-5}
+seconds=${FUZZ_SECONDS:-3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
