@@ -72,8 +72,8 @@ notify(const char *text)
 		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
 }
 
-void
-daemon_reloading(void)
+static void
+reloading(void)
 {
 	AUTO(xfree) char *text = NULL;
 	struct timespec now;
@@ -83,8 +83,8 @@ daemon_reloading(void)
 	notify(text);
 }
 
-void
-daemon_stopping(void)
+static void
+stopping(void)
 {
 	notify("STOPPING=1\nSTATUS=Finishing what is in hand");
 }
@@ -136,8 +136,8 @@ daemon_signals_block(struct err *err)
 	return 0;
 }
 
-void
-daemon_signals_take(void)
+static void
+signals_take(void)
 {
 	/*
 	 * SA_NODEFER: libmilter waits for these signals in a thread of its own, and takes HUP for "stop". It
@@ -170,8 +170,9 @@ daemon_thread(void *(*run)(void *context), void *context)
 	return started;
 }
 
-int
-daemon_wait(bool (*healthy)(void *ctx), void *ctx)
+/* The next of the three, in the order they came. */
+static int
+next_signal(bool (*healthy)(void *ctx), void *ctx)
 {
 	const long interval = watchdog_interval();
 	struct pollfd waiting = { .fd = signal_pipe[0], .events = POLLIN };
@@ -187,8 +188,8 @@ daemon_wait(bool (*healthy)(void *ctx), void *ctx)
 	}
 }
 
-void
-daemon_ready(void)
+static void
+ready(void)
 {
 	int null;
 
@@ -205,6 +206,19 @@ daemon_ready(void)
 	(void)!write(ready_pipe, "r", 1);
 	close(ready_pipe);
 	ready_pipe = -1;
+}
+
+void
+daemon_live(bool (*healthy)(void *ctx), void (*reload)(void *ctx), void *ctx)
+{
+	signals_take();
+	ready();
+	while (next_signal(healthy, ctx) == SIGHUP) {
+		reloading();
+		reload(ctx);
+		ready();
+	}
+	stopping();
 }
 
 int

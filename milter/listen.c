@@ -1,12 +1,14 @@
 #include "milter/listen.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "milter/log.h"
 #include "milter/priv.h"
 
 enum { BACKLOG = 128 };
@@ -72,4 +74,56 @@ listen_unix(const char *path, const char *program, uid_t owner, gid_t group, int
 		return err_set(err, ERR_TEMP, "socket '%s': %s", path, strerror(errno));
 	*ret = TAKE_FD(fd);
 	return 0;
+}
+
+int
+listen_check(const struct listen_wish *wish, struct err *err)
+{
+	uid_t uid;
+	gid_t gid;
+
+	if (priv_user(wish->user.value, &uid, &gid, err) == -1)
+		return err_wrap(err, "%s", wish->user.name);
+	if (priv_group(wish->group.value, &gid, err) == -1)
+		return err_wrap(err, "%s", wish->group.name);
+	if (priv_socket_folder(wish->path.value, err) == -1)
+		return err_wrap(err, "%s", wish->path.name);
+	return 0;
+}
+
+int
+listen_open(const struct listen_wish *wish, struct listen_place *place, int *ret, struct err *err)
+{
+	uid_t uid = geteuid();
+	gid_t own_group, group;
+	struct stat st;
+
+	if (uid == 0 && priv_user(wish->user.value, &uid, &own_group, err) == -1)
+		return err_wrap(err, "%s", wish->user.name);
+	if (priv_group(wish->group.value, &group, err) == -1)
+		return err_wrap(err, "%s", wish->group.name);
+	if (listen_unix(wish->path.value, wish->program, uid, group, ret, err) == -1)
+		return err_wrap(err, "%s", wish->path.name);
+	place->path = xstrdup(wish->path.value);
+	place->inode = lstat(place->path, &st) == 0 ? st.st_ino : 0;
+	return 0;
+}
+
+void
+listen_leave(const struct listen_place *place)
+{
+	struct stat st;
+
+	if (!place->path || lstat(place->path, &st) == -1 || st.st_ino != place->inode)
+		return;
+	if (unlink(place->path) == -1)
+		log_line(LOG_LEVEL_WARNING, "socket '%s' stays behind: %s; the next start removes it", place->path, strerror(errno));
+}
+
+void
+listen_done(struct listen_place *place)
+{
+	listen_leave(place);
+	free(place->path);
+	place->path = NULL;
 }

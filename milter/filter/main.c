@@ -1,6 +1,5 @@
 /* segel-milter: the filter. One process serves one role on its own UNIX socket. */
 #include <errno.h>
-#include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "milter/command.h"
 #include "milter/daemon.h"
 #include "milter/filter/accept.h"
 #include "milter/filter/originals.h"
@@ -17,12 +17,6 @@
 #include "smime/gm.h"
 #include "smime/process.h"
 #include "smime/version.h"
-
-struct options {
-	const char *file;
-	const struct role_traits *role;
-	bool check, foreground, dump, pretend, version;
-};
 
 static const char usage_text[] =
 	"usage: segel-milter -r ROLE [-c FILE] [-n | -d | -f] [--pretend]\n"
@@ -47,71 +41,13 @@ static const char usage_text[] =
 	"log.target need a restart), TERM and INT finish the messages in hand (drain), then exit.\n"
 	"Exit status: 0 good, 1 not started or check failed, 2 wrong usage.\n";
 
-enum { EXIT_USAGE = 2, WARNINGS_BYTES = 1024 * 1024 };
-
-static int
-parse_options(int argc, char **argv, const char **role, struct options *ret)
-{
-	static const struct option longs[] = {
-		{ "pretend", no_argument, NULL, 'p' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int c;
-
-	*ret = (struct options){ .file = CONFIG_FILE };
-	while ((c = getopt_long(argc, argv, "c:r:nfdVh", longs, NULL)) != -1) {
-		switch (c) {
-		case 'c': ret->file = optarg; break;
-		case 'r': *role = optarg; break;
-		case 'n': ret->check = true; break;
-		case 'f': ret->foreground = true; break;
-		case 'd': ret->dump = true; break;
-		case 'p': ret->pretend = true; break;
-		case 'V': ret->version = true; break;
-		case 'h':
-			fputs(usage_text, stdout);
-			exit(EXIT_SUCCESS);
-		default:
-			return -1;
-		}
-	}
-	return optind == argc ? 0 : -1;
-}
-
-static int
-print_version(void)
-{
-	AUTO_BUF struct buf libraries = { 0 };
-
-	buf_init(&libraries, 1024);
-	crypto_library(&libraries);
-	gm_library(&libraries);
-	config_library(&libraries);
-	registry_library(&libraries);
-	printf("segel-milter %s\n%s", SEGEL_VERSION, buf_text(&libraries));
-	return EXIT_SUCCESS;
-}
+enum { WARNINGS_BYTES = 1024 * 1024 };
 
 static int
 print_problems(const struct buf *problems)
 {
 	fputs(buf_text(problems), stderr);
 	return EXIT_FAILURE;
-}
-
-static int
-print_settings(const char *file)
-{
-	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf text = { 0 };
-
-	buf_init(&text, 1024 * 1024);
-	if (config_load(file, &config, &text) == -1)
-		return print_problems(&text);
-	config_dump(config, &text);
-	fputs(buf_text(&text), stdout);
-	return EXIT_SUCCESS;
 }
 
 static void
@@ -161,7 +97,7 @@ check_as_user(const struct role_traits *role, const struct config *config, struc
 
 /* Everything a start would need, without touching anything. */
 static int
-check_only(const struct role_traits *role, const char *file)
+check_role(const struct role_traits *role, const char *file)
 {
 	AUTO(config_free) struct config *config = NULL;
 	AUTO_BUF struct buf problems = { 0 };
@@ -218,45 +154,53 @@ not_started(struct filter *filter, const struct err *err)
 	return daemon_failed("segel-milter", err);
 }
 
-int
-main(int argc, char **argv)
+static const struct role_traits *
+find_role(const struct command_line *line)
 {
-	const char *role = NULL;
+	const struct role_traits *role = line->role ? role_find(line->role) : NULL;
+
+	if (!role)
+		fprintf(stderr, "segel-milter: role '%s': wanted -r submission, -r inbound, -r local or -r egress\n", line->role ? line->role : "(none)");
+	return role;
+}
+
+static int
+check_only(const struct command_line *line)
+{
+	const struct role_traits *role = find_role(line);
+
+	return role ? check_role(role, line->file) : COMMAND_WRONG;
+}
+
+static int
+serve(const struct command_line *line)
+{
+	const struct role_traits *role = find_role(line);
 	struct filter *filter;
-	struct options options;
 	int metrics_fd = -1;
 	struct err err;
 
-	if (parse_options(argc, argv, &role, &options) == -1) {
-		fputs(usage_text, stderr);
-		return EXIT_USAGE;
-	}
-	if (options.version)
-		return print_version();
-	options.role = role ? role_find(role) : NULL;
-	if (!options.role) {
-		fprintf(stderr, "segel-milter: role '%s': wanted -r submission, -r inbound, -r local or -r egress\n", role ? role : "(none)");
-		return EXIT_USAGE;
-	}
-	if (options.dump)
-		return print_settings(options.file);
-	if (options.check)
-		return check_only(options.role, options.file);
+	if (!role)
+		return COMMAND_WRONG;
 	process_outlived_by_threads();
 	/* Bodies go back to the system when their message ends, and grow without being copied. */
 	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
-	filter = xcalloc(1, sizeof(*filter)); /* lives as long as the process */
-	filter->role = options.role;
-	filter->pretend = options.pretend;
-	filter->file = realpath(options.file, NULL); /* a reload must find it from "/" too */
-	if (!filter->file) {
-		err_set(&err, ERR_CONFIG, "cannot read '%s': %s", options.file, strerror(errno));
-		return not_started(filter, &err);
-	}
-	if (!options.foreground && daemon_detach(&err) == -1)
-		return not_started(filter, &err);
 	accept_raise_limit();
-	if (daemon_signals_block(&err) == -1 || service_start(filter, options.foreground, &metrics_fd, &err) == -1)
+	filter = xcalloc(1, sizeof(*filter)); /* lives as long as the process */
+	filter->role = role;
+	filter->pretend = line->pretend;
+	if (command_begin(line, &filter->file, &err) == -1 || service_start(filter, line, &metrics_fd, &err) == -1)
 		return not_started(filter, &err);
 	return service_run(filter, &metrics_fd);
+}
+
+int
+main(int argc, char **argv)
+{
+	static void (*const libraries[])(struct buf *ret) = { crypto_library, gm_library, config_library, registry_library, NULL };
+	const struct command command = {
+		.program = "segel-milter", .usage = usage_text, .roles = true, .libraries = libraries, .check = check_only, .serve = serve,
+	};
+
+	return command_main(&command, argc, argv);
 }

@@ -90,7 +90,7 @@ load_trust(const struct snapshot *snapshot)
 }
 
 int
-service_start(struct filter *filter, bool foreground, int *metrics_fd, struct err *err)
+service_start(struct filter *filter, const struct command_line *line, int *metrics_fd, struct err *err)
 {
 	AUTO(config_free) struct config *config = NULL;
 	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
@@ -101,8 +101,7 @@ service_start(struct filter *filter, bool foreground, int *metrics_fd, struct er
 	if (config_load(filter->file, &config, &problems) == -1)
 		return config_err(&problems, err);
 	settings = role_settings(filter->role, config);
-	log_open("segel-milter", foreground ? LOG_TO_STDERR : (enum log_target)config->log.target,
-	    (enum log_level)config->log.level);
+	command_log("segel-milter", line, config);
 	if (mta_register(filter, err) == -1 || open_sockets(filter, settings, metrics_fd, err) == -1)
 		return -1;
 	if (priv_drop(settings->user, err) == -1 || priv_harden(err) == -1)
@@ -167,9 +166,10 @@ start_review(struct filter *filter)
 }
 
 /* A new snapshot beside the old; a faulty one is reported and changes nothing. */
-static bool
-reload(struct filter *filter)
+static void
+reload(void *ctx)
 {
+	struct filter *filter = ctx;
 	AUTO(snapshot_free) struct snapshot *snapshot = NULL;
 	AUTO_BUF struct buf problems = { 0 };
 	const char *rest, *line;
@@ -183,14 +183,14 @@ reload(struct filter *filter)
 		metrics_reload(&filter->metrics, true, time(NULL));
 		log_line(LOG_LEVEL_INFO, "reloaded %s; messages in hand keep the settings they began with",
 		    filter->file);
-		return true;
+		start_review(filter);
+		return;
 	}
 	rest = buf_text(&problems);
 	while ((line = text_line(&rest, &len)))
 		log_line(LOG_LEVEL_WARNING, "reload: %.*s", (int)len, line);
 	metrics_reload(&filter->metrics, false, time(NULL));
 	log_line(LOG_LEVEL_WARNING, "reload failed, using the old settings");
-	return false;
 }
 
 /* libmilter's loop. It must not end before the process does; if it does, the main thread must hear of it. */
@@ -289,22 +289,11 @@ service_run(struct filter *filter, int *metrics_fd)
 		return EXIT_FAILURE;
 	}
 	exporter = serve_metrics(filter, metrics_fd);
-	daemon_signals_take();
-	daemon_ready();
 	log_line(LOG_LEVEL_INFO, "segel-milter %s serves role %s%s", SEGEL_VERSION, filter->role->name,
 	    filter->pretend ? ", pretending" : "");
 	start_review(filter);
 	forget_start(filter);
-	while (daemon_wait(is_healthy, filter) == SIGHUP) {
-		bool reloaded;
-
-		daemon_reloading();
-		reloaded = reload(filter);
-		daemon_ready();
-		if (reloaded)
-			start_review(filter);
-	}
-	daemon_stopping();
+	daemon_live(is_healthy, reload, filter);
 	status = atomic_load(&filter->gave_up) ? EXIT_FAILURE : EXIT_SUCCESS;
 	if (status == EXIT_FAILURE)
 		log_line(LOG_LEVEL_FATAL, "libmilter gave up; the filter stops, mail is deferred until it is started again");

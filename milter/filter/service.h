@@ -7,10 +7,11 @@
 #ifndef FILTER_SERVICE_H
 #define FILTER_SERVICE_H
 
+#include "milter/command.h"
 #include "milter/filter/filter.h"
 
 /* Filter: file, role and pretend are set. Signals are blocked already. `metrics_fd` is -1, and stays so where no metrics are wanted. */
-int service_start(struct filter *filter, bool foreground, int *metrics_fd, struct err *err) MUST_USE;
+int service_start(struct filter *filter, const struct command_line *line, int *metrics_fd, struct err *err) MUST_USE;
 /* Until TERM, or until libmilter gives up. The exit status of the process. */
 int service_run(struct filter *filter, int *metrics_fd) MUST_USE;
 

@@ -1,14 +1,12 @@
 /* segel-keyd: the key agent. Holds the keys that seal and those that decrypt, records each intent, signs, opens content keys. */
 #include <errno.h>
-#include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "milter/audit/audit.h"
+#include "milter/command.h"
 #include "milter/daemon.h"
 #include "milter/keyd/agent.h"
 #include "milter/keyd/memory.h"
@@ -19,11 +17,6 @@
 #include "milter/sandbox.h"
 #include "policy/config.h"
 #include "smime/version.h"
-
-struct options {
-	const char *file;
-	bool check, foreground, dump, version;
-};
 
 static const char usage_text[] =
 	"usage: segel-keyd [-c FILE] [-n | -d | -f]\n"
@@ -40,7 +33,6 @@ static const char usage_text[] =
 	"Exit status: 0 good, 1 not started or check failed, 2 wrong usage.\n";
 
 enum {
-	EXIT_USAGE = 2,
 	IDLE_MS = 5 * 60 * 1000,
 	FRAME_MS = 5 * 1000,
 	DRAIN_MS = 10 * 1000,
@@ -50,62 +42,11 @@ static const char audit_name[] = "segel-keyd";
 
 struct daemon {
 	char *file;   /* of the settings, absolute */
-	char *socket;
-	ino_t inode;  /* of the socket, so that we remove no other */
+	struct listen_place place;
 	struct audit *audit;
 	struct agent *agent;
 	struct server *server;
 };
-
-static int
-parse_options(int argc, char **argv, struct options *ret)
-{
-	static const struct option longs[] = { { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
-	int c;
-
-	*ret = (struct options){ .file = CONFIG_FILE };
-	while ((c = getopt_long(argc, argv, "c:nfdVh", longs, NULL)) != -1) {
-		switch (c) {
-		case 'c': ret->file = optarg; break;
-		case 'n': ret->check = true; break;
-		case 'f': ret->foreground = true; break;
-		case 'd': ret->dump = true; break;
-		case 'V': ret->version = true; break;
-		case 'h':
-			fputs(usage_text, stdout);
-			exit(EXIT_SUCCESS);
-		default:
-			return -1;
-		}
-	}
-	return optind == argc ? 0 : -1;
-}
-
-static int
-print_version(void)
-{
-	AUTO_BUF struct buf libraries = { 0 };
-
-	buf_init(&libraries, 1024);
-	crypto_library(&libraries);
-	printf("segel-keyd %s\n%s", SEGEL_VERSION, buf_text(&libraries));
-	return EXIT_SUCCESS;
-}
-
-static int
-print_settings(const char *file)
-{
-	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf text = { 0 };
-	int result;
-
-	buf_init(&text, 1024 * 1024);
-	result = config_load(file, &config, &text);
-	if (result == 0)
-		config_dump(config, &text);
-	fputs(buf_text(&text), result == 0 ? stdout : stderr);
-	return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
 
 /* The settings of this program; `keys` (owned by the caller) backs part of them, `config` the rest. */
 static void
@@ -134,15 +75,15 @@ settings_of(const struct config *config, struct keyd_settings *ret, struct keyd_
 	};
 }
 
-static int
-load_config(const char *file, struct config **ret, struct err *err)
+static struct listen_wish
+wish_of(const struct keyd_settings *settings)
 {
-	AUTO_BUF struct buf problems = { 0 };
-
-	buf_init(&problems, 64 * 1024);
-	if (config_load(file, ret, &problems) == -1)
-		return config_err(&problems, err);
-	return 0;
+	return (struct listen_wish){
+		"segel-keyd",
+		.path = { "keyd.socket", settings->socket },
+		.user = { "keyd.user", settings->user },
+		.group = { "keyd.socket_group", settings->socket_group },
+	};
 }
 
 /* Everything a start would need, without touching anything. */
@@ -150,16 +91,9 @@ static int
 check_settings(const struct keyd_settings *settings, struct err *err)
 {
 	AUTO(store_unref) struct store *store = NULL;
-	uid_t uid;
-	gid_t gid;
+	const struct listen_wish wish = wish_of(settings);
 
-	if (priv_user(settings->user, &uid, &gid, err) == -1)
-		return err_wrap(err, "keyd.user");
-	if (priv_group(settings->socket_group, &gid, err) == -1)
-		return err_wrap(err, "keyd.socket_group");
-	if (priv_socket_folder(settings->socket, err) == -1)
-		return err_wrap(err, "keyd.socket");
-	if (store_load(settings, &store, err) == -1)
+	if (listen_check(&wish, err) == -1 || store_load(settings, &store, err) == -1)
 		return -1;
 	/* The rest as the user that will serve. */
 	if (priv_drop(settings->user, err) == -1)
@@ -170,20 +104,25 @@ check_settings(const struct keyd_settings *settings, struct err *err)
 }
 
 static int
-check_only(const char *file)
+check_file(const char *file, struct err *err)
 {
 	AUTO(config_free) struct config *config = NULL;
 	AUTO(xfree) struct keyd_key_settings *keys = NULL;
 	struct keyd_settings settings;
-	struct err err;
 
-	if (load_config(file, &config, &err) == -1)
-		return daemon_failed("segel-keyd", &err);
+	if (command_config(file, &config, err) == -1)
+		return -1;
 	settings_of(config, &settings, &keys);
-	if (check_settings(&settings, &err) == -1)
-		return daemon_failed("segel-keyd", &err);
-	printf("%s: good\n", file);
-	return EXIT_SUCCESS;
+	return check_settings(&settings, err);
+}
+
+static int
+check_only(const struct command_line *line)
+{
+	struct err err = { .kind = ERR_NONE };
+	const int result = check_file(line->file, &err);
+
+	return command_checked("segel-keyd", line->file, result, &err);
 }
 
 /* Before keys are in memory. Not being able to lock it all is no reason to stop official mail. */
@@ -202,24 +141,6 @@ guard_memory(struct err *err)
 	if (memory_lock(&why) == -1)
 		log_line(LOG_LEVEL_WARNING, "%s", why.text);
 	return priv_harden(err);
-}
-
-static int
-open_socket(struct daemon *daemon, const struct keyd_settings *settings, int *ret, struct err *err)
-{
-	uid_t uid = geteuid();
-	gid_t own_group, group;
-	struct stat st;
-
-	if (uid == 0 && priv_user(settings->user, &uid, &own_group, err) == -1)
-		return err_wrap(err, "keyd.user");
-	if (priv_group(settings->socket_group, &group, err) == -1)
-		return err_wrap(err, "keyd.socket_group");
-	if (listen_unix(settings->socket, "segel-keyd", uid, group, ret, err) == -1)
-		return err_wrap(err, "keyd.socket");
-	daemon->socket = xstrdup(settings->socket);
-	daemon->inode = lstat(daemon->socket, &st) == 0 ? st.st_ino : 0;
-	return 0;
 }
 
 /* Not root any more, and what changing the user undid (not dumpable) done again. */
@@ -262,12 +183,13 @@ static int
 start_with(struct daemon *daemon, const struct keyd_settings *settings, struct err *err)
 {
 	const struct server_options options = { settings->max_connections, IDLE_MS, FRAME_MS };
+	const struct listen_wish wish = wish_of(settings);
 	AUTO(store_unref) struct store *store = NULL;
 	AUTO_FD int listen_fd = -1;
 
 	if (guard_memory(err) == -1 || store_load(settings, &store, err) == -1)
 		return -1;
-	if (open_socket(daemon, settings, &listen_fd, err) == -1 || give_up(settings, err) == -1)
+	if (listen_open(&wish, &daemon->place, &listen_fd, err) == -1 || give_up(settings, err) == -1)
 		return -1;
 	if (open_audit(daemon, settings, store_n_keys(store), err) == -1)
 		return -1;
@@ -276,39 +198,25 @@ start_with(struct daemon *daemon, const struct keyd_settings *settings, struct e
 }
 
 static int
-start(struct daemon *daemon, const struct options *options, struct err *err)
+start(struct daemon *daemon, const struct command_line *line, struct err *err)
 {
 	AUTO(config_free) struct config *config = NULL;
 	AUTO(xfree) struct keyd_key_settings *keys = NULL;
 	struct keyd_settings settings;
 
-	if (load_config(daemon->file, &config, err) == -1)
+	if (command_config(daemon->file, &config, err) == -1)
 		return -1;
-	log_open("segel-keyd", options->foreground ? LOG_TO_STDERR : (enum log_target)config->log.target,
-	    (enum log_level)config->log.level);
+	command_log("segel-keyd", line, config);
 	settings_of(config, &settings, &keys);
 	return start_with(daemon, &settings, err);
 }
 
 static void
-remove_socket(const struct daemon *daemon)
-{
-	struct stat st;
-
-	if (!daemon->socket || lstat(daemon->socket, &st) == -1 || st.st_ino != daemon->inode)
-		return;
-	if (unlink(daemon->socket) == -1)
-		log_line(LOG_LEVEL_WARNING, "socket '%s' stays behind: %s; the next start removes it", daemon->socket,
-		    strerror(errno));
-}
-
-static void
 daemon_done(struct daemon *daemon)
 {
-	remove_socket(daemon);
+	listen_done(&daemon->place);
 	agent_free(daemon->agent);
 	audit_close(daemon->audit);
-	free(daemon->socket);
 	free(daemon->file);
 }
 
@@ -321,7 +229,7 @@ reload_store(struct daemon *daemon, struct err *err)
 	AUTO(store_unref) struct store *store = NULL;
 	struct keyd_settings settings;
 
-	if (load_config(daemon->file, &config, err) == -1)
+	if (command_config(daemon->file, &config, err) == -1)
 		return -1;
 	settings_of(config, &settings, &keys);
 	if (store_load(&settings, &store, err) == -1)
@@ -333,8 +241,9 @@ reload_store(struct daemon *daemon, struct err *err)
 }
 
 static void
-reload(struct daemon *daemon)
+reload(void *ctx)
 {
+	struct daemon *daemon = ctx;
 	struct err err = { .kind = ERR_NONE };
 
 	if (reload_store(daemon, &err) == 0)
@@ -350,7 +259,7 @@ stop(struct daemon *daemon)
 
 	if (!server_stop(&daemon->server, DRAIN_MS)) {
 		log_line(LOG_LEVEL_WARNING, "stopped with requests in hand; their mail is deferred");
-		remove_socket(daemon);
+		listen_leave(&daemon->place);
 		/* Their threads still use what we would free. */
 		_exit(EXIT_SUCCESS);
 	}
@@ -370,58 +279,36 @@ is_healthy(void *ctx)
 	return true;
 }
 
-/* Signals belong to this thread. */
 static int
 run(struct daemon *daemon)
 {
-	daemon_signals_take();
-	log_line(LOG_LEVEL_INFO, "segel-keyd %s serves '%s'", SEGEL_VERSION, daemon->socket);
-	daemon_ready();
-	while (daemon_wait(is_healthy, daemon) == SIGHUP) {
-		daemon_reloading();
-		reload(daemon);
-		daemon_ready();
-	}
-	daemon_stopping();
+	log_line(LOG_LEVEL_INFO, "segel-keyd %s serves '%s'", SEGEL_VERSION, daemon->place.path);
+	daemon_live(is_healthy, reload, daemon);
 	return stop(daemon);
 }
 
 static int
-serve(struct daemon *daemon, const struct options *options)
+serve(const struct command_line *line)
 {
+	struct daemon daemon = { .file = NULL };
 	struct err err = { .kind = ERR_NONE };
+	int status;
 
-	daemon->file = realpath(options->file, NULL); /* a reload must find it from "/" too */
-	if (!daemon->file) {
-		err_set(&err, ERR_CONFIG, "cannot read '%s': %s", options->file, strerror(errno));
-		return daemon_failed("segel-keyd", &err);
-	}
-	if (!options->foreground && daemon_detach(&err) == -1)
-		return daemon_failed("segel-keyd", &err);
-	signal(SIGXFSZ, SIG_IGN); /* a limit on file size is a failed write, not the end */
-	if (daemon_signals_block(&err) == -1 || start(daemon, options, &err) == -1)
-		return daemon_failed("segel-keyd", &err);
-	return run(daemon);
+	if (command_begin(line, &daemon.file, &err) == -1 || start(&daemon, line, &err) == -1)
+		status = daemon_failed("segel-keyd", &err);
+	else
+		status = run(&daemon);
+	daemon_done(&daemon);
+	return status;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct daemon daemon = { .file = NULL };
-	struct options options;
-	int status;
+	static void (*const libraries[])(struct buf *ret) = { crypto_library, NULL };
+	const struct command command = {
+		.program = "segel-keyd", .usage = usage_text, .libraries = libraries, .check = check_only, .serve = serve,
+	};
 
-	if (parse_options(argc, argv, &options) == -1) {
-		fputs(usage_text, stderr);
-		return EXIT_USAGE;
-	}
-	if (options.version)
-		return print_version();
-	if (options.dump)
-		return print_settings(options.file);
-	if (options.check)
-		return check_only(options.file);
-	status = serve(&daemon, &options);
-	daemon_done(&daemon);
-	return status;
+	return command_main(&command, argc, argv);
 }

@@ -7,15 +7,13 @@
  * no message, only frames and JSON.
  */
 #include <errno.h>
-#include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "milter/command.h"
 #include "milter/daemon.h"
 #include "milter/listen.h"
 #include "milter/log.h"
@@ -27,11 +25,6 @@
 #include "milter/reviewd/server.h"
 #include "smime/gm.h"
 #include "smime/version.h"
-
-struct options {
-	const char *file;
-	bool check, foreground, dump, version;
-};
 
 static const char usage_text[] =
 	"usage: segel-reviewd [-c FILE] [-n | -d | -f]\n"
@@ -48,15 +41,14 @@ static const char usage_text[] =
 	"time is taken up again at the next start.\n"
 	"Exit status: 0 good, 1 not started or check failed, 2 wrong usage.\n";
 
-enum { EXIT_USAGE = 2, DRAIN_MS = 10 * 1000 };
+enum { DRAIN_MS = 10 * 1000 };
 
 static const char audit_name[] = "segel-reviewd";
 
 enum { HOLD, REVIEW, N_SOCKETS };
 
 struct listener {
-	char *path;
-	ino_t inode; /* so that we remove no other */
+	struct listen_place place;
 	struct review_server *server;
 };
 
@@ -67,63 +59,31 @@ struct daemon {
 };
 
 static int
-parse_options(int argc, char **argv, struct options *ret)
-{
-	static const struct option longs[] = { { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
-	int c;
-
-	*ret = (struct options){ .file = CONFIG_FILE };
-	while ((c = getopt_long(argc, argv, "c:nfdVh", longs, NULL)) != -1) {
-		switch (c) {
-		case 'c': ret->file = optarg; break;
-		case 'n': ret->check = true; break;
-		case 'f': ret->foreground = true; break;
-		case 'd': ret->dump = true; break;
-		case 'V': ret->version = true; break;
-		case 'h':
-			fputs(usage_text, stdout);
-			exit(EXIT_SUCCESS);
-		default:
-			return -1;
-		}
-	}
-	return optind == argc ? 0 : -1;
-}
-
-static int
-print_version(void)
-{
-	AUTO_BUF struct buf libraries = { 0 };
-
-	buf_init(&libraries, 1024);
-	crypto_library(&libraries);
-	gm_library(&libraries);
-	registry_library(&libraries);
-	printf("segel-reviewd %s\n%s", SEGEL_VERSION, buf_text(&libraries));
-	return EXIT_SUCCESS;
-}
-
-static int
-print_settings(const char *file)
-{
-	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf text = { 0 };
-	int result;
-
-	buf_init(&text, 1024 * 1024);
-	result = config_load(file, &config, &text);
-	if (result == 0)
-		config_dump(config, &text);
-	fputs(buf_text(&text), result == 0 ? stdout : stderr);
-	return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
-static int
 check_folder(const char *dir, const char *setting, struct err *err)
 {
 	if (access(dir, W_OK | X_OK) == -1)
 		return err_set(err, ERR_CONFIG, "%s: '%s': %s", setting, dir, strerror(errno));
 	return 0;
+}
+
+static void
+wishes_of(const struct config *config, struct listen_wish ret[N_SOCKETS])
+{
+	const struct listen_wish hold = {
+		"segel-reviewd",
+		.path = { "quarantine.hold_socket", config->quarantine.hold_socket },
+		.user = { "quarantine.user", config->quarantine.user },
+		.group = { "quarantine.hold_group", config->quarantine.hold_group },
+	};
+	const struct listen_wish review = {
+		"segel-reviewd",
+		.path = { "quarantine.review_socket", config->quarantine.review_socket },
+		.user = hold.user,
+		.group = { "quarantine.review_group", config->quarantine.review_group },
+	};
+
+	ret[HOLD] = hold;
+	ret[REVIEW] = review;
 }
 
 /* Everything a start would need, without touching anything. */
@@ -132,23 +92,13 @@ check_settings(const char *file, struct err *err)
 {
 	AUTO(desk_settings_free) struct desk_settings *settings = NULL;
 	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf problems = { 0 };
-	uid_t uid;
-	gid_t gid;
+	struct listen_wish wishes[N_SOCKETS];
 
-	buf_init(&problems, 64 * 1024);
-	if (config_load(file, &config, &problems) == -1)
-		return config_err(&problems, err);
-	if (priv_user(config->quarantine.user, &uid, &gid, err) == -1)
-		return err_wrap(err, "quarantine.user");
-	if (priv_group(config->quarantine.hold_group, &gid, err) == -1)
-		return err_wrap(err, "quarantine.hold_group");
-	if (priv_group(config->quarantine.review_group, &gid, err) == -1)
-		return err_wrap(err, "quarantine.review_group");
-	if (priv_socket_folder(config->quarantine.hold_socket, err) == -1)
-		return err_wrap(err, "quarantine.hold_socket");
-	if (priv_socket_folder(config->quarantine.review_socket, err) == -1)
-		return err_wrap(err, "quarantine.review_socket");
+	if (command_config(file, &config, err) == -1)
+		return -1;
+	wishes_of(config, wishes);
+	if (listen_check(&wishes[HOLD], err) == -1 || listen_check(&wishes[REVIEW], err) == -1)
+		return -1;
 	/* The rest as the user that will serve. */
 	if (priv_drop(config->quarantine.user, err) == -1)
 		return err_wrap(err, "quarantine.user");
@@ -160,42 +110,23 @@ check_settings(const char *file, struct err *err)
 }
 
 static int
-check_only(const char *file)
+check_only(const struct command_line *line)
 {
-	struct err err = { ERR_NONE, "" };
+	struct err err = { .kind = ERR_NONE };
+	const int result = check_settings(line->file, &err);
 
-	if (check_settings(file, &err) == -1)
-		return daemon_failed("segel-reviewd", &err);
-	printf("%s: good\n", file);
-	return EXIT_SUCCESS;
-}
-
-static int
-open_socket(const struct config *config, const char *path, const char *group_name, struct listener *listener, int *ret, struct err *err)
-{
-	uid_t uid = geteuid();
-	gid_t own_group, group;
-	struct stat st;
-
-	if (uid == 0 && priv_user(config->quarantine.user, &uid, &own_group, err) == -1)
-		return err_wrap(err, "quarantine.user");
-	if (priv_group(group_name, &group, err) == -1)
-		return err_wrap(err, "the group of '%s'", path);
-	if (listen_unix(path, "segel-reviewd", uid, group, ret, err) == -1)
-		return -1;
-	listener->path = xstrdup(path);
-	listener->inode = lstat(path, &st) == 0 ? st.st_ino : 0;
-	return 0;
+	return command_checked("segel-reviewd", line->file, result, &err);
 }
 
 static int
 open_sockets(struct daemon *daemon, const struct config *config, int fds[N_SOCKETS], struct err *err)
 {
-	if (open_socket(config, config->quarantine.hold_socket, config->quarantine.hold_group, &daemon->listeners[HOLD], &fds[HOLD], err) == -1)
-		return err_wrap(err, "quarantine.hold_socket");
-	if (open_socket(config, config->quarantine.review_socket, config->quarantine.review_group, &daemon->listeners[REVIEW], &fds[REVIEW],
-		err) == -1)
-		return err_wrap(err, "quarantine.review_socket");
+	struct listen_wish wishes[N_SOCKETS];
+
+	wishes_of(config, wishes);
+	for (int i = 0; i < N_SOCKETS; i++)
+		if (listen_open(&wishes[i], &daemon->listeners[i].place, &fds[i], err) == -1)
+			return -1;
 	return 0;
 }
 
@@ -265,17 +196,14 @@ load_and_serve(struct daemon *daemon, int fds[N_SOCKETS], struct err *err)
 }
 
 static int
-start(struct daemon *daemon, const struct options *options, struct err *err)
+start(struct daemon *daemon, const struct command_line *line, struct err *err)
 {
 	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf problems = { 0 };
 	int fds[N_SOCKETS] = { -1, -1 }, result;
 
-	buf_init(&problems, 64 * 1024);
-	if (config_load(daemon->desk.file, &config, &problems) == -1)
-		return config_err(&problems, err);
-	log_open("segel-reviewd", options->foreground ? LOG_TO_STDERR : (enum log_target)config->log.target,
-	    (enum log_level)config->log.level);
+	if (command_config(daemon->desk.file, &config, err) == -1)
+		return -1;
+	command_log("segel-reviewd", line, config);
 	daemon->desk.program = realpath("/proc/self/exe", NULL); /* readable as long as we are who we are */
 	if (!daemon->desk.program)
 		return err_set(err, ERR_TEMP, "cannot tell where this program lies: %s", strerror(errno));
@@ -293,23 +221,10 @@ start(struct daemon *daemon, const struct options *options, struct err *err)
 }
 
 static void
-remove_socket(const struct listener *listener)
-{
-	struct stat st;
-
-	if (!listener->path || lstat(listener->path, &st) == -1 || st.st_ino != listener->inode)
-		return;
-	if (unlink(listener->path) == -1)
-		log_line(LOG_LEVEL_WARNING, "socket '%s' stays behind: %s; the next start removes it", listener->path, strerror(errno));
-}
-
-static void
 daemon_done(struct daemon *daemon)
 {
-	for (int i = 0; i < N_SOCKETS; i++) {
-		remove_socket(&daemon->listeners[i]);
-		free(daemon->listeners[i].path);
-	}
+	for (int i = 0; i < N_SOCKETS; i++)
+		listen_done(&daemon->listeners[i].place);
 	desk_done(&daemon->desk);
 }
 
@@ -332,8 +247,9 @@ reload_settings(struct daemon *daemon, struct err *err)
 }
 
 static void
-reload(struct daemon *daemon)
+reload(void *ctx)
 {
+	struct daemon *daemon = ctx;
 	struct err err = { .kind = ERR_NONE };
 
 	if (reload_settings(daemon, &err) == 0)
@@ -372,7 +288,7 @@ stop(struct daemon *daemon)
 	if (!stop_servers(daemon)) {
 		log_line(LOG_LEVEL_WARNING, "stopped with requests in hand; mail on its way in is deferred, a release is taken up at the next start");
 		for (int i = 0; i < N_SOCKETS; i++)
-			remove_socket(&daemon->listeners[i]);
+			listen_leave(&daemon->listeners[i].place);
 		/* Their threads still use what we would free. */
 		_exit(EXIT_SUCCESS);
 	}
@@ -382,62 +298,40 @@ stop(struct daemon *daemon)
 	return EXIT_SUCCESS;
 }
 
-/* Signals belong to this thread. */
 static int
 run(struct daemon *daemon)
 {
-	daemon_signals_take();
 	log_line(LOG_LEVEL_INFO, "segel-reviewd %s takes held mail at '%s' and answers reviewers at '%s'", SEGEL_VERSION,
-	    daemon->listeners[HOLD].path, daemon->listeners[REVIEW].path);
-	daemon_ready();
-	while (daemon_wait(is_healthy, daemon) == SIGHUP) {
-		daemon_reloading();
-		reload(daemon);
-		daemon_ready();
-	}
-	daemon_stopping();
+	    daemon->listeners[HOLD].place.path, daemon->listeners[REVIEW].place.path);
+	daemon_live(is_healthy, reload, daemon);
 	return stop(daemon);
 }
 
 static int
-serve(struct daemon *daemon, const struct options *options)
+serve(const struct command_line *line)
 {
+	struct daemon daemon = { .desk = { .stop_fd = -1 } };
 	struct err err = { .kind = ERR_NONE };
+	int status;
 
-	daemon->desk.file = realpath(options->file, NULL); /* a reload must find it from "/" too */
-	if (!daemon->desk.file) {
-		err_set(&err, ERR_CONFIG, "cannot read '%s': %s", options->file, strerror(errno));
-		return daemon_failed("segel-reviewd", &err);
-	}
-	if (!options->foreground && daemon_detach(&err) == -1)
-		return daemon_failed("segel-reviewd", &err);
-	signal(SIGXFSZ, SIG_IGN); /* a limit on file size is a failed write, not the end */
-	if (daemon_signals_block(&err) == -1 || start(daemon, options, &err) == -1)
-		return daemon_failed("segel-reviewd", &err);
-	return run(daemon);
+	if (command_begin(line, &daemon.desk.file, &err) == -1 || start(&daemon, line, &err) == -1)
+		status = daemon_failed("segel-reviewd", &err);
+	else
+		status = run(&daemon);
+	daemon_done(&daemon);
+	return status;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct daemon daemon = { .desk = { .stop_fd = -1 } };
-	struct options options;
-	int status;
+	static void (*const libraries[])(struct buf *ret) = { crypto_library, gm_library, registry_library, NULL };
+	const struct command command = {
+		.program = "segel-reviewd", .usage = usage_text, .libraries = libraries, .check = check_only, .serve = serve,
+	};
 
 	/* Not from exit(): in the cage nothing can be tidied up, and nothing needs to be. */
 	if (argc >= 3 && strcmp(argv[1], "--child") == 0)
 		_exit(job_main(argv[2], argc > 3 ? argv[3] : NULL));
-	if (parse_options(argc, argv, &options) == -1) {
-		fputs(usage_text, stderr);
-		return EXIT_USAGE;
-	}
-	if (options.version)
-		return print_version();
-	if (options.dump)
-		return print_settings(options.file);
-	if (options.check)
-		return check_only(options.file);
-	status = serve(&daemon, &options);
-	daemon_done(&daemon);
-	return status;
+	return command_main(&command, argc, argv);
 }

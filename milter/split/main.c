@@ -3,10 +3,7 @@
  * policy says so, hands it back to Postfix, and answers 250 only after Postfix did. Holds no key and stores no mail.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <netinet/in.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -14,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "milter/command.h"
 #include "milter/daemon.h"
 #include "milter/listen.h"
 #include "milter/log.h"
@@ -24,11 +22,6 @@
 #include "smime/gm.h"
 #include "smime/process.h"
 #include "smime/version.h"
-
-struct options {
-	const char *file;
-	bool check, foreground, dump, version;
-};
 
 static const char usage_text[] =
 	"usage: segel-split [-c FILE] [-n | -d | -f]\n"
@@ -44,70 +37,15 @@ static const char usage_text[] =
 	"max_connections need a restart), TERM and INT end it; messages in hand get split.drain to finish.\n"
 	"Exit status: 0 good, 1 not started or check failed, 2 wrong usage.\n";
 
-enum { EXIT_USAGE = 2, BACKLOG = 128 };
+enum { BACKLOG = 128 };
 
 struct daemon {
 	char *file;   /* of the settings, absolute */
-	char *socket; /* of a UNIX socket; NULL = a port */
-	ino_t inode;  /* of the socket, so that we remove no other */
-	char *place;  /* where it listens, for the log */
+	struct listen_place place; /* none: a port */
+	char *told;   /* where it listens, for the log */
 	struct station station;
 	struct split_server *server;
 };
-
-static int
-parse_options(int argc, char **argv, struct options *ret)
-{
-	static const struct option longs[] = { { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
-	int c;
-
-	*ret = (struct options){ .file = CONFIG_FILE };
-	while ((c = getopt_long(argc, argv, "c:nfdVh", longs, NULL)) != -1) {
-		switch (c) {
-		case 'c': ret->file = optarg; break;
-		case 'n': ret->check = true; break;
-		case 'f': ret->foreground = true; break;
-		case 'd': ret->dump = true; break;
-		case 'V': ret->version = true; break;
-		case 'h':
-			fputs(usage_text, stdout);
-			exit(EXIT_SUCCESS);
-		default:
-			return -1;
-		}
-	}
-	return optind == argc ? 0 : -1;
-}
-
-static int
-print_version(void)
-{
-	AUTO_BUF struct buf libraries = { 0 };
-
-	buf_init(&libraries, 1024);
-	crypto_library(&libraries);
-	gm_library(&libraries);
-	config_library(&libraries);
-	registry_library(&libraries);
-	deliver_library(&libraries);
-	printf("segel-split %s\n%s", SEGEL_VERSION, buf_text(&libraries));
-	return EXIT_SUCCESS;
-}
-
-static int
-print_settings(const char *file)
-{
-	AUTO(config_free) struct config *config = NULL;
-	AUTO_BUF struct buf text = { 0 };
-	int result;
-
-	buf_init(&text, 1024 * 1024);
-	result = config_load(file, &config, &text);
-	if (result == 0)
-		config_dump(config, &text);
-	fputs(buf_text(&text), result == 0 ? stdout : stderr);
-	return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
 
 static int
 load(const char *file, struct split_snapshot **ret, struct err *err)
@@ -116,18 +54,6 @@ load(const char *file, struct split_snapshot **ret, struct err *err)
 
 	buf_init(&problems, 64 * 1024);
 	if (split_snapshot_load(file, ret, &problems) == -1)
-		return config_err(&problems, err);
-	return 0;
-}
-
-/* Without a user's leave: only the settings. */
-static int
-load_config(const char *file, struct config **ret, struct err *err)
-{
-	AUTO_BUF struct buf problems = { 0 };
-
-	buf_init(&problems, 64 * 1024);
-	if (config_load(file, ret, &problems) == -1)
 		return config_err(&problems, err);
 	return 0;
 }
@@ -144,22 +70,30 @@ load_trust(struct split_snapshot *snapshot, struct err *err)
 	return 0;
 }
 
+static struct listen_wish
+wish_of(const struct config *config)
+{
+	return (struct listen_wish){
+		"segel-split",
+		.path = { "split.socket", config->split.socket },
+		.user = { "split.user", config->split.user },
+		.group = { "split.socket_group", config->split.socket_group },
+	};
+}
+
 /* Everything a start would need, without touching anything. */
 static int
 check_settings(const char *file, struct err *err)
 {
 	AUTO(split_snapshot_free) struct split_snapshot *snapshot = NULL;
 	AUTO(config_free) struct config *config = NULL;
-	uid_t uid;
-	gid_t gid;
+	struct listen_wish wish;
 
-	if (load_config(file, &config, err) == -1)
+	if (command_config(file, &config, err) == -1)
 		return -1;
-	if (priv_user(config->split.user, &uid, &gid, err) == -1)
-		return err_wrap(err, "split.user");
-	if (*config->split.socket == '/' && (priv_group(config->split.socket_group, &gid, err) == -1
-	    || priv_socket_folder(config->split.socket, err) == -1))
-		return err_wrap(err, "split.socket");
+	wish = wish_of(config);
+	if (*config->split.socket == '/' && listen_check(&wish, err) == -1)
+		return -1;
 	/* The rest as the user that will serve. */
 	if (priv_drop(config->split.user, err) == -1)
 		return err_wrap(err, "split.user");
@@ -170,32 +104,12 @@ check_settings(const char *file, struct err *err)
 }
 
 static int
-check_only(const char *file)
+check_only(const struct command_line *line)
 {
-	struct err err;
+	struct err err = { .kind = ERR_NONE };
+	const int result = check_settings(line->file, &err);
 
-	if (check_settings(file, &err) == -1)
-		return daemon_failed("segel-split", &err);
-	printf("%s: good\n", file);
-	return EXIT_SUCCESS;
-}
-
-static int
-open_unix(struct daemon *daemon, const struct config *config, int *ret, struct err *err)
-{
-	uid_t uid = geteuid();
-	gid_t own_group, group;
-	struct stat st;
-
-	if (uid == 0 && priv_user(config->split.user, &uid, &own_group, err) == -1)
-		return err_wrap(err, "split.user");
-	if (priv_group(config->split.socket_group, &group, err) == -1)
-		return err_wrap(err, "split.socket_group");
-	if (listen_unix(config->split.socket, "segel-split", uid, group, ret, err) == -1)
-		return err_wrap(err, "split.socket");
-	daemon->socket = xstrdup(config->split.socket);
-	daemon->inode = lstat(daemon->socket, &st) == 0 ? st.st_ino : 0;
-	return 0;
+	return command_checked("segel-split", line->file, result, &err);
 }
 
 static int
@@ -217,12 +131,13 @@ open_port(const struct endpoint *endpoint, const char *text, int *ret, struct er
 static int
 open_socket(struct daemon *daemon, const struct config *config, int *ret, struct err *err)
 {
+	const struct listen_wish wish = wish_of(config);
 	struct endpoint endpoint;
 
-	daemon->place = xstrdup(config->split.socket);
+	daemon->told = xstrdup(config->split.socket);
 	if (endpoint_from(config->split.socket, &endpoint, err) == -1)
 		return err_wrap(err, "split.socket");
-	return endpoint.path ? open_unix(daemon, config, ret, err) : open_port(&endpoint, config->split.socket, ret, err);
+	return endpoint.path ? listen_open(&wish, &daemon->place, ret, err) : open_port(&endpoint, config->split.socket, ret, err);
 }
 
 /* Not root any more. */
@@ -243,17 +158,16 @@ open_memory(struct daemon *daemon, const struct config *config, struct err *err)
 }
 
 static int
-start(struct daemon *daemon, const struct options *options, struct err *err)
+start(struct daemon *daemon, const struct command_line *line, struct err *err)
 {
 	AUTO(split_snapshot_free) struct split_snapshot *snapshot = NULL;
 	AUTO(config_free) struct config *config = NULL;
 	AUTO_FD int listen_fd = -1;
 	int stop_fd;
 
-	if (load_config(daemon->file, &config, err) == -1)
+	if (command_config(daemon->file, &config, err) == -1)
 		return -1;
-	log_open("segel-split", options->foreground ? LOG_TO_STDERR : (enum log_target)config->log.target,
-	    (enum log_level)config->log.level);
+	command_log("segel-split", line, config);
 	if (open_socket(daemon, config, &listen_fd, err) == -1 || give_up(config, err) == -1 || deliver_init(err) == -1)
 		return -1;
 	if (load(daemon->file, &snapshot, err) == -1 || load_trust(snapshot, err) == -1)
@@ -269,29 +183,17 @@ start(struct daemon *daemon, const struct options *options, struct err *err)
 }
 
 static void
-remove_socket(const struct daemon *daemon)
-{
-	struct stat st;
-
-	if (!daemon->socket || lstat(daemon->socket, &st) == -1 || st.st_ino != daemon->inode)
-		return;
-	if (unlink(daemon->socket) == -1)
-		log_line(LOG_LEVEL_WARNING, "socket '%s' stays behind: %s; the next start removes it", daemon->socket,
-		    strerror(errno));
-}
-
-static void
 daemon_done(struct daemon *daemon)
 {
-	remove_socket(daemon);
-	free(daemon->place);
-	free(daemon->socket);
+	listen_done(&daemon->place);
+	free(daemon->told);
 	free(daemon->file);
 }
 
 static void
-reload(struct daemon *daemon)
+reload(void *ctx)
 {
+	struct daemon *daemon = ctx;
 	AUTO(split_snapshot_free) struct split_snapshot *snapshot = NULL;
 	struct err err = { .kind = ERR_NONE };
 
@@ -330,59 +232,38 @@ stop(struct daemon *daemon)
 	}
 }
 
-/* Signals belong to this thread. */
 static int
 run(struct daemon *daemon)
 {
-	daemon_signals_take();
-	log_line(LOG_LEVEL_INFO, "segel-split %s serves '%s'", SEGEL_VERSION, daemon->place);
-	daemon_ready();
-	while (daemon_wait(is_healthy, daemon) == SIGHUP) {
-		daemon_reloading();
-		reload(daemon);
-		daemon_ready();
-	}
-	daemon_stopping();
+	log_line(LOG_LEVEL_INFO, "segel-split %s serves '%s'", SEGEL_VERSION, daemon->told);
+	daemon_live(is_healthy, reload, daemon);
 	stop(daemon);
 	return EXIT_SUCCESS;
 }
 
 static int
-serve(struct daemon *daemon, const struct options *options)
+serve(const struct command_line *line)
 {
+	struct daemon daemon = { .file = NULL };
 	struct err err = { .kind = ERR_NONE };
+	int status;
 
 	process_outlived_by_threads(); /* those that drain did not wait for */
-	daemon->file = realpath(options->file, NULL); /* a reload must find it from "/" too */
-	if (!daemon->file) {
-		err_set(&err, ERR_CONFIG, "cannot read '%s': %s", options->file, strerror(errno));
-		return daemon_failed("segel-split", &err);
-	}
-	if (!options->foreground && daemon_detach(&err) == -1)
-		return daemon_failed("segel-split", &err);
-	if (daemon_signals_block(&err) == -1 || start(daemon, options, &err) == -1)
-		return daemon_failed("segel-split", &err);
-	return run(daemon);
+	if (command_begin(line, &daemon.file, &err) == -1 || start(&daemon, line, &err) == -1)
+		status = daemon_failed("segel-split", &err);
+	else
+		status = run(&daemon);
+	daemon_done(&daemon);
+	return status;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct daemon daemon = { .file = NULL };
-	struct options options;
-	int status;
+	static void (*const libraries[])(struct buf *ret) = { crypto_library, gm_library, config_library, registry_library, deliver_library, NULL };
+	const struct command command = {
+		.program = "segel-split", .usage = usage_text, .libraries = libraries, .check = check_only, .serve = serve,
+	};
 
-	if (parse_options(argc, argv, &options) == -1) {
-		fputs(usage_text, stderr);
-		return EXIT_USAGE;
-	}
-	if (options.version)
-		return print_version();
-	if (options.dump)
-		return print_settings(options.file);
-	if (options.check)
-		return check_only(options.file);
-	status = serve(&daemon, &options);
-	daemon_done(&daemon);
-	return status;
+	return command_main(&command, argc, argv);
 }
