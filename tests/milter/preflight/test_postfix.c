@@ -469,7 +469,7 @@ static const struct row rows[] = {
 };
 
 /* What needs other settings or another beginning has a test of its own. */
-static const char *const others[] = { "egress-missing", "split-role", "split-missing", "split-strangers", "split-pickup", "decrypt-order", "split-alias", "split-twice", "no-filter", "local-senders", "local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
+static const char *const others[] = { "egress-missing", "split-role", "split-missing", "split-strangers", "split-pickup", "decrypt-order", "filter-fallback", "split-alias", "split-twice", "no-filter", "local-senders", "local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
 
 static void
 want_none(const char *id, const char *when)
@@ -717,6 +717,49 @@ test_split_behind_a_scanner(void **state)
 		judge_with(with, &findings);
 		assert_int_equal(findings_find(&findings, "split-missing") == NULL, cases[i].good);
 		assert_null(findings_find(&findings, "split-strangers"));
+	}
+}
+
+/* What Postfix does with mail for segel-split or role egress while they are away. */
+static void
+test_filter_fallback(void **state)
+{
+	static const struct {
+		const char *edits;
+		bool good;
+	} cases[] = {
+		{ SUB "content_filter=smtp:[127.0.0.1]:10031", true },
+		{ "main smtp_tls_security_level = encrypt\nmain smtp_fallback_relay = [192.0.2.9]", false },
+		{ SUB "content_filter=segel-split:[127.0.0.1]:10029", true },
+		{ "-P segel-split/unix/smtp_fallback_relay=[192.0.2.9]", false },
+	};
+	AUTO(config_free) struct config *with = NULL;
+	AUTO(xfree) char *split = read_file("contrib/postfix/split-master.cf");
+	AUTO(xfree) char *path = in_place("master.cf");
+
+	(void)state;
+	load_settings(SPLIT_ON, &with);
+	make_documented();
+	AUTO(xfree) char *documented = read_file(path);
+	AUTO(xfree) char *all = xasprintf("%s\n%s\n", documented, split);
+	write_file("master.cf", all);
+	make_older();
+	for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+		AUTO_FINDINGS struct findings findings = { 0 };
+		const struct finding *found;
+
+		edit_all(cases[i].edits);
+		want_none("filter-fallback", "nothing is encrypted");
+		judge_with(with, &findings);
+		found = findings_find(&findings, "filter-fallback");
+		assert_int_equal(found == NULL, cases[i].good);
+		if (!found)
+			continue;
+		assert_int_equal(found->severity, SEVERITY_REFUSE);
+		mend(found);
+		findings_done(&findings);
+		judge_with(with, &findings);
+		assert_null(findings_find(&findings, "filter-fallback"));
 	}
 }
 
@@ -975,6 +1018,7 @@ static const struct CMUnitTest wholes[] = {
 	cmocka_unit_test(test_split),
 	cmocka_unit_test(test_split_behind_a_scanner),
 	cmocka_unit_test(test_decrypt_order),
+	cmocka_unit_test(test_filter_fallback),
 	cmocka_unit_test(test_silent),
 	cmocka_unit_test(test_unseen),
 	cmocka_unit_test(test_swap),
