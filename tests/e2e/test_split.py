@@ -49,16 +49,17 @@ def _(world):
 @suite.test("segel-split is away, and Postfix has a relay to fall back to: nothing goes there")
 def _(world):
     world.to_next()
-    with open(os.path.join(world.mta.etc, "main.cf"), "a", encoding="ascii") as out:
-        out.write(f"smtp_fallback_relay = [127.0.0.1]:{world.split_ports['next']}\n")
+    world.mta.command("postconf", "-e", f"smtp_fallback_relay=[127.0.0.1]:{world.split_ports['next']}")
     world.mta.command("postfix", "reload")
     world.split.stop()
     try:
-        world.submit("cadangan", ["warga@penerima.example"])
-        line = world.wait_logged(r"segel-split/smtp\[.*to=<warga@penerima.example>.*status=(sent|deferred).*").group(0)
+        world.submit("cadangan", ["cadangan@penerima.example"])
+        line = world.wait_logged(r"segel-split/smtp\[.*to=<cadangan@penerima.example>.*status=(sent|deferred).*").group(0)
         suite.equal((world.taken("cadangan"), "status=deferred" in line), ([], True), f"past segel-split: {line}")
     finally:
         world.start_split()
+        world.mta.command("postconf", "-X", "smtp_fallback_relay")
+        world.mta.command("postfix", "reload")
         world.mta.command("postqueue", "-f")
     world.wait_taken("cadangan")
 
