@@ -96,19 +96,41 @@ unlock(struct passage *passage)
 		metrics_keyd_error(&passage->filter->metrics);
 }
 
+/* What could not be found out of the signer; NULL = nothing, or what was found out says enough. */
+static const struct finding *
+left_open(const struct passage *passage)
+{
+	const struct finding *open = NULL;
+
+	for (size_t i = 0; i < passage->findings.n; i++) {
+		const struct finding *finding = &passage->findings.at[i];
+
+		if (finding->reason == REASON_STATUS_UNKNOWN || finding->reason == REASON_REG_UNAVAILABLE)
+			open = finding;
+		else if (passage->config->table.cells[finding->reason][passage->class].action != ACTION_ACCEPT)
+			return NULL;
+	}
+	return open;
+}
+
 /*
  * Where only its signature proves what is inside, its signer must be one that the verdict accepts without a word: with any other
- * it is as if it had not opened. What the verdict does not let pass stays encrypted, whatever proves it.
+ * it is as if it had not opened. Where that could not be found out, it waits, although other mail of its class would pass. What the
+ * verdict does not let pass stays encrypted, whatever proves it.
  */
 static void
 weigh_signature(struct passage *passage)
 {
 	const struct unlock_from from = unlock_sources(passage);
+	const struct finding *open = left_open(passage);
 
-	if (passage->unlocked.decryption != DECRYPTION_DONE || passage->unlocked.ground != GROUND_SIGNATURE
-	    || passage->verdict.action != ACTION_TAG)
+	if (passage->unlocked.decryption != DECRYPTION_DONE || passage->unlocked.ground != GROUND_SIGNATURE || !passage_passes(passage)
+	    || (passage->verdict.action == ACTION_ACCEPT && !open))
 		return;
-	unlock_refuse(&from, &passage->gathered, &passage->unlocked);
+	if (open)
+		unlock_defer(&passage->gathered, &passage->unlocked, open->evidence);
+	else
+		unlock_refuse(&from, &passage->gathered, &passage->unlocked);
 	passage_check(passage, STAGE_MESSAGE);
 }
 

@@ -293,19 +293,33 @@ unlock_message(const struct unlock_from *from, struct gathered *gathered, struct
 	watch(&unlocking, false);
 }
 
+/* As if it had never been looked into. */
+static void
+shut(struct gathered *gathered, struct unlocked *unlocked, enum decryption decryption)
+{
+	*gathered = *unlocked->before;
+	decrypted_free(TAKE(unlocked->decrypted));
+	unlocked->ground = GROUND_UNKNOWN;
+	unlocked->decryption = decryption;
+}
+
+void
+unlock_defer(struct gathered *gathered, struct unlocked *unlocked, const char *why)
+{
+	snprintf(unlocked->why, sizeof(unlocked->why), "%s", why);
+	shut(gathered, unlocked, DECRYPTION_NO_KEY);
+}
+
 void
 unlock_refuse(const struct unlock_from *from, struct gathered *gathered, struct unlocked *unlocked)
 {
 	AUTO_UNLOCKING struct unlocking unlocking = { .from = from, .gathered = gathered, .ret = unlocked };
 
-	*gathered = *unlocked->before;
 	if (read_recipients(&unlocking)) { /* it could, when they were asked for */
 		introduce(&unlocking);
 		fail(&unlocking, decrypted_facts(unlocked->decrypted));
 	}
-	decrypted_free(TAKE(unlocked->decrypted));
-	unlocked->ground = GROUND_UNKNOWN;
-	unlocked->decryption = DECRYPTION_FAILED;
+	shut(gathered, unlocked, DECRYPTION_FAILED);
 }
 
 void

@@ -44,6 +44,8 @@ struct unlocked {
 void unlock_message(const struct unlock_from *from, struct gathered *gathered, struct unlocked *ret);
 /* What was opened does not count after all: DECRYPTION_FAILED, like any other, and the facts are those of the message as it came. */
 void unlock_refuse(const struct unlock_from *from, struct gathered *gathered, struct unlocked *unlocked);
+/* Whether it counts could not be found out: DECRYPTION_NO_KEY for `why`, nothing is counted, and the facts are those of the message as it came. */
+void unlock_defer(struct gathered *gathered, struct unlocked *unlocked, const char *why);
 void unlocked_done(struct unlocked *unlocked);
 
 #endif

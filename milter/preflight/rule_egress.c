@@ -65,6 +65,37 @@ is_another_role(const struct look *look, struct say *say)
 	return true;
 }
 
+/* The transport that a content filter is reached by. */
+static const struct service *
+transport_of(const struct look *look, const char *filter)
+{
+	const size_t len = strcspn(filter, ":");
+
+	for (size_t i = 0; i < look->mta->n_services; i++) {
+		const struct service *service = &look->mta->services[i];
+
+		if (service->program == PROGRAM_SMTP && strlen(service->name) == len && strncmp(service->name, filter, len) == 0)
+			return service;
+	}
+	return NULL;
+}
+
+static bool
+falls_back_past(const struct look *look, struct say *say)
+{
+	const char *filter = look_text(look, "content_filter");
+	const struct service *transport = transport_of(look, filter);
+	const struct look at_transport = { look->mta, look->config, look->sessions, transport, NULL };
+
+	if (!look->config->encrypt.use || !service_milter(look->service, ROLE_SUBMISSION) || !transport
+	    || !*service_text(transport, "smtp_fallback_relay"))
+		return false;
+	say_value(look, say, "content_filter");
+	buf_printf(&say->what, ", and smtp_fallback_relay = %s for '%s'", service_text(transport, "smtp_fallback_relay"), transport->name);
+	mend_service(&at_transport, say, "smtp_fallback_relay", "%s", "");
+	return true;
+}
+
 const struct rule egress_rules[] = {
 	{ "egress-missing", SEVERITY_REFUSE, OVER_MAIN,
 	  "nobody looks at what segel-split hands back and where aliases lead: one wrong turn, and it leaves in clear", .found = is_missing },
@@ -73,6 +104,9 @@ const struct rule egress_rules[] = {
 	{ "egress-inbound", SEVERITY_REFUSE, OVER_OURS,
 	  "role egress demands no TLS of official mail and refuses signatures of strangers; nothing is held or marked as for mail from outside",
 	  .found = judges_strangers },
+	{ "filter-fallback", SEVERITY_REFUSE, OVER_LOGIN,
+	  "while segel-split or role egress is away, mail goes to that relay instead, past them: in clear to whoever must get it encrypted",
+	  .found = falls_back_past },
 	{ "split-role", SEVERITY_REFUSE, OVER_OURS,
 	  "to that role segel-split is a stranger without login and TLS, and mail of our own is refused as forged", .found = is_another_role },
 	{ .id = NULL },

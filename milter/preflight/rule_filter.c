@@ -154,6 +154,29 @@ is_behind(const struct look *look, struct say *say)
 	return true;
 }
 
+/* It gives what it opened to whoever comes behind it. */
+static bool
+opens_before_another(const struct look *look, struct say *say)
+{
+	const struct milter *last = &look->service->milters[look->service->n_milters - 1];
+	AUTO_BUF struct buf list = { 0 };
+
+	if (!look->config->decrypt.use || look->milter->role->role != ROLE_INBOUND || look->milter == last)
+		return false;
+	buf_init(&list, LIST_BYTES);
+	buf_printf(&say->what, "%s decrypts (decrypt.use), and behind it comes %s (%s)", look->milter->endpoint, last->endpoint,
+	    signer_name(last->endpoint));
+	for (size_t i = 0; i < look->service->n_milters; i++) {
+		if (&look->service->milters[i] == look->milter)
+			continue;
+		add_entry(&list, &look->service->milters[i], "", "");
+		buf_add_text(&list, ", ");
+	}
+	add_entry(&list, look->milter, "", "");
+	mend_with(look, say, "smtpd_milters", "%s", buf_text(&list));
+	return true;
+}
+
 /* A service of ours whose only filters come over TCP: perhaps Segel is meant. */
 static bool
 is_tcp(const struct look *look, struct say *say)
@@ -384,6 +407,9 @@ const struct rule filter_rules[] = {
 	  "Postfix gives up while the filter still waits for the registry", .found = command_is_short },
 	{ "filter-order", SEVERITY_WARN, OVER_MILTER,
 	  "what is signed before the seal (DKIM) does not hold for the sealed message", .found = is_behind },
+	{ "decrypt-order", SEVERITY_WARN, OVER_MILTER,
+	  "a filter behind it sees mail that was opened, and finds that its DKIM signature does not hold: good mail is refused by DMARC",
+	  .found = opens_before_another },
 	{ "filter-tcp", SEVERITY_REFUSE, OVER_LOGIN,
 	  "whoever reaches a TCP port of the filter may claim any login and have mail sealed; Segel listens on UNIX sockets only",
 	  .found = is_tcp },

@@ -26,18 +26,73 @@ add_way(const struct look *look, struct buf *ret)
 		buf_printf(ret, "segel-split:[%.*s]%s", (int)(colon - socket), socket, colon);
 }
 
+/* Whatever the transport is called, and however its host is written. */
+static bool
+is_way(const struct look *look, const char *filter)
+{
+	AUTO_BUF struct buf way = { 0 };
+	const char *to, *end;
+
+	buf_init(&way, 4096);
+	add_way(look, &way);
+	to = strchr(buf_text(&way), ':') + 1;
+	end = strchr(filter, ':');
+	if (end && strncmp(to, "unix:", 5) == 0)
+		return strcmp(end + 1, to) == 0 || (strncmp(end + 1, "unix:", 5) == 0 && strcmp(end + 6, look->config->split.socket) == 0);
+	return end && strncmp(end + 1, "unix:", 5) != 0 && strcmp(strrchr(filter, ':'), strrchr(to, ':')) == 0;
+}
+
+/* A scanner may stand between: then what it hands back must go there. */
+static bool
+scanner_goes_on(const struct look *look)
+{
+	for (size_t i = 0; i < look->mta->n_services; i++) {
+		const struct service *service = &look->mta->services[i];
+
+		if (service->program == PROGRAM_SMTPD && service->loopback && !service->from_split && !service_has_ours(service)
+		    && is_way(look, service_text(service, "content_filter")))
+			return true;
+	}
+	return false;
+}
+
 static bool
 goes_past_split(const struct look *look, struct say *say)
 {
+	const char *filter = look_text(look, "content_filter");
 	AUTO_BUF struct buf way = { 0 };
 
-	if (!is_split(look) || !service_milter(look->service, ROLE_SUBMISSION) || *look_text(look, "content_filter"))
+	if (!is_split(look) || !service_milter(look->service, ROLE_SUBMISSION) || is_way(look, filter) || (*filter && scanner_goes_on(look)))
 		return false;
 	buf_init(&way, 4096);
 	add_way(look, &way);
 	buf_printf(&say->what, "encrypt.split = true (%s), and ", look->config->file);
 	say_value(look, say, "content_filter");
 	mend_service(look, say, "content_filter", "%s", buf_text(&way));
+	return true;
+}
+
+/* Other servers' mail, what comes back from there, and what a reviewer lets go. */
+static bool
+takes_what_is_not_for_split(const struct look *look, struct say *say)
+{
+	if (!is_split(look) || !is_way(look, look_text(look, "content_filter")) || service_milter(look->service, ROLE_SUBMISSION)
+	    || !(service_milter(look->service, ROLE_INBOUND) || look->service->from_split || look->service->release))
+		return false;
+	buf_printf(&say->what, "%s, and ", look->service->from_split ? "takes mail back from segel-split (split.next_hop)"
+	    : "takes mail that no login handed in");
+	say_value(look, say, "content_filter");
+	mend_service(look, say, "content_filter", "%s", "");
+	return true;
+}
+
+static bool
+pickup_goes_to_split(const struct look *look, struct say *say)
+{
+	if (!is_split(look) || !is_way(look, look_text(look, "content_filter")))
+		return false;
+	say_value(look, say, "content_filter");
+	mend_service(look, say, "content_filter", "%s", "");
 	return true;
 }
 
@@ -72,6 +127,12 @@ follows_aliases_again(const struct look *look, struct say *say)
 const struct rule split_rules[] = {
 	{ "split-missing", SEVERITY_REFUSE, OVER_LOGIN,
 	  "the filter leaves it to segel-split to encrypt, and mail of this service does not go there: it leaves in clear", .found = goes_past_split },
+	{ "split-strangers", SEVERITY_REFUSE, OVER_SMTPD,
+	  "segel-split lets on what is sealed here, and nothing else: other mail waits until it comes back to its sender, and what comes from there goes "
+	  "round and round", .found = takes_what_is_not_for_split },
+	{ "split-pickup", SEVERITY_WARN, OVER_PICKUP,
+	  "what cron and other programs send without a seal waits at segel-split until it comes back; role local encrypts by itself",
+	  .found = pickup_goes_to_split },
 	{ "split-alias", SEVERITY_REFUSE, OVER_LOGIN,
 	  "aliases are followed behind segel-split, which decided for the alias: mail goes in clear to whom it must not", .found = follows_aliases_late },
 	{ "split-twice", SEVERITY_REFUSE, OVER_SMTPD,

@@ -55,7 +55,8 @@ class Decrypting(Outside):
 
     def make_certificates(self):
         issue, people = self.issuing.issue, [PARTNER, OTHER]
-        self.certs = {"good": issue("good", people), "revoked": issue("revoked", people), "foreign": self.stranger.issue("foreign", people)}
+        self.certs = {"good": issue("good", people), "revoked": issue("revoked", people), "foreign": self.stranger.issue("foreign", people),
+                      "silent": self.silent.issue("silent", people)}
         for name in ("good", "revoked"):
             self.must("cert", "import", self.certs[name].cert, "--kind", "jabatan")
             self.must("bind", "add", self.certs[name].sha256, "--purpose", "verify", "--address", PARTNER)
@@ -314,6 +315,14 @@ def _(world):
     counted = [one for one in chain.read_folder(world.path("audit-keyd")) if one.event == "decrypt-failed" and one["session"] == record["id"]]
     equal(len(counted), 1, "counted at the key agent like any other that does not open")
     check(int(record["ms"]) >= 100, f"answered before the end of the slot: {record['ms']} ms")
+    # Nor is it a failure, nor anything of the sender's, that nobody knows a good signer's status.
+    outcome = world.arrive(OTHER, [OWN], world.letter("warga-diam", signer="silent", sender=OTHER))
+    check(outcome.last.says("451", "4.3.0", "KEY_UNAVAILABLE"), outcome)
+    record = world.record("warga-diam")
+    equal((record["action"], record["decrypted"], record["signer"]), ("defer", "no", ""), record)
+    counted = [one for one in chain.read_folder(world.path("audit-keyd")) if one.event == "decrypt-failed" and one["session"] == record["id"]]
+    equal(counted, [], "counted at the key agent")
+    world.opened("warga-diam-gcm", world.letter("warga-diam-gcm", signer="silent", sender=OTHER, options=GCM), sender=OTHER)
     world.opened("warga-gcm", world.letter("warga-gcm", signer="foreign", sender=OTHER, options=GCM), sender=OTHER)
     equal(world.record("warga-gcm")["action"], "tag", "with GCM")
 

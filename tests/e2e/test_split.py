@@ -46,6 +46,24 @@ def _(world):
     suite.check(re.search(r": action=accept .*from=dinas@kota.example signer=[0-9a-f]{64} class=\w+ encrypted=no .*answer=\"250 ", line), line)
 
 
+@suite.test("segel-split is away, and Postfix has a relay to fall back to: nothing goes there")
+def _(world):
+    world.to_next()
+    world.mta.command("postconf", "-e", f"smtp_fallback_relay=[127.0.0.1]:{world.split_ports['next']}")
+    world.mta.command("postfix", "reload")
+    world.split.stop()
+    try:
+        world.submit("cadangan", ["cadangan@penerima.example"])
+        line = world.wait_logged(r"segel-split/smtp\[.*to=<cadangan@penerima.example>.*status=(sent|deferred).*").group(0)
+        suite.equal((world.taken("cadangan"), "status=deferred" in line), ([], True), f"past segel-split: {line}")
+    finally:
+        world.start_split()
+        world.mta.command("postconf", "-X", "smtp_fallback_relay")
+        world.mta.command("postfix", "reload")
+        world.mta.command("postqueue", "-f")
+    world.wait_taken("cadangan")
+
+
 @suite.test("the envelope goes on as it came: parameters of reports, XFORWARD, the queue id")
 def _(world):
     world.to_next()

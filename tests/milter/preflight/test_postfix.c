@@ -471,7 +471,7 @@ static const struct row rows[] = {
 };
 
 /* What needs other settings or another beginning has a test of its own. */
-static const char *const others[] = { "egress-missing", "split-role", "split-missing", "split-alias", "split-twice", "no-filter", "local-senders", "local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
+static const char *const others[] = { "egress-missing", "split-role", "split-missing", "split-strangers", "split-pickup", "decrypt-order", "filter-fallback", "split-alias", "split-twice", "no-filter", "local-senders", "local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
 
 static void
 want_none(const char *id, const char *when)
@@ -644,14 +644,22 @@ test_split(void **state)
 {
 	static const struct {
 		const char *id, *edits, *more;
+		const char *way; /* NULL = as the documented lines have it */
 	} missing[] = {
-		{ "split-missing", SUB "content_filter=", "" },
-		{ "split-missing", SUB "content_filter=", "socket = \"/var/spool/postfix/segel-split/split.sock\";" },
-		{ "split-missing", SUB "content_filter=", "socket = \"[::1]:10029\";" },
-		{ "split-alias", SUB "receive_override_options=no_address_mappings", "" },
-		{ "split-alias", SUB "receive_override_options=no_header_body_checks,no_address_mappings", "" },
-		{ "split-twice", "-P 127.0.0.1:10030/inet/receive_override_options=", "" },
-		{ "split-twice", "-P 127.0.0.1:10030/inet/receive_override_options=no_header_body_checks", "" },
+		{ "split-missing", SUB "content_filter=", "", NULL },
+		{ "split-missing", SUB "content_filter=", "socket = \"/var/spool/postfix/segel-split/split.sock\";",
+		  "unix:/var/spool/postfix/segel-split/split.sock" },
+		{ "split-missing", SUB "content_filter=", "socket = \"[::1]:10029\";", "[::1]:10029" },
+		{ "split-missing", SUB "content_filter=scan:[127.0.0.1]:10024", "", NULL },
+		{ "split-missing", SUB "content_filter=scan:unix:private/scan", "", NULL },
+		{ "split-strangers", SMTP "content_filter=segel-split:127.0.0.1:10029", "", NULL },
+		{ "split-strangers", "-P 127.0.0.1:10030/inet/content_filter=segel-split:[127.0.0.1]:10029", "", NULL },
+		{ "split-strangers", "-P " RELEASE "/content_filter=inet:[127.0.0.1]:10029", "", NULL },
+		{ "split-pickup", "main content_filter = segel-split:[127.0.0.1]:10029", "", NULL },
+		{ "split-alias", SUB "receive_override_options=no_address_mappings", "", NULL },
+		{ "split-alias", SUB "receive_override_options=no_header_body_checks,no_address_mappings", "", NULL },
+		{ "split-twice", "-P 127.0.0.1:10030/inet/receive_override_options=", "", NULL },
+		{ "split-twice", "-P 127.0.0.1:10030/inet/receive_override_options=no_header_body_checks", "", NULL },
 	};
 	AUTO(xfree) char *split = read_file("contrib/postfix/split-master.cf");
 	AUTO(xfree) char *path = in_place("master.cf");
@@ -668,18 +676,134 @@ test_split(void **state)
 		AUTO(xfree) char *all = xasprintf("%s\n%s\n", documented, split);
 		write_file("master.cf", all);
 		make_older();
-		edit_all(SUB "content_filter=segel-split:[127.0.0.1]:10029\n" SUB "receive_override_options=");
+		AUTO(xfree) char *way = xasprintf(SUB "content_filter=segel-split:%s\n" SUB "receive_override_options=",
+		    missing[i].way ? missing[i].way : "[127.0.0.1]:10029");
+		edit_all(way);
 		judge_with(with, &findings);
-		assert_null(findings_find(&findings, missing[i].id));
+		if (findings_find(&findings, missing[i].id))
+			fail_msg("found before: %s", missing[i].edits);
 		edit_all(missing[i].edits);
 		want_none(missing[i].id, "nothing is split");
 		judge_with(with, &findings);
-		assert_non_null(findings_find(&findings, missing[i].id));
-		assert_int_equal(findings_find(&findings, missing[i].id)->severity, SEVERITY_REFUSE);
+		if (!findings_find(&findings, missing[i].id))
+			fail_msg("not found in: %s", missing[i].edits);
+		assert_int_equal(findings_find(&findings, missing[i].id)->severity,
+		    strcmp(missing[i].id, "split-pickup") == 0 ? SEVERITY_WARN : SEVERITY_REFUSE);
 		mend(findings_find(&findings, missing[i].id));
 		findings_done(&findings);
 		judge_with(with, &findings);
 		assert_null(findings_find(&findings, missing[i].id));
+	}
+}
+
+/* A scanner in front of segel-split is none that stands in its place. */
+static void
+test_split_behind_a_scanner(void **state)
+{
+	static const struct {
+		const char *edits;
+		bool good;
+	} cases[] = {
+		{ "-P 127.0.0.1:10025/inet/content_filter=segel-split:[127.0.0.1]:10029", true },
+		{ "-P 127.0.0.1:10025/inet/content_filter=segel-split:[127.0.0.1]:10028", false },
+		{ "-P 127.0.0.1:10025/inet/content_filter=", false },
+	};
+	AUTO(config_free) struct config *with = NULL;
+
+	(void)state;
+	load_settings(SPLIT_ON, &with);
+	make_documented();
+	edit_all(SUB "content_filter=scan:[127.0.0.1]:10024\n-M 127.0.0.1:10025/inet=127.0.0.1:10025 inet n - y - - smtpd\n"
+	    "-P 127.0.0.1:10025/inet/smtpd_milters=");
+	for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+		AUTO_FINDINGS struct findings findings = { 0 };
+
+		edit_all(cases[i].edits);
+		judge_with(with, &findings);
+		assert_int_equal(findings_find(&findings, "split-missing") == NULL, cases[i].good);
+		assert_null(findings_find(&findings, "split-strangers"));
+	}
+}
+
+/* What Postfix does with mail for segel-split or role egress while they are away. */
+static void
+test_filter_fallback(void **state)
+{
+	static const struct {
+		const char *edits;
+		bool good;
+	} cases[] = {
+		{ SUB "content_filter=smtp:[127.0.0.1]:10031", true },
+		{ "main smtp_tls_security_level = encrypt\nmain smtp_fallback_relay = [192.0.2.9]", false },
+		{ SUB "content_filter=segel-split:[127.0.0.1]:10029", true },
+		{ "-P segel-split/unix/smtp_fallback_relay=[192.0.2.9]", false },
+	};
+	AUTO(config_free) struct config *with = NULL;
+	AUTO(xfree) char *split = read_file("contrib/postfix/split-master.cf");
+	AUTO(xfree) char *path = in_place("master.cf");
+
+	(void)state;
+	load_settings(SPLIT_ON, &with);
+	make_documented();
+	AUTO(xfree) char *documented = read_file(path);
+	AUTO(xfree) char *all = xasprintf("%s\n%s\n", documented, split);
+	write_file("master.cf", all);
+	make_older();
+	for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+		AUTO_FINDINGS struct findings findings = { 0 };
+		const struct finding *found;
+
+		edit_all(cases[i].edits);
+		want_none("filter-fallback", "nothing is encrypted");
+		judge_with(with, &findings);
+		found = findings_find(&findings, "filter-fallback");
+		assert_int_equal(found == NULL, cases[i].good);
+		if (!found)
+			continue;
+		assert_int_equal(found->severity, SEVERITY_REFUSE);
+		mend(found);
+		findings_done(&findings);
+		judge_with(with, &findings);
+		assert_null(findings_find(&findings, "filter-fallback"));
+	}
+}
+
+#define OPENING "}; decrypt: { use = true; }; keyd: { unwrappers = [ \"segel-inbound\" ]; keys = ( { file = \"/etc/segel/buka.key\"; " \
+	"passphrase_file = \"/etc/segel/sandi\"; purpose = \"decrypt\"; unwrappers = [ \"segel-inbound\" ]; } ); "
+
+/* What is opened has another body than the one that was signed: DKIM is checked in front of it, or not at all. */
+static void
+test_decrypt_order(void **state)
+{
+	static const struct {
+		const char *settings, *edits;
+		bool good;
+	} cases[] = {
+		{ OPENING, SMTP "smtpd_milters=inet:localhost:8891,unix:segel-inbound/milter.sock", true },
+		{ OPENING, SMTP "smtpd_milters=unix:segel-inbound/milter.sock", true },
+		{ "", SMTP "smtpd_milters=unix:segel-inbound/milter.sock,inet:localhost:8891", true },
+		{ OPENING, SMTP "smtpd_milters=unix:segel-inbound/milter.sock,inet:localhost:8891", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+		AUTO(config_free) struct config *with = NULL;
+		AUTO_FINDINGS struct findings findings = { 0 };
+		const struct finding *found;
+
+		load_settings(cases[i].settings, &with);
+		make_documented();
+		edit_all(cases[i].edits);
+		judge_with(with, &findings);
+		found = findings_find(&findings, "decrypt-order");
+		assert_int_equal(found == NULL, cases[i].good);
+		if (!found)
+			continue;
+		assert_int_equal(found->severity, SEVERITY_WARN);
+		mend(found);
+		findings_done(&findings);
+		judge_with(with, &findings);
+		assert_null(findings_find(&findings, "decrypt-order"));
 	}
 }
 
@@ -897,6 +1021,9 @@ static const struct CMUnitTest wholes[] = {
 	cmocka_unit_test(test_pretend),
 	cmocka_unit_test(test_egress_missing),
 	cmocka_unit_test(test_split),
+	cmocka_unit_test(test_split_behind_a_scanner),
+	cmocka_unit_test(test_decrypt_order),
+	cmocka_unit_test(test_filter_fallback),
 	cmocka_unit_test(test_silent),
 	cmocka_unit_test(test_unseen),
 	cmocka_unit_test(test_swap),
