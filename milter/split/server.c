@@ -5,25 +5,20 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "milter/crew.h"
 #include "milter/log.h"
 #include "milter/split/handle.h"
 #include "milter/split/intake.h"
 
-enum { STACK_BYTES = 2 * 1024 * 1024, PAUSE_MS = 100, PIECE_BYTES = 64 * 1024, SEND_MS = 30000 };
+enum { STACK_BYTES = 2 * 1024 * 1024, PIECE_BYTES = 64 * 1024, SEND_MS = 30000 };
 
 struct split_server {
-	int listen_fd;
 	struct station *station;
 	unsigned max_connections;
-	pthread_t accepter;
-	pthread_mutex_t lock; /* guards n_connections */
-	pthread_cond_t ended;
-	unsigned n_connections;
+	struct crew *crew;
 };
 
 struct connection {
@@ -172,153 +167,40 @@ begin(struct connection *connection)
 }
 
 static void
-end_connection(struct connection *connection)
+serve(void *ctx, int fd)
 {
-	struct split_server *server = connection->server;
+	struct connection connection = { .server = ctx, .fd = fd };
+	const int one = 1;
 
-	intake_free(connection->intake);
-	close(connection->fd);
-	free(connection);
-	pthread_mutex_lock(&server->lock);
-	server->n_connections--;
-	pthread_cond_signal(&server->ended);
-	pthread_mutex_unlock(&server->lock);
-}
-
-static void *
-serve(void *arg)
-{
-	struct connection *connection = arg;
-
-	begin(connection);
-	talk(connection);
-	end_connection(connection);
-	return NULL;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* a UNIX socket has none */
+	begin(&connection);
+	talk(&connection);
+	intake_free(connection.intake);
 }
 
 /* ---- all of them ---- */
 
-static bool
-add_connection(struct split_server *server)
-{
-	bool fits;
-
-	pthread_mutex_lock(&server->lock);
-	fits = server->n_connections < server->max_connections;
-	if (fits)
-		server->n_connections++;
-	pthread_mutex_unlock(&server->lock);
-	return fits;
-}
-
-static int
-start_thread(void *(*run)(void *), void *arg, int detached, pthread_t *ret)
-{
-	pthread_attr_t attr;
-	int failed;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	pthread_attr_setdetachstate(&attr, detached);
-	failed = pthread_create(ret, &attr, run, arg);
-	pthread_attr_destroy(&attr);
-	return failed;
-}
-
-/* Takes over the descriptor. */
 static void
-on_connection(struct split_server *server, int accepted)
+full(void *ctx, int fd)
 {
-	static const char full[] = "421 4.3.2 Too many connections\r\n";
-	AUTO_FD int fd = accepted;
-	const int one = 1;
-	struct connection *connection;
-	pthread_t thread;
-	int failed;
+	static const char words[] = "421 4.3.2 Too many connections\r\n";
+	const struct split_server *server = ctx;
 
-	if (!add_connection(server)) {
-		(void)!send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-		log_line(LOG_LEVEL_WARNING, "connection closed: split.max_connections (%u) are open already; the MTA tries again",
-		    server->max_connections);
-		return;
-	}
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* a UNIX socket has none */
-	connection = xcalloc(1, sizeof(*connection));
-	connection->server = server;
-	connection->fd = TAKE_FD(fd);
-	failed = start_thread(serve, connection, PTHREAD_CREATE_DETACHED, &thread);
-	if (failed) {
-		log_line(LOG_LEVEL_ERROR, "no thread for a connection: %s; the MTA tries again", strerror(failed));
-		end_connection(connection);
-	}
-}
-
-/* False: we stop. */
-static bool
-accept_one(struct split_server *server)
-{
-	const struct timespec pause = { .tv_nsec = PAUSE_MS * 1000 * 1000 };
-	struct pollfd polled[] = { { server->listen_fd, POLLIN, 0 }, { server->station->stop_fd, POLLIN, 0 } };
-	int fd;
-
-	if (poll(polled, 2, -1) == -1)
-		return true;
-	if (polled[1].revents)
-		return false;
-	fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd != -1) {
-		on_connection(server, fd);
-	} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-		log_line(LOG_LEVEL_ERROR, "a connection could not be accepted: %s; the MTA tries again", strerror(errno));
-		nanosleep(&pause, NULL);
-	}
-	return true;
-}
-
-static void *
-accept_all(void *arg)
-{
-	while (accept_one(arg))
-		;
-	return NULL;
-}
-
-static void
-split_server_free(struct split_server *server)
-{
-	if (server->listen_fd != -1)
-		close(server->listen_fd);
-	pthread_cond_destroy(&server->ended);
-	pthread_mutex_destroy(&server->lock);
-	free(server);
-}
-AUTO_DEFINE(struct split_server, split_server_free);
-
-static void
-init_lock(struct split_server *server)
-{
-	pthread_condattr_t attr;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&server->ended, &attr);
-	pthread_condattr_destroy(&attr);
-	pthread_mutex_init(&server->lock, NULL);
+	(void)!send(fd, words, sizeof(words) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	log_line(LOG_LEVEL_WARNING, "connection closed: split.max_connections (%u) are open already; the MTA tries again",
+	    server->max_connections);
 }
 
 int
 split_server_start(int *listen_fd, struct station *station, unsigned max_connections, struct split_server **ret, struct err *err)
 {
-	AUTO(split_server_free) struct split_server *server = xcalloc(1, sizeof(*server));
-	int failed;
+	AUTO(xfree) struct split_server *server = xcalloc(1, sizeof(*server));
+	const struct crew_service service = { "split.socket", max_connections, STACK_BYTES, serve, full, server };
 
-	init_lock(server);
-	server->listen_fd = TAKE_FD(*listen_fd);
 	server->station = station;
 	server->max_connections = max_connections;
-	failed = start_thread(accept_all, server, PTHREAD_CREATE_JOINABLE, &server->accepter);
-	if (failed)
-		return err_set(err, ERR_TEMP, "no thread: %s", strerror(failed));
+	if (crew_start(listen_fd, station->stop_fd, &service, &server->crew, err) == -1)
+		return -1;
 	*ret = TAKE(server);
 	return 0;
 }
@@ -326,31 +208,14 @@ split_server_start(int *listen_fd, struct station *station, unsigned max_connect
 bool
 split_server_stop(struct split_server **server, int drain_ms)
 {
-	struct timespec until;
-	bool drained;
-	int late = 0;
-
-	pthread_join((*server)->accepter, NULL);
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += drain_ms / 1000;
-	until.tv_nsec += drain_ms % 1000 * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
-	}
-	pthread_mutex_lock(&(*server)->lock);
-	while ((*server)->n_connections && !late)
-		late = pthread_cond_timedwait(&(*server)->ended, &(*server)->lock, &until);
-	drained = (*server)->n_connections == 0;
-	pthread_mutex_unlock(&(*server)->lock);
-	if (drained)
-		split_server_free(TAKE(*server));
-	return drained;
+	if (!crew_stop(&(*server)->crew, drain_ms))
+		return false;
+	free(TAKE(*server));
+	return true;
 }
 
 void
 split_server_touch(struct split_server *server)
 {
-	pthread_mutex_lock(&server->lock);
-	pthread_mutex_unlock(&server->lock);
+	crew_touch(server->crew);
 }
