@@ -27,6 +27,7 @@ struct store_settings {
 	long max_size;   /* bytes of all boxes */
 	long max_items;  /* with a body */
 	long min_free;   /* bytes that must stay free on the file system */
+	long client_share; /* percent of max_size, and of max_items, for what is undecided of one client; 0 = no limit */
 };
 
 enum store_outcome {
@@ -63,6 +64,12 @@ enum store_outcome store_room(struct quarantine *store, size_t bytes, struct err
 struct incoming;
 enum store_outcome incoming_open(struct quarantine *store, const char *id, struct incoming **ret, struct err *err) MUST_USE;
 enum store_outcome incoming_write(struct incoming *incoming, struct slice bytes, struct err *err) MUST_USE;
+/*
+ * Once, before the first byte: what comes is this item, of `bytes` at most. Of mail from outside (role inbound, the client an address)
+ * STORE_FULL where it and what is undecided of its client (share.h) are more than the client's share; err says
+ * which limit, and whose. One message always fits: a client of whom nothing is undecided is never told so.
+ */
+enum store_outcome incoming_charge(struct incoming *incoming, const struct item *item, size_t bytes, struct err *err) MUST_USE;
 /* fsync, rename, fsync. The file is the item's now, and swept if no row follows. */
 enum store_outcome incoming_keep(struct incoming *incoming, struct err *err) MUST_USE;
 void incoming_free(struct incoming *incoming); /* what was not kept goes */
