@@ -172,6 +172,31 @@ enum store_outcome store_released(struct quarantine *store, const char *token, t
 /* It was refused, or never begun: back to where it was. */
 enum store_outcome store_release_failed(struct quarantine *store, const char *token, const char *why, time_t now, struct err *err) MUST_USE;
 
+/* Somebody calls it back, who and why `act` says (id and version are not looked at): back to where it was. */
+enum store_outcome store_recalled(struct quarantine *store, const char *token, const struct item_act *act, struct err *err) MUST_USE;
+
+/*
+ * What the item's history says of a release: it begins or is tried again, and what came of the try. Of a try without a word nothing is
+ * known: perhaps the process ended in the middle.
+ */
+#define RELEASE_BEGIN "release"
+#define RELEASE_RESUME "resume"
+#define RELEASE_NOT_TAKEN "not-taken" /* the mail server said so, or was not there */
+#define RELEASE_NOT_SENT "not-sent"   /* it did not come to that: what was verified again could not be found out */
+#define RELEASE_NO_ANSWER "no-answer" /* it may have arrived */
+
+/* How a release that has not ended stands. */
+struct release_standing {
+	char token[ITEM_ID_BYTES], login[64];
+	time_t began, tried;   /* the last try */
+	size_t tries;
+	char answer[512];      /* what came of the last one that has a word; "" = none has */
+	bool settled;          /* the last that was sent is known not to have been taken */
+	bool doubtful;         /* one before may have arrived: nobody knows */
+};
+/* STORE_NOT_FOUND: none is on its way. */
+enum store_outcome store_release_of(struct quarantine *store, const char *id, struct release_standing *ret, struct err *err) MUST_USE;
+
 /* Releases that have begun and not ended, after a crash. */
 struct release_row {
 	const char *id, *token, *login;

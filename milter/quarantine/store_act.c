@@ -250,11 +250,12 @@ end_item(struct quarantine *store, int64_t item, enum item_state state, struct e
 }
 
 static enum store_outcome
-end_release(struct quarantine *store, const char *token, bool good, const char *why, time_t now, struct turn *turn, struct err *err)
+end_release(struct quarantine *store, const char *token, bool good, const struct item_act *given, struct turn *turn, struct err *err)
 {
 	struct opened opened = { .item = 0 };
 	enum store_outcome outcome = find_open(store, token, &opened, err);
-	struct item_act act = { .what = good ? "released" : "release-failed", .detail = why, .now = now };
+	const time_t now = given->now;
+	struct item_act act = *given;
 
 	if (outcome == STORE_DONE)
 		outcome = store_taken(store, opened.item, &turn->before, err);
@@ -266,19 +267,21 @@ end_release(struct quarantine *store, const char *token, bool good, const char *
 		outcome = end_item(store, opened.item, good ? ITEM_RELEASED : opened.before, err);
 	if (outcome == STORE_DONE)
 		outcome = store_taken(store, opened.item, &turn->after, err);
-	act.login = opened.login;
-	act.person = opened.person;
+	if (!act.login) {
+		act.login = opened.login;
+		act.person = opened.person;
+	}
 	return outcome == STORE_DONE ? store_event(store, opened.item, &act, err) : outcome;
 }
 
 static enum store_outcome
-end_whole(struct quarantine *store, const char *token, bool good, const char *why, time_t now, struct err *err)
+end_whole(struct quarantine *store, const char *token, bool good, const struct item_act *act, struct err *err)
 {
 	struct turn turn = { .before = { .counts = false } };
 	enum store_outcome outcome = store_begin(store, err);
 
 	if (outcome == STORE_DONE)
-		outcome = end_release(store, token, good, why, now, &turn, err);
+		outcome = end_release(store, token, good, act, &turn, err);
 	outcome = store_end(store, outcome, err);
 	if (outcome == STORE_DONE)
 		store_recount(store, &turn.before, &turn.after);
@@ -288,13 +291,23 @@ end_whole(struct quarantine *store, const char *token, bool good, const char *wh
 enum store_outcome
 store_released(struct quarantine *store, const char *token, time_t now, struct err *err)
 {
-	return end_whole(store, token, true, "", now, err);
+	const struct item_act act = { .what = "released", .now = now };
+
+	return end_whole(store, token, true, &act, err);
 }
 
 enum store_outcome
 store_release_failed(struct quarantine *store, const char *token, const char *why, time_t now, struct err *err)
 {
-	return end_whole(store, token, false, why, now, err);
+	const struct item_act act = { .what = "release-failed", .detail = why, .now = now };
+
+	return end_whole(store, token, false, &act, err);
+}
+
+enum store_outcome
+store_recalled(struct quarantine *store, const char *token, const struct item_act *act, struct err *err)
+{
+	return end_whole(store, token, false, act, err);
 }
 
 enum store_outcome
