@@ -174,6 +174,56 @@ def make_world(place):
         raise
 
 
+# ---- its own check ----
+
+def looked_over(world, **changed):
+    """segel-reviewd -n with these texts of the settings exchanged: (exit status, what it says)."""
+    with open(world.config, encoding="utf-8") as settings:
+        text = settings.read()
+    for old, new in changed.values():
+        check(old in text, old)
+        text = text.replace(old, new)
+    path = world.path("dilihat.conf")
+    with open(path, "w", encoding="utf-8") as out:
+        out.write(text)
+    os.chmod(path, 0o644)
+    command = [path if word == world.config else word for word in world.reviewd.command if word != "-f"]
+    done = subprocess.run([*command, "-n"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+@test("-n: what a start needs, without which it fails; what it does not need is a warning")
+def _(world):
+    good = (0, world.path("dilihat.conf") + ": good\n")
+    equal(looked_over(world), good, "all is there")
+    other = world.path("lain.crt")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=lain", "-keyout", os.devnull, "-out", other],
+                   check=True, capture_output=True)
+    os.chmod(other, 0o644)
+    code, said = looked_over(world, cert=(world.cert(), other))
+    check(code == 0 and "warning" in said and "holds no key for it" in said, said)
+    code, said = looked_over(world, cert=(world.cert(), world.path("tidak-ada.crt")))
+    check(code == 0 and "warning" in said and "cannot open quarantine.certificate" in said, said)
+    world.keyd.stop()
+    try:
+        code, said = looked_over(world)
+        check(code == 0 and "warning: keyd.socket" in said and good[1] in said, said)
+        world.restart()  # as it says: it starts all the same
+    finally:
+        world.start_keyd()
+    equal(looked_over(world), good, "all is there again")
+    was = os.stat(world.path("quarantine")).st_mode & 0o7777
+    for mode, word in ((0o770, "chmod 700"), (0o500, "Permission denied")):
+        os.chmod(world.path("quarantine"), mode)
+        code, said = looked_over(world)
+        os.chmod(world.path("quarantine"), was)
+        check(code == 1 and "quarantine.dir" in said and word in said and "good" not in said, said)
+    for old, word in ((world.registry, "registry.file"), (world.path("audit-reviewd"), "quarantine.audit_dir")):
+        code, said = looked_over(world, away=(old, old + ".tidak-ada"))
+        check(code == 1 and word in said, said)
+    equal(looked_over(world), good, "all is there once more")
+
+
 # ---- hold ----
 
 @test("a message is held: box, row, audit record; the box opens for the key alone")
