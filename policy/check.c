@@ -228,6 +228,8 @@ check_limits(const struct policy_input *input, struct findings *findings)
 		    input->envelope->n_recipients);
 	else if (input->envelope->sender_too_long)
 		finding_add(findings, REASON_PARSE_LIMIT, "limit=address_bytes");
+	else if (*message->stiff && wants_seal(input))
+		finding_add(findings, REASON_PARSE_LIMIT, "limit=field_line_bytes field=%s", message->stiff);
 }
 
 /* Opaque mail need not say in smime-type what it is (RFC 8551 3.2.2): then whoever verified it has seen. */

@@ -166,6 +166,7 @@ struct config {
 		long max_size;      /* bytes */
 		long max_items;
 		long min_free;      /* bytes */
+		long client_share;  /* percent of max_size and max_items; 0 = no limit */
 		long keep;          /* ms a body is kept */
 		struct row_list retention; /* struct retention_setting */
 		long keep_rows;     /* ms that what is known of an item outlives its body */

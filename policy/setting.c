@@ -256,6 +256,10 @@ const struct setting settings[] = {
 	  .most = 100000000, .help = "most held messages; beyond it mail is deferred" },
 	{ .name = "quarantine.min_free", .type = SETTING_SIZE, AT(quarantine.min_free), .fallback = "1GiB", .least = 0,
 	  .most = 1L << 50, .help = "what must stay free on its file system; below it mail is deferred" },
+	{ .name = "quarantine.client_share", .type = SETTING_NUMBER, AT(quarantine.client_share), .fallback = "10", .least = 0, .most = 100,
+	  .help = "what the undecided messages from one client address (IPv4, or IPv6 /64) may take in role inbound, in\n"
+		  "percent of max_size and of max_items; beyond it what it sends is deferred, and others go on. 0 = no\n"
+		  "limit: where a relay of your own stands before this mail server and is the client of all mail" },
 	{ .name = "quarantine.keep", .type = SETTING_DURATION, AT(quarantine.keep), .fallback = "30d", .least = 3600000,
 	  .most = 3650 * DAY, .help = "how long a held message is kept" },
 	{ .name = "quarantine.retention", .type = SETTING_ROWS, AT(quarantine.retention), .fallback = "", .row = retention_row,

@@ -70,6 +70,7 @@ struct message_facts {
 	size_t material_part;    /* which part it is, counted from 1 in the order of the bytes */
 	char material_by[16];    /* what told: media-type, file-name or content */
 	char limit[64];          /* name of the first limit exceeded, "" = none */
+	char stiff[16];          /* name of a field that a seal protects, with a line too long for its way that cannot be folded; "" = none */
 	char message_id[LIMIT_TOKEN_BYTES + 1]; /* escaped; "" = none */
 	size_t size;             /* bytes, header and body */
 	size_t n_parts;          /* leaves and multiparts */

@@ -5,6 +5,7 @@
 
 #include "smime/address.h"
 #include "smime/canon.h"
+#include "smime/fold.h"
 #include "smime/gm.h"
 #include "smime/material.h"
 #include "smime/part.h"
@@ -141,6 +142,22 @@ set_limit(const struct head *head, const struct part_tree *tree, struct message_
 	snprintf(ret->limit, sizeof(ret->limit), "%s", limit ? limit : "");
 }
 
+/* Only who seals minds. */
+static void
+set_stiff(const struct head *head, struct message_facts *ret)
+{
+	for (size_t i = 0; i < head->n_fields && !*ret->stiff; i++) {
+		const struct field *field = &head->fields[i];
+		AUTO_BUF struct buf folded = { 0 };
+
+		if (!canon_is_protected(field->name) || !fold_is_due(field))
+			continue;
+		buf_init(&folded, 2 * LIMIT_FIELD_BYTES);
+		if (!fold_value(field, &folded))
+			snprintf(ret->stiff, sizeof(ret->stiff), "%.*s", (int)field->name.len, (const char *)field->name.at);
+	}
+}
+
 int
 smime_inspect(struct slice message, struct message_facts *ret, struct err *err)
 {
@@ -163,6 +180,7 @@ smime_inspect(struct slice message, struct message_facts *ret, struct err *err)
 		facts.outer = outer_layer(&tree);
 		facts.form = canon_form(message, &tree, &head);
 		material_find(message, &tree, &facts);
+		set_stiff(&head, &facts);
 	}
 	*ret = facts;
 	return 0;

@@ -20,6 +20,7 @@ enum {
 	LIMIT_BOUNDARY_BYTES = 70,              /* RFC 2046 5.1.1 */
 	LIMIT_PREAMBLE_BYTES = 1024,            /* text before the first boundary, which no reader shows */
 	LIMIT_LINE_BYTES = 990,                 /* longer lines are folded by later hops (998), which breaks a seal */
+	LIMIT_FIELD_LINE_BYTES = 998,           /* of a header: RFC 5322 2.1.1; later hops break longer ones anywhere */
 	LIMIT_RECIPIENTS = 1000,                /* per transaction; the setting limits.recipients lies below */
 	LIMIT_CERT_BYTES = 16 * 1024,           /* one certificate */
 	LIMIT_CERT_ADDRESSES = 20,              /* rfc822Names we look at in one certificate */

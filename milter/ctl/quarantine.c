@@ -12,6 +12,8 @@ const struct ctl_command ctl_quarantine_commands[] = {
 	  "verify it again and let it go; proposes, or asks for it, where the role may not decide alone", ctl_quarantine_release },
 	{ "delete", CTL_READS, { "ITEM" }, ctl_quarantine_reason_options, "delete its body; proposes, or asks for it, where the role may not decide",
 	  ctl_quarantine_delete },
+	{ "recall", CTL_READS, { "ITEM" }, ctl_quarantine_reason_options,
+	  "call back a release that the mail server does not take: it waits for a decision again", ctl_quarantine_recall },
 	{ "extend", CTL_READS, { "ITEM" }, ctl_quarantine_extend_options, "keep its body longer", ctl_quarantine_extend },
 	{ "hold", CTL_READS, { "ITEM" }, ctl_quarantine_hold_options, "legal hold: its body stays until that ends", ctl_quarantine_hold },
 	{ "note", CTL_READS, { "ITEM" }, ctl_quarantine_reason_options, "write something down on it", ctl_quarantine_note },

@@ -68,6 +68,7 @@ enum ctl_exit ctl_quarantine_release(struct ctl *ctl);
 enum ctl_exit ctl_quarantine_delete(struct ctl *ctl);
 enum ctl_exit ctl_quarantine_extend(struct ctl *ctl);
 enum ctl_exit ctl_quarantine_hold(struct ctl *ctl);
+enum ctl_exit ctl_quarantine_recall(struct ctl *ctl);
 enum ctl_exit ctl_quarantine_note(struct ctl *ctl);
 enum ctl_exit ctl_quarantine_purge(struct ctl *ctl);
 enum ctl_exit ctl_quarantine_digest(struct ctl *ctl);

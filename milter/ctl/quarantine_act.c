@@ -1,4 +1,4 @@
-/* segelctl quarantine release, delete, extend, hold, note, purge: what changes an item. */
+/* segelctl quarantine release, recall, delete, extend, hold, note, purge: what changes an item. */
 #include <string.h>
 
 #include "milter/ctl/phrase.h"
@@ -113,6 +113,14 @@ release_text(const json_t *last)
 }
 
 static const char *
+recall_text(const json_t *last)
+{
+	if (json_is_true(json_object_get(last, "doubtful")))
+		return "called back: it is where it was; but an earlier try got no answer, so that it may have arrived";
+	return "called back: it is where it was, and the mail server has never had it";
+}
+
+static const char *
 delete_text(const json_t *last)
 {
 	if (strcmp(review_text(last, "state"), item_state_name(ITEM_DELETED)) == 0)
@@ -145,7 +153,7 @@ static const struct act {
 	const char *op;
 	enum ctl_exit (*add)(struct ctl *ctl, json_t *request); /* NULL = nothing more */
 	const char *(*text)(const json_t *last);
-} release = { "release", add_to, release_text }, delete = { "delete", NULL, delete_text }, extend = { "extend", add_keep, extend_text },
+} release = { "release", add_to, release_text }, recall = { "recall", NULL, recall_text }, delete = { "delete", NULL, delete_text }, extend = { "extend", add_keep, extend_text },
   hold = { "hold", add_on, hold_text }, note = { "note", NULL, note_text };
 
 static void
@@ -169,7 +177,7 @@ enum { JUDGE_MS = 60 * 1000 };
 static void
 wait_longer(struct review *review, const struct act *act)
 {
-	if (act == &release)
+	if (act == &release || act == &recall)
 		review->timeout_ms += 2 * ((int)review->config->quarantine.release_timeout + JUDGE_MS);
 }
 
@@ -198,6 +206,12 @@ enum ctl_exit
 ctl_quarantine_release(struct ctl *ctl)
 {
 	return run(ctl, &release);
+}
+
+enum ctl_exit
+ctl_quarantine_recall(struct ctl *ctl)
+{
+	return run(ctl, &recall);
 }
 
 enum ctl_exit

@@ -149,36 +149,40 @@ static const struct column {
 	const char *name; /* also in the row */
 	enum ctl_cell_kind kind;
 	size_t brief; /* for people; 0 = they do not see it in a list */
+	bool release; /* in the row's "release"; people see it where there is one */
 } columns[] = {
-	{ "id", CELL_TEXT, 12 },
-	{ "version", CELL_NUMBER, 6 },
-	{ "arrived", CELL_TIME, 20 },
-	{ "state", CELL_TEXT, 20 },
-	{ "reason", CELL_TEXT, 20 },
-	{ "action", CELL_TEXT, 12 },
-	{ "from", CELL_TEXT, 32 },
-	{ "recipient", CELL_TEXT, 32 },
-	{ "n_recipients", CELL_NUMBER, 4 },
-	{ "subject", CELL_TEXT, 32 },
-	{ "expires", CELL_TIME, 20 },
-	{ "class", CELL_TEXT, 0 },
-	{ "sender", CELL_TEXT, 0 },
-	{ "signer", CELL_TEXT, 0 },
-	{ "client", CELL_TEXT, 0 },
-	{ "tls", CELL_TEXT, 0 },
-	{ "queue_id", CELL_TEXT, 0 },
-	{ "by", CELL_TEXT, 0 },
-	{ "size", CELL_NUMBER, 0 },
-	{ "legal_hold", CELL_BOOL, 0 },
-	{ "asked_for", CELL_BOOL, 0 },
-	{ "has_body", CELL_BOOL, 0 },
+	{ "id", CELL_TEXT, 12, false },
+	{ "version", CELL_NUMBER, 6, false },
+	{ "arrived", CELL_TIME, 20, false },
+	{ "state", CELL_TEXT, 20, false },
+	{ "since", CELL_TIME, 20, true },
+	{ "tries", CELL_NUMBER, 5, true },
+	{ "answer", CELL_TEXT, 48, true },
+	{ "reason", CELL_TEXT, 20, false },
+	{ "action", CELL_TEXT, 12, false },
+	{ "from", CELL_TEXT, 32, false },
+	{ "recipient", CELL_TEXT, 32, false },
+	{ "n_recipients", CELL_NUMBER, 4, false },
+	{ "subject", CELL_TEXT, 32, false },
+	{ "expires", CELL_TIME, 20, false },
+	{ "class", CELL_TEXT, 0, false },
+	{ "sender", CELL_TEXT, 0, false },
+	{ "signer", CELL_TEXT, 0, false },
+	{ "client", CELL_TEXT, 0, false },
+	{ "tls", CELL_TEXT, 0, false },
+	{ "queue_id", CELL_TEXT, 0, false },
+	{ "by", CELL_TEXT, 0, false },
+	{ "size", CELL_NUMBER, 0, false },
+	{ "legal_hold", CELL_BOOL, 0, false },
+	{ "asked_for", CELL_BOOL, 0, false },
+	{ "has_body", CELL_BOOL, 0, false },
 };
 
 /* A time of 0 is none; what the row does not have the role may not see. */
 static struct ctl_cell
 cell_of(const struct column *column, const json_t *row)
 {
-	const json_t *value = json_object_get(row, column->name);
+	const json_t *value = json_object_get(column->release ? json_object_get(row, "release") : row, column->name);
 	struct ctl_cell cell = { .kind = column->kind, .brief = column->brief };
 
 	cell.text = json_string_value(value);
@@ -188,26 +192,59 @@ cell_of(const struct column *column, const json_t *row)
 	return cell;
 }
 
+static bool
+has_release(const json_t *rows)
+{
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		if (json_object_get(json_array_get(rows, i), "release"))
+			return true;
+	return false;
+}
+
+static bool
+is_shown(const struct ctl *ctl, const struct column *column, bool release)
+{
+	return ctl->json || (column->brief && (release || !column->release));
+}
+
 static void
 print_rows(struct ctl *ctl, const json_t *rows)
 {
+	const bool release = has_release(rows);
 	const char *names[N_ELEMENTS(columns)];
 	struct ctl_cell cells[N_ELEMENTS(columns)];
 	AUTO(ctl_table_free) struct ctl_table *table = NULL;
 	size_t n = 0;
 
 	for (size_t i = 0; i < N_ELEMENTS(columns); i++)
-		if (ctl->json || columns[i].brief)
+		if (is_shown(ctl, &columns[i], release))
 			names[n++] = columns[i].name;
 	table = ctl_table_new(names, n);
 	for (size_t row = 0; row < json_array_size(rows); row++) {
 		n = 0;
 		for (size_t i = 0; i < N_ELEMENTS(columns); i++)
-			if (ctl->json || columns[i].brief)
+			if (is_shown(ctl, &columns[i], release))
 				cells[n++] = cell_of(&columns[i], json_array_get(rows, row));
 		ctl_table_row(table, cells);
 	}
 	ctl_table_print(ctl, table);
+}
+
+/* What waits for the mail server waits for nobody's decision, and is easily forgotten. */
+static enum ctl_exit
+tell_on_way(struct ctl *ctl, struct review *review)
+{
+	AUTO(json_decref) json_t *request = json_pack("{s:s, s:s, s:i}", "op", "list", "state", item_state_name(ITEM_RELEASING), "limit", 1);
+	AUTO_ANSWER struct review_answer answer = { 0 };
+	enum ctl_exit code;
+
+	if (ctl_flag(ctl, "all") || ctl_option(ctl, "state"))
+		return CTL_OK;
+	code = review_ask(review, request, NULL, &answer);
+	if (code == CTL_OK && review_number(answer.last, "total") > 0)
+		fprintf(ctl->err, "segelctl: on their way to the mail server, which does not have them yet: %lld; --state %s lists them\n",
+		    (long long)review_number(answer.last, "total"), item_state_name(ITEM_RELEASING));
+	return code;
 }
 
 enum ctl_exit
@@ -235,7 +272,7 @@ ctl_quarantine_list(struct ctl *ctl)
 		fprintf(ctl->err, "segelctl: %zu of %lld items shown; --limit and --offset show others\n", n, total);
 	else if (n == 0 && !ctl->json)
 		fputs("(none)\n", ctl->out);
-	return CTL_OK;
+	return tell_on_way(ctl, &review);
 }
 
 /* --- stats --- */
@@ -246,7 +283,7 @@ enum ctl_exit
 ctl_quarantine_stats(struct ctl *ctl)
 {
 	static const struct column counts[N_COUNTS] = {
-		{ "bodies", CELL_NUMBER, 0 }, { "bytes", CELL_NUMBER, 0 }, { "free", CELL_NUMBER, 0 }, { "oldest_open", CELL_TIME, 0 },
+		{ "bodies", CELL_NUMBER, 0, false }, { "bytes", CELL_NUMBER, 0, false }, { "free", CELL_NUMBER, 0, false }, { "oldest_open", CELL_TIME, 0, false },
 	};
 	AUTO(json_decref) json_t *request = json_pack("{s:s}", "op", "stats");
 	AUTO_REVIEW struct review review = { .fd = -1 };

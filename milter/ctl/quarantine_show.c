@@ -84,6 +84,30 @@ print_state(struct ctl *ctl, const json_t *item)
 	print_line(ctl, "outcome", phrase_of(action_phrases, review_text(item, "action")));
 }
 
+/* Of an item on its way: how that stands. */
+static void
+print_release(struct ctl *ctl, const json_t *release)
+{
+	const int64_t tries = review_number(release, "tries");
+	char since[CTL_TIME_BYTES], tried[CTL_TIME_BYTES];
+
+	if (!release)
+		return;
+	ctl_time_text(review_number(release, "since"), since);
+	ctl_time_text(review_number(release, "tried"), tried);
+	print_label(ctl, "on its way");
+	fprintf(ctl->out, "since %s, released by ", since);
+	ctl_print(ctl, review_text(release, "login"));
+	fprintf(ctl->out, ", tried %lld time%s, last at %s\n", (long long)tries, tries == 1 ? "" : "s", tried);
+	print_line(ctl, "  last answer", review_text(release, "answer"));
+	if (json_is_true(json_object_get(release, "settled")))
+		print_line(ctl, "", "the mail server has not taken that: it is tried again, or segelctl quarantine recall calls it back");
+	else
+		print_line(ctl, "", "whether the mail server has it is not known: it is tried again, and cannot be called back");
+	if (json_is_true(json_object_get(release, "doubtful")))
+		print_line(ctl, "", "an earlier try got no answer: it may have arrived");
+}
+
 static void
 print_finding(struct ctl *ctl, const json_t *finding)
 {
@@ -225,6 +249,7 @@ print_text(struct ctl *ctl, const struct review_answer *answer)
 	const json_t *item = json_object_get(answer->last, "item");
 
 	print_state(ctl, item);
+	print_release(ctl, json_object_get(answer->last, "release"));
 	print_findings(ctl, item);
 	print_message(ctl, item);
 	print_evidence(ctl, item);
@@ -261,6 +286,8 @@ print_json(struct ctl *ctl, const struct review_answer *answer)
 	json_object_set_new(item, "findings", explained);
 	json_object_set(object, "item", item);
 	json_object_set(object, "own", json_object_get(answer->last, "own"));
+	if (json_object_get(answer->last, "release"))
+		json_object_set(object, "release", json_object_get(answer->last, "release"));
 	json_object_set(object, "history", answer->rows);
 	json_dumpf(object, ctl->out, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 	fputc('\n', ctl->out);

@@ -6,6 +6,7 @@
 
 #include "milter/filter/results.h"
 #include "smime/canon.h"
+#include "smime/fold.h"
 
 #define RESULTS_FIELD "Authentication-Results"
 
@@ -288,6 +289,26 @@ edit_plan_opened(const struct head *head, struct opened *opened)
 	return plan;
 }
 
+/* A line that a later hop would break in a word, and the seal's word of it with it. What cannot be folded was not sealed. */
+static void
+plan_folds(struct edit_plan *plan, const struct head *head)
+{
+	for (size_t i = 0; i < head->n_fields; i++) {
+		const struct field *field = &head->fields[i];
+		AUTO_BUF struct buf folded = { 0 };
+		AUTO(xfree) char *name = NULL, *value = NULL;
+
+		if (!canon_is_protected(field->name) || !fold_is_due(field) || edit_of(plan, head, i))
+			continue;
+		buf_init(&folded, 2 * LIMIT_FIELD_BYTES);
+		if (!fold_value(field, &folded))
+			continue;
+		name = slice_dup(field->name);
+		value = plain_value(buf_slice(&folded));
+		plan_edit(plan, EDIT_CHANGE, name, ordinal_of(head, i), value);
+	}
+}
+
 struct edit_plan *
 edit_plan_outgoing(const struct head *head, struct outgoing *outgoing)
 {
@@ -310,6 +331,8 @@ edit_plan_outgoing(const struct head *head, struct outgoing *outgoing)
 		plan_sender(plan, head, outgoing->sender);
 	if (outgoing->hide_subject)
 		plan_subject(plan, head);
+	if (removal.outer)
+		plan_folds(plan, head);
 	if (removal.outer)
 		plan_additions(plan, head, outer);
 	if (outgoing->wish)

@@ -66,7 +66,9 @@ struct opened {
 	struct decrypted *decrypted; /* taken */
 };
 
-/* With neither sealed nor encrypted only fields go, and the wish comes. What is taken is NULL afterwards. */
+/*
+ * Where sealed or encrypted, long lines of the fields that a seal protects are folded (fold.h).
+ * With neither only fields go, and the wish comes. What is taken is NULL afterwards. */
 struct edit_plan *edit_plan_outgoing(const struct head *head, struct outgoing *outgoing);
 /*
  * Mail from outside: what claims to be ours goes, then one Authentication-Results field of ours stands above

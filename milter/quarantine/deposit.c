@@ -99,6 +99,17 @@ depot_new(const char *socket, const char *cert_file, int timeout_ms, struct depo
 	return 0;
 }
 
+int
+depot_spki(const struct depot *depot, unsigned char ret[32], struct err *err)
+{
+	struct cert_facts facts;
+
+	if (cert_inspect(buf_slice(&depot->cert), &facts, err) == -1)
+		return -1;
+	memcpy(ret, facts.spki, sizeof(facts.spki));
+	return 0;
+}
+
 /* One message on its way: all of it has to be over in time. */
 struct passage {
 	int fd;

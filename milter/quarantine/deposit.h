@@ -33,6 +33,9 @@ int depot_new(const char *socket, const char *cert_file, int timeout_ms, struct 
 void depot_free(struct depot *depot);
 AUTO_DEFINE(struct depot, depot_free);
 
+/* SHA-256 of the certificate's SubjectPublicKeyInfo: which key opens what is held. */
+int depot_spki(const struct depot *depot, unsigned char ret[32], struct err *err) MUST_USE;
+
 /*
  * 0: held, `id` says as which item. `item` holds what the filter knows, its id and fingerprint too. -1, ERR_TEMP:
  * not held, or not known to be.

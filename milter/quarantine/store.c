@@ -157,6 +157,7 @@ blank(const struct store_settings *settings)
 	struct quarantine *store = xcalloc(1, sizeof(*store));
 
 	store->dir = xstrdup(settings->dir);
+	store->shares = shares_new();
 	store->dir_fd = store->items_fd = store->incoming_fd = store->orphans_fd = store->lock_fd = -1;
 	pthread_mutex_init(&store->write_lock, NULL);
 	pthread_mutex_init(&store->read_lock, NULL);
@@ -172,6 +173,7 @@ store_limits(struct quarantine *store, const struct store_settings *settings)
 	store->max_size = settings->max_size;
 	store->max_items = settings->max_items;
 	store->min_free = settings->min_free;
+	store->client_share = settings->client_share;
 	pthread_mutex_unlock(&store->lock);
 }
 
@@ -186,7 +188,8 @@ store_open(const struct store_settings *settings, struct quarantine **ret, struc
 	if (open_folder(store, err) == -1 || lock_folder(store, err) == -1 || open_inner(store, STORE_ITEMS, &store->items_fd, err) == -1
 	    || open_inner(store, STORE_INCOMING, &store->incoming_fd, err) == -1
 	    || open_inner(store, STORE_ORPHANS, &store->orphans_fd, err) == -1 || make_database(store, err) == -1
-	    || connect_both(store, settings->timeout_ms, err) == -1 || load_counts(store, err) != STORE_DONE)
+	    || connect_both(store, settings->timeout_ms, err) == -1 || load_counts(store, err) != STORE_DONE
+	    || store_load_shares(store, err) != STORE_DONE)
 		return -1;
 	/* Nobody is at work yet: none of them waits for its row. */
 	if (sweep(store, (time_t)INT64_MAX, &store->swept, &lost, err) == -1)
@@ -219,6 +222,7 @@ store_close(struct quarantine *store)
 	pthread_mutex_destroy(&store->write_lock);
 	pthread_mutex_destroy(&store->read_lock);
 	pthread_mutex_destroy(&store->lock);
+	shares_free(store->shares);
 	free(store->dir);
 	free(store);
 }
@@ -429,6 +433,7 @@ struct incoming {
 	char id[ITEM_ID_BYTES];
 	int fd;
 	size_t bytes;
+	struct taken taken; /* of its client's share, while it is coming */
 	bool failed; /* something is missing in it: never kept */
 	bool kept;
 };
@@ -464,6 +469,18 @@ incoming_open(struct quarantine *store, const char *id, struct incoming **ret, s
 		return file_failed(incoming, "begun", err);
 	*ret = TAKE(incoming);
 	return STORE_DONE;
+}
+
+enum store_outcome
+incoming_charge(struct incoming *incoming, const struct item *item, size_t bytes, struct err *err)
+{
+	const struct taken taken = store_taken_by(item, bytes);
+	const enum store_outcome outcome = incoming->taken.counts ? STORE_DONE : store_take(incoming->store, &taken, err);
+
+	incoming->failed = incoming->failed || outcome != STORE_DONE;
+	if (outcome == STORE_DONE && !incoming->taken.counts)
+		incoming->taken = taken;
+	return outcome;
 }
 
 enum store_outcome
@@ -537,6 +554,7 @@ incoming_free(struct incoming *incoming)
 	incoming->store->coming--;
 	incoming->store->coming_bytes -= incoming->bytes;
 	pthread_mutex_unlock(&incoming->store->lock);
+	store_recount(incoming->store, &incoming->taken, NULL);
 	free(incoming);
 }
 

@@ -27,6 +27,7 @@ struct store_settings {
 	long max_size;   /* bytes of all boxes */
 	long max_items;  /* with a body */
 	long min_free;   /* bytes that must stay free on the file system */
+	long client_share; /* percent of max_size, and of max_items, for what is undecided of one client; 0 = no limit */
 };
 
 enum store_outcome {
@@ -63,6 +64,12 @@ enum store_outcome store_room(struct quarantine *store, size_t bytes, struct err
 struct incoming;
 enum store_outcome incoming_open(struct quarantine *store, const char *id, struct incoming **ret, struct err *err) MUST_USE;
 enum store_outcome incoming_write(struct incoming *incoming, struct slice bytes, struct err *err) MUST_USE;
+/*
+ * Once, before the first byte: what comes is this item, of `bytes` at most. Of mail from outside (role inbound, the client an address)
+ * STORE_FULL where it and what is undecided of its client (share.h) are more than the client's share; err says
+ * which limit, and whose. One message always fits: a client of whom nothing is undecided is never told so.
+ */
+enum store_outcome incoming_charge(struct incoming *incoming, const struct item *item, size_t bytes, struct err *err) MUST_USE;
 /* fsync, rename, fsync. The file is the item's now, and swept if no row follows. */
 enum store_outcome incoming_keep(struct incoming *incoming, struct err *err) MUST_USE;
 void incoming_free(struct incoming *incoming); /* what was not kept goes */
@@ -164,6 +171,31 @@ enum store_outcome store_act(struct quarantine *store, const struct item_act *ac
 enum store_outcome store_released(struct quarantine *store, const char *token, time_t now, struct err *err) MUST_USE;
 /* It was refused, or never begun: back to where it was. */
 enum store_outcome store_release_failed(struct quarantine *store, const char *token, const char *why, time_t now, struct err *err) MUST_USE;
+
+/* Somebody calls it back, who and why `act` says (id and version are not looked at): back to where it was. */
+enum store_outcome store_recalled(struct quarantine *store, const char *token, const struct item_act *act, struct err *err) MUST_USE;
+
+/*
+ * What the item's history says of a release: it begins or is tried again, and what came of the try. Of a try without a word nothing is
+ * known: perhaps the process ended in the middle.
+ */
+#define RELEASE_BEGIN "release"
+#define RELEASE_RESUME "resume"
+#define RELEASE_NOT_TAKEN "not-taken" /* the mail server said so, or was not there */
+#define RELEASE_NOT_SENT "not-sent"   /* it did not come to that: what was verified again could not be found out */
+#define RELEASE_NO_ANSWER "no-answer" /* it may have arrived */
+
+/* How a release that has not ended stands. */
+struct release_standing {
+	char token[ITEM_ID_BYTES], login[64];
+	time_t began, tried;   /* the last try */
+	size_t tries;
+	char answer[512];      /* what came of the last one that has a word; "" = none has */
+	bool settled;          /* the last that was sent is known not to have been taken */
+	bool doubtful;         /* one before may have arrived: nobody knows */
+};
+/* STORE_NOT_FOUND: none is on its way. */
+enum store_outcome store_release_of(struct quarantine *store, const char *id, struct release_standing *ret, struct err *err) MUST_USE;
 
 /* Releases that have begun and not ended, after a crash. */
 struct release_row {

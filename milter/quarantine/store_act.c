@@ -155,14 +155,22 @@ check_version(const struct item_act *act, const struct standing *standing, struc
 	    standing->version, act->version);
 }
 
+/* What a change does to its client's share. */
+struct turn {
+	struct taken before, after;
+};
+
 static enum store_outcome
-change_item(struct quarantine *store, const struct item_act *act, const struct item_change *change, struct standing *before, struct err *err)
+change_item(struct quarantine *store, const struct item_act *act, const struct item_change *change, struct standing *before, struct turn *turn,
+    struct err *err)
 {
 	enum store_outcome outcome = read_standing(store, act->id, before, err);
 	struct standing after;
 
 	if (outcome == STORE_DONE)
 		outcome = check_version(act, before, err);
+	if (outcome == STORE_DONE)
+		outcome = store_taken(store, before->n, &turn->before, err);
 	if (outcome == STORE_DONE && change->token)
 		outcome = begin_release(store, act, change, before, err);
 	if (outcome != STORE_DONE)
@@ -170,6 +178,8 @@ change_item(struct quarantine *store, const struct item_act *act, const struct i
 	after = *before;
 	apply(act, change, &after);
 	outcome = write_standing(store, &after, act->login, err);
+	if (outcome == STORE_DONE)
+		outcome = store_taken(store, before->n, &turn->after, err);
 	if (outcome == STORE_DONE && change->findings)
 		outcome = store_write_findings(store, before->n, change->findings, err);
 	return outcome == STORE_DONE ? store_event(store, before->n, act, err) : outcome;
@@ -179,11 +189,14 @@ enum store_outcome
 store_act(struct quarantine *store, const struct item_act *act, const struct item_change *change, struct err *err)
 {
 	struct standing before = { .n = 0 };
+	struct turn turn = { .before = { .counts = false } };
 	enum store_outcome outcome = store_begin(store, err);
 
 	if (outcome == STORE_DONE)
-		outcome = change_item(store, act, change, &before, err);
+		outcome = change_item(store, act, change, &before, &turn, err);
 	outcome = store_end(store, outcome, err);
+	if (outcome == STORE_DONE)
+		store_recount(store, &turn.before, &turn.after);
 	if (outcome == STORE_DONE && change->drop_body && before.has_body)
 		store_drop_file(store, act->id, before.disk);
 	return outcome;
@@ -237,43 +250,64 @@ end_item(struct quarantine *store, int64_t item, enum item_state state, struct e
 }
 
 static enum store_outcome
-end_release(struct quarantine *store, const char *token, bool good, const char *why, time_t now, struct err *err)
+end_release(struct quarantine *store, const char *token, bool good, const struct item_act *given, struct turn *turn, struct err *err)
 {
 	struct opened opened = { .item = 0 };
 	enum store_outcome outcome = find_open(store, token, &opened, err);
-	struct item_act act = { .what = good ? "released" : "release-failed", .detail = why, .now = now };
+	const time_t now = given->now;
+	struct item_act act = *given;
 
+	if (outcome == STORE_DONE)
+		outcome = store_taken(store, opened.item, &turn->before, err);
 	if (outcome == STORE_DONE)
 		outcome = end_row(store, token, good, now, err);
 	if (outcome == STORE_DONE && good)
 		outcome = mark_recipients(store, token, opened.item, now, err);
 	if (outcome == STORE_DONE)
 		outcome = end_item(store, opened.item, good ? ITEM_RELEASED : opened.before, err);
-	act.login = opened.login;
-	act.person = opened.person;
+	if (outcome == STORE_DONE)
+		outcome = store_taken(store, opened.item, &turn->after, err);
+	if (!act.login) {
+		act.login = opened.login;
+		act.person = opened.person;
+	}
 	return outcome == STORE_DONE ? store_event(store, opened.item, &act, err) : outcome;
 }
 
 static enum store_outcome
-end_whole(struct quarantine *store, const char *token, bool good, const char *why, time_t now, struct err *err)
+end_whole(struct quarantine *store, const char *token, bool good, const struct item_act *act, struct err *err)
 {
+	struct turn turn = { .before = { .counts = false } };
 	enum store_outcome outcome = store_begin(store, err);
 
 	if (outcome == STORE_DONE)
-		outcome = end_release(store, token, good, why, now, err);
-	return store_end(store, outcome, err);
+		outcome = end_release(store, token, good, act, &turn, err);
+	outcome = store_end(store, outcome, err);
+	if (outcome == STORE_DONE)
+		store_recount(store, &turn.before, &turn.after);
+	return outcome;
 }
 
 enum store_outcome
 store_released(struct quarantine *store, const char *token, time_t now, struct err *err)
 {
-	return end_whole(store, token, true, "", now, err);
+	const struct item_act act = { .what = "released", .now = now };
+
+	return end_whole(store, token, true, &act, err);
 }
 
 enum store_outcome
 store_release_failed(struct quarantine *store, const char *token, const char *why, time_t now, struct err *err)
 {
-	return end_whole(store, token, false, why, now, err);
+	const struct item_act act = { .what = "release-failed", .detail = why, .now = now };
+
+	return end_whole(store, token, false, &act, err);
+}
+
+enum store_outcome
+store_recalled(struct quarantine *store, const char *token, const struct item_act *act, struct err *err)
+{
+	return end_whole(store, token, false, act, err);
 }
 
 enum store_outcome

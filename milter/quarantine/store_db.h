@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
+#include "milter/quarantine/share.h"
 #include "milter/quarantine/store.h"
 
 AUTO_DEFINE(sqlite3_stmt, sqlite3_finalize);
@@ -35,9 +36,10 @@ struct quarantine {
 	pthread_mutex_t lock; /* guards all below; the last one taken, and held for no call */
 	bool broken;        /* for good: why says what happened */
 	struct err why;
-	long max_size, max_items, min_free;
+	long max_size, max_items, min_free, client_share;
 	size_t bodies, bytes; /* of items, on disk */
 	size_t coming, coming_bytes; /* not kept yet */
+	struct shares *shares; /* of clients: undecided items, and what is coming */
 	size_t swept;         /* at the start, and not told yet */
 };
 
@@ -84,6 +86,22 @@ void store_drop_file(struct quarantine *store, const char *id, size_t bytes);
 
 /* A file that no row came to: it goes now, if that can be told. */
 void store_drop_orphan(struct quarantine *store, const char *id);
+
+/* What an item takes of its client's share at one moment. */
+struct taken {
+	bool counts;
+	unsigned char client[SHARE_CLIENT_BYTES];
+	size_t bytes;
+};
+
+/* store_share.c. At the start, from the database; an item on its way in; an item in the database, under its transaction. */
+enum store_outcome store_load_shares(struct quarantine *store, struct err *err) MUST_USE;
+struct taken store_taken_by(const struct item *item, size_t bytes);
+enum store_outcome store_taken(struct quarantine *store, int64_t item, struct taken *ret, struct err *err) MUST_USE;
+/* After the commit: it takes `after` in place of `before`; NULL = nothing. */
+void store_recount(struct quarantine *store, const struct taken *before, const struct taken *after);
+/* Counts it as coming, where its client's share has room for it. STORE_DONE, STORE_FULL. */
+enum store_outcome store_take(struct quarantine *store, const struct taken *taken, struct err *err) MUST_USE;
 
 /* A growing list of rows of one size. */
 struct rows {

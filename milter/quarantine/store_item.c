@@ -213,8 +213,11 @@ check_body(struct quarantine *store, const char *id, struct stat *ret, struct er
 }
 
 static void
-count_body(struct quarantine *store, size_t disk)
+count_body(struct quarantine *store, const struct item *item, size_t disk)
 {
+	const struct taken taken = store_taken_by(item, disk);
+
+	store_recount(store, NULL, &taken);
 	pthread_mutex_lock(&store->lock);
 	store->bodies++;
 	store->bytes += disk;
@@ -236,7 +239,7 @@ store_add(struct quarantine *store, const struct item *item, struct err *err)
 		outcome = insert_all(store, item, (size_t)st.st_size, err);
 	outcome = store_end(store, outcome, err);
 	if (outcome == STORE_DONE)
-		count_body(store, (size_t)st.st_size);
+		count_body(store, item, (size_t)st.st_size);
 	/* Where it is not known what is on disk, the row may be there: then the file stays. */
 	else if (outcome != STORE_BROKEN)
 		store_drop_orphan(store, item->id);

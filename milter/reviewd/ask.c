@@ -13,6 +13,7 @@
 #include "milter/reviewd/child.h"
 #include "milter/reviewd/purge.h"
 #include "milter/reviewd/query.h"
+#include "milter/reviewd/recall.h"
 #include "milter/reviewd/release.h"
 
 AUTO_DEFINE(json_t, json_decref);
@@ -120,6 +121,26 @@ keep_line(void *ctx, const struct item_line *line)
 	json_array_append_new(rows->list, query_line(line, rows->subjects));
 }
 
+/* How the release of an item on its way stands, for whoever may read histories. */
+static void
+add_release(const struct request *request, const char *id, const char *state, json_t *ret)
+{
+	struct release_standing standing;
+	struct err err;
+
+	if (permit(request, ACT_LIST) == PERMIT_OWN || strcmp(state, item_state_name(ITEM_RELEASING)) != 0)
+		return;
+	if (store_release_of(request->desk->store, id, &standing, &err) == STORE_DONE)
+		json_object_set_new(ret, "release", query_release(&standing));
+}
+
+static void
+put_line(struct request *request, json_t *row)
+{
+	add_release(request, json_string_value(json_object_get(row, "id")), json_string_value(json_object_get(row, "state")), row);
+	put_row(request, json_incref(row));
+}
+
 static void
 on_list(struct request *request)
 {
@@ -150,7 +171,7 @@ on_list(struct request *request)
 		return;
 	}
 	for (size_t i = 0; i < json_array_size(list) && !request->gone; i++)
-		put_row(request, json_incref(json_array_get(list, i)));
+		put_line(request, json_array_get(list, i));
 	say_ok(request, json_pack("{s:I}", "total", (json_int_t)total));
 }
 
@@ -166,7 +187,7 @@ on_show(struct request *request)
 	AUTO(json_decref) json_t *history = json_array();
 	struct petition *petition = &request->petition;
 	struct item item;
-	json_t *object;
+	json_t *object, *fields;
 	enum store_outcome outcome;
 
 	if (act_look(petition, ACT_LIST, &item) == -1) {
@@ -180,7 +201,9 @@ on_show(struct request *request)
 			json_object_del(object, "subject");
 		for (size_t i = 0; permit(request, ACT_LIST) != PERMIT_OWN && i < json_array_size(history) && !request->gone; i++)
 			put_row(request, json_incref(json_array_get(history, i)));
-		say_ok(request, json_pack("{s:o, s:b}", "item", object, "own", act_is_own(request->reviewer, &item)));
+		fields = json_pack("{s:o, s:b}", "item", object, "own", act_is_own(request->reviewer, &item));
+		add_release(request, item.id, item_state_name(item.state), fields);
+		say_ok(request, fields);
 	} else {
 		say_store(request, outcome, &petition->outcome.err);
 	}
@@ -471,6 +494,20 @@ on_release(struct request *request)
 }
 
 static void
+on_recall(struct request *request)
+{
+	const struct outcome *outcome = &request->petition.outcome;
+	bool doubtful;
+
+	recall_item(&request->petition, &doubtful);
+	if (outcome->done)
+		say_ok(request, json_pack("{s:s, s:I, s:b}", "state", item_state_name(outcome->state), "version", (json_int_t)outcome->version,
+		    "doubtful", doubtful));
+	else
+		say_outcome(request);
+}
+
+static void
 on_purge(struct request *request)
 {
 	struct err err = { ERR_NONE, "" };
@@ -504,6 +541,7 @@ static const struct op {
 	{ "view", on_view, { "id", "version", "reason" }, true },
 	{ "export", on_export, { "id", "version", "reason" }, true },
 	{ "release", on_release, { "id", "version", "reason", "to" }, true },
+	{ "recall", on_recall, { "id", "version", "reason" }, true },
 	{ "delete", on_delete, { "id", "version", "reason" }, true },
 	{ "extend", on_extend, { "id", "version", "keep", "reason" }, true },
 	{ "hold", on_hold, { "id", "version", "on", "reason" }, true },

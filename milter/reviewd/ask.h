@@ -15,10 +15,11 @@
  *
  * op        fields (all others are refused)
  * list      filter fields of struct item_filter by name; limit, offset            total
- * show      id                                                                  item (with recipients, findings, evidence), own
+ * show      id                                                                  item (with recipients, findings, evidence), own, release
  * view      id version? reason                                                  safe text (view.h)
  * export    id version? reason                                                  the message, byte for byte
  * release   id version? reason to[]?       state: "menunggu persetujuan" or "dilepas", or refused by the new verification
+ * recall    id version? reason             a release on its way that the mail server has not taken: doubtful = an earlier try may have arrived
  * delete    id version? reason
  * extend    id version? keep (seconds) reason
  * hold      id version? on (bool) reason                                        legal hold
@@ -29,6 +30,8 @@
  *
  * Rows are objects of item_line's or item_event's fields; `item` is item_json.h's. Whose role may not read subjects gets none, and cannot
  * search by them. view, export and every decision also answer with "state" and "version" as they are now.
+ * Of an item on its way show, and its row in list, have "release": since, login, tries, tried (when last), answer, settled (the last try
+ * is known not to have been taken: it may be called back), doubtful; not for whoever may list own mail only.
  * A delete that goes on record for somebody else to carry out leaves the state as it is. Who may list own mail only gets no history: it
  * holds the notes of others. limit is at most 1,000.
  *

@@ -137,6 +137,8 @@ send_pieces(const struct desk_settings *settings, const struct item *item, const
 	switch (smtp_send(config->quarantine.release_to, &letter, (int)config->quarantine.release_timeout, err)) {
 	case SMTP_UNKNOWN:
 		return DELIVER_UNKNOWN;
+	case SMTP_AWAY:
+		return DELIVER_AWAY;
 	case SMTP_LATER:
 		return DELIVER_LATER;
 	case SMTP_REFUSED:

@@ -5,15 +5,15 @@
  * what the verification at release found; what was held on its way out (role egress) goes on as it is. Before that the bytes are compared with the hash that the filter gave.
  *
  * DELIVER_DONE only after the server's 250 to the whole of it. DELIVER_REFUSED: it said 5xx before that; nobody got
- * it. DELIVER_LATER: 4xx, and nobody got it. DELIVER_UNKNOWN: anything else, a lost connection after the last byte too: it may have arrived, and is to
- * be sent again with the same Message-ID.
+ * it. DELIVER_LATER: 4xx, and nobody got it. DELIVER_AWAY: there was nobody to send it to, and nobody got it. DELIVER_UNKNOWN: anything
+ * else, a lost connection after the last byte too: it may have arrived, and is to be sent again with the same Message-ID.
  */
 #ifndef REVIEWD_DELIVER_H
 #define REVIEWD_DELIVER_H
 
 #include "milter/reviewd/child.h"
 
-enum deliver_outcome { DELIVER_UNKNOWN, DELIVER_LATER, DELIVER_REFUSED, DELIVER_DONE };
+enum deliver_outcome { DELIVER_UNKNOWN, DELIVER_AWAY, DELIVER_LATER, DELIVER_REFUSED, DELIVER_DONE };
 
 /* `recipients`: NULL-terminated; each one of the item's. */
 enum deliver_outcome deliver(struct desk *desk, const struct desk_settings *settings, const struct item *item,

@@ -74,6 +74,7 @@ desk_store_settings(const struct config *config)
 		.max_size = config->quarantine.max_size,
 		.max_items = config->quarantine.max_items,
 		.min_free = config->quarantine.min_free,
+		.client_share = config->quarantine.client_share,
 	};
 }
 

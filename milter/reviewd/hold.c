@@ -344,6 +344,8 @@ hold(struct arrival *arrival, char id[ITEM_ID_BYTES], bool *again)
 		return -1;
 	if (stored(arrival, incoming_open(store, arrival->item.id, &incoming, &arrival->err)) == -1)
 		return -1;
+	if (stored(arrival, incoming_charge(incoming, &arrival->item, box_bytes(arrival->item.size), &arrival->err)) == -1)
+		return -1;
 	if (take_body(arrival, incoming) == -1)
 		return -1;
 	return place(arrival, incoming, id, again);

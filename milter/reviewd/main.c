@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "milter/listen.h"
 #include "milter/log.h"
 #include "milter/priv.h"
+#include "milter/quarantine/deposit.h"
 #include "milter/reviewd/ask.h"
 #include "milter/reviewd/hold.h"
 #include "milter/reviewd/job.h"
@@ -31,7 +33,9 @@ static const char usage_text[] =
 	"       segel-reviewd -V\n"
 	"\n"
 	"  -c FILE     settings (" CONFIG_FILE ")\n"
-	"  -n          check settings, folders, registry and key agent, then exit: 0 good, 1 not\n"
+	"  -n          check what a start needs: settings, users, sockets' folders, folders and registry; then exit: 0 good,\n"
+	"              1 not. Warns where the key agent is away or has no key for quarantine.certificate: held mail cannot be\n"
+	"              read then\n"
 	"  -d          print the effective settings, defaults included, then exit\n"
 	"  -f          stay in the foreground and log to standard error\n"
 	"  -V          print the version and those of its libraries\n"
@@ -86,9 +90,40 @@ wishes_of(const struct config *config, struct listen_wish ret[N_SOCKETS])
 	ret[REVIEW] = review;
 }
 
-/* Everything a start would need, without touching anything. */
+/* As the store wants it. */
 static int
-check_settings(const char *file, struct err *err)
+check_store_folder(const char *dir, struct err *err)
+{
+	struct stat st;
+
+	if (check_folder(dir, "quarantine.dir", err) == -1)
+		return -1;
+	if (stat(dir, &st) == -1 || (st.st_mode & (S_IWGRP | S_IRWXO)))
+		return err_set(err, ERR_CONFIG, "quarantine.dir: '%s' has mode %04o, open to others; run: chmod 700 '%s'", dir, st.st_mode & 07777, dir);
+	return 0;
+}
+
+/* No start needs it, and the agent may come later: but what is held meanwhile could be a letter to nobody. */
+static int
+check_key(const struct desk_settings *settings, struct err *err)
+{
+	const struct config *config = settings->config;
+	AUTO(depot_free) struct depot *depot = NULL;
+	unsigned char spki[32];
+	bool has = false;
+
+	if (depot_new(config->quarantine.hold_socket, config->quarantine.certificate, (int)config->quarantine.timeout, &depot, err) == -1
+	    || depot_spki(depot, spki, err) == -1)
+		return -1;
+	if (keyd_has(settings->keyd, spki, &has, err) == -1)
+		return err_wrap(err, "keyd.socket: held mail can be neither read nor released");
+	return has ? 0 : err_set(err, ERR_CONFIG, "quarantine.certificate '%s': segel-keyd holds no key for it that this user may unwrap with, and "
+	    "nothing can be held; add its key to keyd.keys, with purpose decrypt", config->quarantine.certificate);
+}
+
+/* Everything a start would need, without touching anything; and a warning of what it does not. */
+static int
+check_settings(const char *file, struct err *warning, struct err *err)
 {
 	AUTO(desk_settings_free) struct desk_settings *settings = NULL;
 	AUTO(config_free) struct config *config = NULL;
@@ -104,17 +139,22 @@ check_settings(const char *file, struct err *err)
 		return err_wrap(err, "quarantine.user");
 	if (desk_settings_load(file, &settings, err) == -1)
 		return -1;
-	if (check_folder(config->quarantine.dir, "quarantine.dir", err) == -1)
+	if (check_store_folder(config->quarantine.dir, err) == -1)
 		return -1;
-	return check_folder(config->quarantine.audit_dir, "quarantine.audit_dir", err);
+	if (check_folder(config->quarantine.audit_dir, "quarantine.audit_dir", err) == -1)
+		return -1;
+	(void)!check_key(settings, warning);
+	return 0;
 }
 
 static int
 check_only(const struct command_line *line)
 {
-	struct err err = { .kind = ERR_NONE };
-	const int result = check_settings(line->file, &err);
+	struct err err = { .kind = ERR_NONE }, warning = { .kind = ERR_NONE };
+	const int result = check_settings(line->file, &warning, &err);
 
+	if (result == 0 && warning.kind != ERR_NONE)
+		fprintf(stderr, "segel-reviewd: warning: %s\n", warning.text);
 	return command_checked("segel-reviewd", line->file, result, &err);
 }
 

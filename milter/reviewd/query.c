@@ -181,6 +181,21 @@ query_event(const struct item_event *event)
 }
 
 json_t *
+query_release(const struct release_standing *standing)
+{
+	json_t *ret = json_object();
+
+	json_object_set_new(ret, "since", json_integer(standing->began));
+	set_text(ret, "login", standing->login);
+	json_object_set_new(ret, "tries", json_integer((json_int_t)standing->tries));
+	json_object_set_new(ret, "tried", json_integer(standing->tried));
+	set_text(ret, "answer", standing->answer);
+	json_object_set_new(ret, "settled", json_boolean(standing->settled));
+	json_object_set_new(ret, "doubtful", json_boolean(standing->doubtful));
+	return ret;
+}
+
+json_t *
 query_stats(const struct store_stats *stats)
 {
 	json_t *ret = json_object(), *states = json_object();

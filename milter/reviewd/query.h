@@ -14,6 +14,7 @@ int query_filter(const json_t *fields, struct item_filter *ret, struct err *err)
 /* All the caller's. */
 json_t *query_line(const struct item_line *line, bool with_subject) MUST_USE;
 json_t *query_event(const struct item_event *event) MUST_USE;
+json_t *query_release(const struct release_standing *standing);
 json_t *query_stats(const struct store_stats *stats) MUST_USE;
 
 #endif

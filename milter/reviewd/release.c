@@ -160,7 +160,7 @@ begin(struct passage *passage)
 		return act_fail(petition, ANSWER_UNAVAILABLE, "no random number for its token");
 	memcpy(change.release_to, passage->recipients, sizeof(change.release_to));
 	describe(passage, &detail);
-	return act_do(petition, &passage->item, "release", buf_text(&detail), &change);
+	return act_do(petition, &passage->item, RELEASE_BEGIN, buf_text(&detail), &change);
 }
 
 /* The first of two says yes to the message as a whole; the second may name fewer recipients. */
@@ -360,12 +360,34 @@ delivered(struct passage *passage)
 	return 0;
 }
 
+/*
+ * What came of this try, in the item's history (store_release_of()): reviewers see how it stands. Where that cannot be written, nobody
+ * knows later, and then it cannot be called back.
+ */
+static void
+note_try(struct passage *passage, const char *what, const char *why)
+{
+	const struct item_change none = { .state = ITEM_UNKNOWN };
+	struct petition *petition = passage->petition;
+	const struct outcome before = petition->outcome;
+	struct item item;
+
+	pthread_mutex_lock(&petition->desk->acts);
+	if (act_stored(petition, store_get(petition->desk->store, passage->item.id, &item, &petition->outcome.err)) == 0) {
+		(void)!act_do(petition, &item, what, why, &none);
+		item_done(&item);
+	}
+	pthread_mutex_unlock(&petition->desk->acts);
+	petition->outcome = before;
+}
+
 /* What a retry could not do waits, for an earlier try may have done it; what a click could not do goes back. */
 static int
-not_now(struct passage *passage, const char *why)
+not_now(struct passage *passage, const char *what, const char *why)
 {
 	if (!passage->resumed)
 		return back(passage, ANSWER_UNAVAILABLE, why);
+	note_try(passage, what, why);
 	log_line(LOG_LEVEL_WARNING, "item %s: its release waits: %s", passage->item.id, why);
 	return act_fail(passage->petition, ANSWER_UNAVAILABLE, "%s", why);
 }
@@ -375,6 +397,7 @@ send_it(struct passage *passage)
 {
 	struct petition *petition = passage->petition;
 	struct err err = { ERR_NONE, "" };
+	const char *what = RELEASE_NO_ANSWER;
 
 	switch (deliver(petition->desk, petition->settings, &passage->item, passage->recipients, &passage->judged, &err)) {
 	case DELIVER_DONE:
@@ -382,11 +405,15 @@ send_it(struct passage *passage)
 	case DELIVER_REFUSED:
 		return back(passage, ANSWER_REFUSED, err.text);
 	case DELIVER_LATER:
-		return not_now(passage, err.text);
+		return not_now(passage, RELEASE_NOT_TAKEN, err.text);
+	case DELIVER_AWAY:
+		what = RELEASE_NOT_TAKEN;
+		break;
 	case DELIVER_UNKNOWN:
 		break;
 	}
 	passage->unanswered = true;
+	note_try(passage, what, err.text);
 	log_line(LOG_LEVEL_ERROR, "item %s: not known to be delivered, it is tried again: %s", passage->item.id, err.text);
 	return act_fail(petition, ANSWER_UNAVAILABLE, "%s; it stays on its way and is sent again", err.text);
 }
@@ -408,7 +435,7 @@ finish(struct passage *passage)
 	char why[256] = "";
 
 	if (child_judge(petition->desk, petition->settings, &passage->item, &passage->judged, &err) == -1)
-		return not_now(passage, err.text);
+		return not_now(passage, RELEASE_NOT_SENT, err.text);
 	switch (decide_again(passage, why)) {
 	case RELEASE_GO:
 		return send_it(passage);
@@ -424,7 +451,7 @@ finish(struct passage *passage)
 	case RELEASE_UNKNOWN:
 		break;
 	}
-	return not_now(passage, why);
+	return not_now(passage, RELEASE_NOT_SENT, why);
 }
 
 void
@@ -501,7 +528,7 @@ take_up(struct passage *passage)
 	pthread_mutex_lock(&petition->desk->acts);
 	outcome = store_get(petition->desk->store, petition->id, &passage->item, &petition->outcome.err);
 	if (act_stored(petition, outcome) == 0)
-		result = act_do(petition, &passage->item, "resume", "", &none);
+		result = act_do(petition, &passage->item, RELEASE_RESUME, "", &none);
 	pthread_mutex_unlock(&petition->desk->acts);
 	if (result == -1)
 		log_line(LOG_LEVEL_ERROR, "item %s: its release waits: %s", petition->id, petition->outcome.err.text);

@@ -18,6 +18,7 @@ struct talk {
 	int fd;
 	int64_t until;
 	struct buf in;
+	bool sent; /* or some of the message is: only an answer tells who has it */
 	bool has_8bit, has_utf8, has_dsn, has_size;
 	struct err *err;
 };
@@ -328,6 +329,7 @@ transaction(struct talk *talk, const struct smtp_letter *letter)
 		outcome = command(talk, "DATA\r\n", 354);
 	if (outcome != SMTP_TAKEN)
 		return outcome;
+	talk->sent = true;
 	if (put_message(talk, letter) == -1)
 		return SMTP_UNKNOWN;
 	return command(talk, ".\r\n", 250);
@@ -369,5 +371,5 @@ smtp_send(const char *server, const struct smtp_letter *letter, int timeout_ms, 
 	if (talk.fd != -1)
 		close(talk.fd);
 	buf_done(&talk.in);
-	return outcome;
+	return outcome == SMTP_UNKNOWN && !talk.sent ? SMTP_AWAY : outcome;
 }

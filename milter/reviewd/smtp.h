@@ -27,7 +27,8 @@ struct smtp_letter {
 };
 
 enum smtp_outcome {
-	SMTP_UNKNOWN, /* anything else: nobody has it, or nobody knows */
+	SMTP_UNKNOWN, /* sent, and no answer: it may have it */
+	SMTP_AWAY,    /* no mail server, or none that can be understood, before any of it was sent: nobody has it */
 	SMTP_LATER,   /* 4xx to the message or one of its recipients: nobody has it */
 	SMTP_REFUSED, /* 5xx, or it cannot be sent at all: nobody has it */
 	SMTP_TAKEN,   /* 250 to the whole of it */

@@ -297,6 +297,10 @@ def quarantine():
     with tempfile.TemporaryDirectory(prefix="segel-bench-") as folder:
         for line in ran(program("quarantine"), folder, ITEMS).splitlines():
             name, found = line.split()[0], numbers(line.partition(" ")[2])
+            if name == "hold":
+                say(f"hold of one more with {ITEMS} held, against an empty quarantine", f"{found['ratio']:.2f}", "at most 1.5",
+                    f"median {found['store']:.2f} against {found['bare']:.2f} ms")
+                continue
             say(f"list of {ITEMS} held messages, {name}", f"{found['store']:.1f} ms", "at most 100 ms",
                 f"{found['ratio']:.2f} of the bare query ({found['bare']:.1f}); max {found['max']:.1f}")
 

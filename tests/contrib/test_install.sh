@@ -93,6 +93,7 @@ events() {
 	# Reviewers' acts, as act_record() calls them.
 	grep -ohP '\b(act_do|act_record|act_change|record_end)\([^"]*"\K[a-z-]+(?=")' milter/reviewd/*.c | sed 's/^/quarantine-/'
 	grep -ohP '"\Kquarantine-[a-z-]+(?=")' milter/reviewd/*.c
+	grep -oP '#define RELEASE_[A-Z_]+ "\K[a-z-]+' milter/quarantine/store.h | sed 's/^/quarantine-/'
 	printf '%s\n' quarantine-view quarantine-export
 }
 

@@ -46,10 +46,11 @@ class Outcome:
 class Session:
     """One connection. Use as a context manager; leaving it closes without QUIT if need be."""
 
-    def __init__(self, port, tls=True, login=None, password=None, timeout=60, context=None):
-        """`context`: of ssl, instead of one that takes any server and what it prefers."""
+    def __init__(self, port, tls=True, login=None, password=None, timeout=60, context=None, source=None):
+        """`context`: of ssl, instead of one that takes any server and what it prefers. `source`: the address to come from."""
         self.context = context or any_server()
-        self.smtp = smtplib.SMTP("127.0.0.1", port, local_hostname="client.kota.example", timeout=timeout)
+        self.smtp = smtplib.SMTP("127.0.0.1", port, local_hostname="client.kota.example", timeout=timeout,
+                                 source_address=(source, 0) if source else None)
         self.replies = []
         self.note("EHLO", self.smtp.ehlo())
         if tls:

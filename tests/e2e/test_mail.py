@@ -792,5 +792,49 @@ def _(world):
             "PARSE_LIMIT", "message_size")
 
 
+# ---- header lines that no mail program should send (RFC 5322 2.1.1: 998 bytes) ----
+
+def in_one_line(name, length):
+    """A field of so many bytes without a fold; blanks where it may be folded."""
+    return (f"{name}: " + "kata panjang " * length)[:length - 1] + "x\r\n"
+
+
+def unbroken_subject(token, length):
+    return plain(token).replace(b"Subject: Surat\r\n", b"Subject: " + b"x" * (length - len("Subject: ")) + b"\r\n")
+
+
+LONG_LINES = [  # what is long, form of the seal, message; each beyond Postfix's output limit (998) or its input buffer (2,048), too
+    ("a field that is not sealed, 5000", "clean", lambda t: plain(t, extra=in_one_line("X-Panjang", 5000))),
+    ("a field without blanks, 5000", "clean", lambda t: plain(t, extra="X-Panjang: " + "x" * 5000 + "\r\n")),
+    ("Subject, 5000", "opaque", lambda t: plain(t).replace(b"Subject: Surat\r\n", in_one_line("Subject", 5000).encode())),
+    ("Subject without blanks, 998", "opaque", lambda t: unbroken_subject(t, 998)),
+    ("Cc, 3000", "opaque", lambda t: plain(t, extra="Cc: " + ", ".join(f"pegawai{i}@kota.example" for i in range(130)) + "\r\n")),
+    ("References, 3000", "clean", lambda t: plain(t, extra="References: " + " ".join(f"<{i}.surat@kota.example>" for i in range(130)) + "\r\n")),
+    ("Content-Type, 1500", "opaque", lambda t: plain(t, extra=mail.MIME + "Content-Type: text/plain; charset=utf-8; x=\"" + "y" * 1500 + "\"\r\n")),
+    ("a field of a part, 1500", "opaque", lambda t: mixed(t, [text_part(), text_part(more="X-Bagian: " + "z " * 750 + "z\r\n")])),
+    ("a field of a message in it, 1500", "opaque", lambda t: mixed(t, [text_part(), attached(inner_message(in_one_line("X-Dalam", 1500)))])),
+]
+
+
+PROTECTED = ("From", "To", "Cc", "Subject", "Date", "Message-ID")
+
+
+@test("header lines of 998 bytes and more: sealed, and two servers further the seal holds and covers what stands outside; unbroken: refused")
+def _(world):
+    messages = [build(f"garis-{number}") for number, (_, _, build) in enumerate(LONG_LINES)]
+    outcomes = [world.send_as(BUDI, message, [SITI, FAR]) for message in messages]
+    for number, (what, form, _) in enumerate(LONG_LINES):
+        token, message = f"garis-{number}", messages[number]
+        near, entity = sealed(world, BUDI, token, message, form, outcome=outcomes[number])
+        behind = delivered(world, token, FAR)
+        for name in PROTECTED:
+            for where, copy in (("here", near), ("two servers further", behind), ("inside", entity)):
+                suite.equal(fields(copy, name), fields(message, name), f"{what}: {name} {where}")
+        verdict = world.segelctl("verify", judge.write(world.folder, "far.eml", behind))
+        suite.check("signature:  good" in verdict.out and "HEADER_MISMATCH" not in verdict.out, f"{what}: {verdict}")
+    token = "garis-999"
+    refused(world, world.send_as(BUDI, unbroken_subject(token, 999), [SITI, FAR]), token, "550", "5.6.0", "PARSE_LIMIT", "limit=field_line_bytes field=Subject")
+
+
 if __name__ == "__main__":
     sys.exit(suite.main(make_world))

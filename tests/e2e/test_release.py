@@ -113,6 +113,7 @@ SHAPES = {
              + "é ü ñ 漢字 ✓\r\n".encode() + bytes(range(128, 256)) + b"\r\n",
     "8-bit-head": HEAD + "X-Catatan: é 漢字\r\n".encode() + b"X-Rusak: \xff\xfe\r\n\r\nHalo.\r\n",
     "long": HEAD + MIME + b"Content-Type: text/plain\r\n\r\n" + b"x" * 990 + b"\r\n" + b"y" * 998 + b"\r\n" + b"z" * 2000 + b"\r\n" + b"w" * 40000 + b"\r\n",
+    "long-head": HEAD + b"X-Panjang: " + b"kata " * 300 + b"x\r\nX-Padat: " + b"y" * 5000 + b"\r\nX-998: " + b"z" * 991 + b"\r\n\r\nHalo.\r\n",
     "binary": HEAD + MIME + b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
               + bytes(byte for byte in range(1, 256) if byte not in (10, 13)) * 20 + b"\r\n",
     "odd": HEAD + MIME + b'Content-Type: multipart/mixed; boundary="a"\r\n\r\npembukaan\r\n--a\r\n\r\nsatu\r\n--a\r\nContent-Type: multipart/alternative;'
@@ -133,6 +134,17 @@ def shape(name, message):
 
 for each, content in SHAPES.items():
     shape(each, content)
+
+
+@test("header lines beyond 998 bytes of mail that passes: the result is added, and they stay as they are")
+def _(world):
+    recipient = f"garis@{OTHER_DOMAIN}"
+    message = world.signed("good", PARTNER, recipient, "garis", "X-Panjang: " + "kata " * 300 + "x", "X-Padat: " + "y" * 5000)
+    message = message.replace(b"Subject: Undangan garis", b"Subject: " + b"Undangan " * 200 + b"garis")
+    check(world.arrive(PARTNER, [recipient], message).accepted, "accepted")
+    [copy] = world.wait_delivered(recipient)
+    check(b"\nAuthentication-Results: mail.kota.example;\n\tsmime=pass" in copy, copy[:1500])
+    check(copy.endswith(b"\n" + client.with_crlf(message).replace(b"\r\n", b"\n")), copy[:9000])
 
 
 @test("byte for byte: addresses beyond ASCII (SMTPUTF8), in the envelope too")

@@ -174,6 +174,56 @@ def make_world(place):
         raise
 
 
+# ---- its own check ----
+
+def looked_over(world, **changed):
+    """segel-reviewd -n with these texts of the settings exchanged: (exit status, what it says)."""
+    with open(world.config, encoding="utf-8") as settings:
+        text = settings.read()
+    for old, new in changed.values():
+        check(old in text, old)
+        text = text.replace(old, new)
+    path = world.path("dilihat.conf")
+    with open(path, "w", encoding="utf-8") as out:
+        out.write(text)
+    os.chmod(path, 0o644)
+    command = [path if word == world.config else word for word in world.reviewd.command if word != "-f"]
+    done = subprocess.run([*command, "-n"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+@test("-n: what a start needs, without which it fails; what it does not need is a warning")
+def _(world):
+    good = (0, world.path("dilihat.conf") + ": good\n")
+    equal(looked_over(world), good, "all is there")
+    other = world.path("lain.crt")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=lain", "-keyout", os.devnull, "-out", other],
+                   check=True, capture_output=True)
+    os.chmod(other, 0o644)
+    code, said = looked_over(world, cert=(world.cert(), other))
+    check(code == 0 and "warning" in said and "holds no key for it" in said, said)
+    code, said = looked_over(world, cert=(world.cert(), world.path("tidak-ada.crt")))
+    check(code == 0 and "warning" in said and "cannot open quarantine.certificate" in said, said)
+    world.keyd.stop()
+    try:
+        code, said = looked_over(world)
+        check(code == 0 and "warning: keyd.socket" in said and good[1] in said, said)
+        world.restart()  # as it says: it starts all the same
+    finally:
+        world.start_keyd()
+    equal(looked_over(world), good, "all is there again")
+    was = os.stat(world.path("quarantine")).st_mode & 0o7777
+    for mode, word in ((0o770, "chmod 700"), (0o500, "Permission denied")):
+        os.chmod(world.path("quarantine"), mode)
+        code, said = looked_over(world)
+        os.chmod(world.path("quarantine"), was)
+        check(code == 1 and "quarantine.dir" in said and word in said and "good" not in said, said)
+    for old, word in ((world.registry, "registry.file"), (world.path("audit-reviewd"), "quarantine.audit_dir")):
+        code, said = looked_over(world, away=(old, old + ".tidak-ada"))
+        check(code == 1 and word in said, said)
+    equal(looked_over(world), good, "all is there once more")
+
+
 # ---- hold ----
 
 @test("a message is held: box, row, audit record; the box opens for the key alone")
@@ -686,6 +736,53 @@ def _(world):
     for item in (first, second):
         deadline.until("it to be sent", lambda item=item: world.state(item) == "dilepas", seconds=40)
     equal([len(world.arrived(word)) for word in ("later", "first", "second")], [0, 1, 1], "deliveries")
+
+
+@test("a release that the mail server does not take: how it stands is shown, and who releases calls it back; it is not sent any more")
+def _(world):
+    away, quiet = world.held(world.plain("balik")), world.held(world.plain("bisu"))
+    world.sink.kill()
+    equal(world.ask("rina", op="release", id=away, reason="benar")[0].get("error"), "unavailable", "no mail server")
+    [row] = world.ask("joko", op="list", state="dilepas-sedang")[1]
+    standing = world.ask("joko", op="show", id=away)[0]["release"]
+    equal(row["release"], standing, "in the list")
+    equal((standing["login"], standing["tries"], standing["settled"], standing["doubtful"]), ("rina", 1, True, False), standing)
+    check("refused" in standing["answer"], standing)
+    for login, error in (("bagus", "denied"), ("sari", "denied"), ("umar", "denied")):
+        equal(world.ask(login, op="recall", id=away, reason="uji")[0].get("error"), error, login)
+    equal(world.ask("joko", op="recall", id=away)[0].get("error"), "reason", "no reason")
+    equal(world.ask("joko", op="recall", id=quiet, reason="uji")[0].get("error"), "refused", "not on its way")
+    world.start_sink("-q", ".")  # takes it, and says nothing
+    equal(world.ask("rina", op="release", id=quiet, reason="benar")[0].get("error"), "unavailable", "no answer")
+    refused = world.ask("joko", op="recall", id=quiet, reason="uji")[0]
+    check(refused.get("error") == "refused" and "is not known" in refused["text"] and world.state(quiet) == "dilepas-sedang", refused)
+    called = world.ask("joko", op="recall", id=away, reason="tidak jadi")[0]
+    equal((called.get("state"), called.get("doubtful"), world.state(away)), ("baru", False, "baru"), called)
+    equal(len(world.audited("quarantine-recall", away)), 1, "on record")
+    # what was interrupted and is refused since
+    world.sink.kill()
+    world.start_sink("-r", "RCPT")
+    world.restart(signal.SIGKILL)
+    deadline.until("another try", lambda: world.ask("rina", op="show", id=quiet)[0]["release"]["settled"], seconds=40)
+    listed = world.quarantine("rina", "list", "--state", "dilepas-sedang")
+    check("tries" in listed.out and "answered RCPT with 4" in listed.out, listed)
+    check("--state dilepas-sedang" in world.quarantine("rina", "list").err, "they are not forgotten")
+    shown = world.quarantine("rina", "show", quiet)
+    check(all(text in shown.out for text in ("tried 2 times", "answered RCPT with 4", "recall calls it back", "it may have arrived")), shown)
+    called = world.quarantine("rina", "recall", quiet, "--reason", "sudah lama")
+    check(called.code == 0 and "may have arrived" in called.out, called)
+    equal(len(world.audited("quarantine-recall", quiet)), 1, "on record")
+    # neither is sent now, and both may be again
+    before = len(world.arrived("bisu"))
+    world.sink.kill()
+    world.start_sink()
+    last = world.held(world.plain("sesudah"))
+    world.restart()
+    check(world.ask("rina", op="release", id=last, reason="benar")[0]["ok"], "it works")  # behind whatever the start took up
+    equal((len(world.arrived("balik")), len(world.arrived("bisu"))), (0, before), "deliveries")
+    equal([world.audited("quarantine-resume", away), world.state(away), world.state(quiet)], [[], "baru", "baru"], "states")
+    check(world.ask("rina", op="release", id=away, reason="benar")[0]["ok"], "released after all")
+    equal(len(world.arrived("balik")), 1, "deliveries")
 
 
 @test("kill -9 in the middle of a release: sent at the next start, at most twice")

@@ -192,9 +192,9 @@ static const struct {
 	{ "the whole of it later", { "220 x\r\n", EHLO, "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "451 later\r\n" }, "", "x\r\n", "t@kota.example", SMTP_LATER, NULL },
 	{ "message refused", { "220 x\r\n", EHLO, "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "554 no\r\n" }, "", "x\r\n", "t@kota.example", SMTP_REFUSED, NULL },
 	{ "closes behind the last byte", { "220 x\r\n", EHLO, "250 ok\r\n", "250 ok\r\n", "354 go\r\n" }, "", "x\r\n", "t@kota.example", SMTP_UNKNOWN, NULL },
-	{ "closes at once", { NULL }, "", "x\r\n", "t@kota.example", SMTP_UNKNOWN, NULL },
-	{ "greets with a refusal", { "554 go away\r\n" }, "", "x\r\n", "t@kota.example", SMTP_UNKNOWN, NULL },
-	{ "no reply at all", { "220 x\r\n", "hello\r\n" }, "", "x\r\n", "t@kota.example", SMTP_UNKNOWN, NULL },
+	{ "closes at once", { NULL }, "", "x\r\n", "t@kota.example", SMTP_AWAY, NULL },
+	{ "greets with a refusal", { "554 go away\r\n" }, "", "x\r\n", "t@kota.example", SMTP_AWAY, NULL },
+	{ "no reply at all", { "220 x\r\n", "hello\r\n" }, "", "x\r\n", "t@kota.example", SMTP_AWAY, NULL },
 	{ "another 2xx is no 250", { "220 x\r\n", EHLO, "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "299 hm\r\n" }, "", "x\r\n", "t@kota.example", SMTP_UNKNOWN, NULL },
 	{ "line end in an address", { "220 x\r\n", EHLO, "250 ok\r\n" }, "", "x\r\n", "t@kota.example>\r\nRCPT TO:<u@kota.example", SMTP_REFUSED, NULL },
 	{ "sign that ends an address", { "220 x\r\n", EHLO, "250 ok\r\n" }, "", "x\r\n", "t@kota.example> NOTIFY=NEVER", SMTP_REFUSED, NULL },
@@ -232,9 +232,9 @@ cannot_be_sent(void **state)
 	(void)state;
 	assert_int_equal(smtp_send("127.0.0.1:1", &bad, 1000, &err), SMTP_REFUSED);
 	assert_non_null(strstr(err.text, "line feed"));
-	assert_int_equal(smtp_send("127.0.0.1:1", &good, 1000, &err), SMTP_UNKNOWN);
+	assert_int_equal(smtp_send("127.0.0.1:1", &good, 1000, &err), SMTP_AWAY);
 	assert_non_null(strstr(err.text, "does not answer"));
-	assert_int_equal(smtp_send("192.0.2.1:25", &good, 1000, &err), SMTP_UNKNOWN);
+	assert_int_equal(smtp_send("192.0.2.1:25", &good, 1000, &err), SMTP_AWAY);
 	assert_int_equal(err.kind, ERR_CONFIG);
 }
 
