@@ -485,7 +485,7 @@ judge_signature(const struct decrypt_request *request, const struct stage *stage
 {
 	const struct verify_request verify = { .message = stage->plain, .facts = facts, .trust = request->trust, .at = request->at };
 
-	return smime_verify(&verify, ret, err);
+	return verify_levels(&verify, &stage->tree, &stage->levels, ret, err);
 }
 
 /* ---- what no signature is over ---- */
