@@ -19,6 +19,15 @@ buf_done(struct buf *buf)
 	*buf = (struct buf){ 0 };
 }
 
+struct buf
+buf_take(struct buf *buf)
+{
+	const struct buf taken = *buf;
+
+	*buf = (struct buf){ 0 };
+	return taken;
+}
+
 static void
 make_room(struct buf *buf, size_t need)
 {

@@ -24,6 +24,8 @@ struct buf {
 
 void buf_init(struct buf *buf, size_t cap);
 void buf_done(struct buf *buf);
+/* All of it, the caller's now; `buf` is empty. */
+struct buf buf_take(struct buf *buf) MUST_USE;
 /* Room for so many bytes in all: adding them moves nothing, so that no copy of what is secret stays behind. */
 void buf_reserve(struct buf *buf, size_t len);
 void buf_add(struct buf *buf, const void *bytes, size_t len);

@@ -185,6 +185,20 @@ canon_decode(struct slice encoded, enum cte cte, struct buf *ret)
 	return false;
 }
 
+/*
+ * What is written never overtakes what is read: three bytes, and the buffer's NUL behind them, for four that are. So this one buffer may
+ * lie in the text's own memory; at its cap it would be full, not moved.
+ */
+bool
+canon_decode_in_place(unsigned char *at, size_t len, size_t *ret)
+{
+	struct buf decoded = { .at = at, .room = len, .cap = len ? len - 1 : 0 };
+	const bool result = decode_base64((struct slice){ at, len }, &decoded);
+
+	*ret = decoded.len;
+	return result && !buf_full(&decoded);
+}
+
 static struct slice
 body_of(struct slice message, const struct part *part)
 {

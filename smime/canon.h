@@ -16,6 +16,8 @@
 
 /* Bytes that decode, strictly; `ret` may be NULL to only ask whether they do. */
 bool canon_decode(struct slice encoded, enum cte cte, struct buf *ret);
+/* Of base64, into the memory in which it stands: `*ret` bytes, always fewer. What was there is gone, also where it does not decode. */
+bool canon_decode_in_place(unsigned char *at, size_t len, size_t *ret);
 
 enum body_form canon_form(struct slice message, const struct part_tree *tree, const struct head *head);
 

@@ -25,7 +25,7 @@ static const char failed_why[] = "it cannot be opened, or nothing proves that wh
 
 /* One encryption, opened: its object, which became the plaintext, and what lies in that. */
 struct stage {
-	struct buf object;           /* owned; decrypted in place, wiped at the end */
+	struct buf room;             /* owned; the object in it is decrypted in place, all of it wiped at the end */
 	struct slice plain;
 	struct part_tree tree;
 	struct levels levels;
@@ -73,9 +73,9 @@ stage_done(struct stage *stage)
 {
 	levels_done(&stage->levels);
 	part_tree_done(&stage->tree);
-	if (stage->object.at)
-		wipe(stage->object.at, stage->object.len); /* never written behind that: touching it would only cost memory */
-	buf_done(&stage->object);
+	if (stage->room.at)
+		wipe(stage->room.at, stage->room.len); /* never written behind that: touching it would only cost memory */
+	buf_done(&stage->room);
 }
 
 static void
@@ -89,15 +89,24 @@ drop_content(struct decrypted *decrypted)
 }
 
 void
-decrypted_free(struct decrypted *decrypted)
+decrypted_forget(struct decrypted *decrypted)
 {
-	if (!decrypted)
-		return;
 	drop_content(decrypted);
 	head_done(&decrypted->head);
 	head_done(&decrypted->payload);
 	for (size_t i = 0; i < decrypted->n_stages; i++)
 		stage_done(&decrypted->stages[i]);
+	decrypted->n_stages = 0;
+	decrypted->n_hidden = 0;
+	decrypted->body = (struct slice){ 0 };
+}
+
+void
+decrypted_free(struct decrypted *decrypted)
+{
+	if (!decrypted)
+		return;
+	decrypted_forget(decrypted);
 	xfree(decrypted);
 }
 
@@ -116,8 +125,8 @@ decrypted_signature(const struct decrypted *decrypted)
 int
 decrypted_inspect(const struct decrypted *decrypted, struct message_facts *ret, struct err *err)
 {
-	if (decrypted->facts.state != DECRYPT_OPENED)
-		return err_set(err, ERR_BUG, "what was not opened is looked into");
+	if (decrypted->facts.state != DECRYPT_OPENED || decrypted->n_stages == 0)
+		return err_set(err, ERR_BUG, "what was not opened, or is forgotten, is looked into");
 	return smime_inspect(decrypted->stages[decrypted->n_stages - 1].plain, ret, err);
 }
 
@@ -363,9 +372,15 @@ decrypt_content(const struct enveloped_facts *gate, const unsigned char *key, un
 
 /* ---- one encryption ---- */
 
+/* An encryption's object, decoded: alone in a room of its own, or in the message's. */
+struct object {
+	struct buf room; /* owned */
+	struct slice bytes;
+};
+
 /* The object goes over to a stage of its own, and becomes plaintext there. */
 static int
-open_stage(struct decrypted *decrypted, struct attempt *attempt, struct buf *object, bool *good, struct err *err)
+open_stage(struct decrypted *decrypted, struct attempt *attempt, struct object *object, bool *good, struct err *err)
 {
 	const struct enveloped_facts *gate = attempt->gate;
 	struct stage *stage = &decrypted->stages[decrypted->n_stages++];
@@ -373,9 +388,8 @@ open_stage(struct decrypted *decrypted, struct attempt *attempt, struct buf *obj
 	unsigned char *at;
 	bool whole = false;
 
-	stage->object = *object;
-	*object = (struct buf){ 0 };
-	at = stage->object.at + (from - stage->object.at);
+	stage->room = buf_take(&object->room);
+	at = stage->room.at + (from - stage->room.at);
 	if (!gate->content.at)
 		enveloped_join(gate, at);
 	if (decrypt_content(gate, attempt->key, at, &stage->plain, &whole, err) == -1)
@@ -420,14 +434,14 @@ is_ours(struct decrypted *decrypted, const struct attempt *attempt)
 
 /* *stays: there is no stage, and decrypted->facts says why. */
 static int
-open_object(const struct decrypt_request *request, struct decrypted *decrypted, struct enveloped_facts *gate, struct buf *object, bool *good,
+open_object(const struct decrypt_request *request, struct decrypted *decrypted, struct enveloped_facts *gate, struct object *object, bool *good,
     bool *stays, struct err *err)
 {
 	struct attempt attempt = { .request = request, .gate = gate };
 	int result;
 
 	*stays = true;
-	enveloped_read(buf_slice(object), gate);
+	enveloped_read(object->bytes, gate);
 	if (decrypted->n_stages == 0)
 		decrypted->facts.n_recipients = gate->n_recipients;
 	if (!gate_lets_pass(decrypted, gate))
@@ -471,7 +485,7 @@ judge_signature(const struct decrypt_request *request, const struct stage *stage
 {
 	const struct verify_request verify = { .message = stage->plain, .facts = facts, .trust = request->trust, .at = request->at };
 
-	return smime_verify(&verify, ret, err);
+	return verify_levels(&verify, &stage->tree, &stage->levels, ret, err);
 }
 
 /* ---- what no signature is over ---- */
@@ -620,7 +634,7 @@ decrypted_plain(const struct decrypted *decrypted, enum decrypt_ground ground, s
 	const struct signature_facts *signature = &decrypted->signature;
 	bool holds = false;
 
-	if (decrypted->facts.state != DECRYPT_OPENED)
+	if (decrypted->facts.state != DECRYPT_OPENED || decrypted->n_stages == 0)
 		return false;
 	switch (ground) {
 	case GROUND_CIPHER:
@@ -666,10 +680,10 @@ count_layers(const struct levels *levels)
 }
 
 /* The encryption at the end of these levels, if one is there that S/MIME knows. */
-static struct level *
-encrypted_level(struct levels *levels)
+static const struct level *
+encrypted_level(const struct levels *levels)
 {
-	struct level *last = &levels->at[levels->n - 1];
+	const struct level *last = &levels->at[levels->n - 1];
 
 	return last->envelope.kind == ENVELOPE_ENCRYPTED ? last : NULL;
 }
@@ -685,15 +699,45 @@ struct opening {
 	bool stays;                  /* the last encryption that was met is not opened: not ours, or not handled */
 };
 
+/* In the message's own memory where that may be spent, and where the object stands in it; else beside what it lies in. */
+static void
+decode_object(const struct decrypt_request *request, const struct level *level, struct object *ret)
+{
+	const struct part *part = &level->tree->parts[level->root];
+
+	if (request->spend && level->bytes.at == request->spend->at && envelope_object_in_place(request->spend->at, part, &ret->bytes)) {
+		ret->room = buf_take(request->spend);
+		return;
+	}
+	envelope_object(level->bytes, part, &ret->room);
+	ret->bytes = buf_slice(&ret->room);
+}
+
+static int
+open_level(struct opening *opening, const struct level *level, struct err *err)
+{
+	struct object object = { .bytes = { 0 } };
+	int result = 0;
+
+	opening->stays = true;
+	decode_object(opening->request, level, &object);
+	if (object.bytes.len == 0)
+		outcome(opening->decrypted, DECRYPT_MALFORMED, "said to be encrypted, and nothing in it that decodes");
+	else
+		result = open_object(opening->request, opening->decrypted, opening->gate, &object, &opening->good, &opening->stays, err);
+	buf_done(&object.room);
+	return result;
+}
+
 /*
  * Opens what is encrypted at the end of `levels`, reads what is inside, and goes on there. Inside of an encryption all that
  * goes wrong is a failure; what is encrypted again, and not to us, is content like any other.
  */
 static int
-open_layers(struct opening *opening, struct levels *levels, struct err *err)
+open_layers(struct opening *opening, const struct levels *levels, struct err *err)
 {
 	struct decrypted *decrypted = opening->decrypted;
-	struct level *level;
+	const struct level *level;
 
 	while ((level = encrypted_level(levels)) != NULL) {
 		struct stage *stage;
@@ -702,7 +746,7 @@ open_layers(struct opening *opening, struct levels *levels, struct err *err)
 			opening->good = false;
 			return 0;
 		}
-		if (open_object(opening->request, decrypted, opening->gate, &level->envelope.cms, &opening->good, &opening->stays, err) == -1)
+		if (open_level(opening, level, err) == -1)
 			return -1;
 		if (opening->stays)
 			return 0;
@@ -815,8 +859,6 @@ decrypt_message(const struct decrypt_request *request, const struct part_tree *t
 		outcome(decrypted, DECRYPT_MALFORMED, levels.ambiguous ? levels.ambiguous : request->facts->mime_why);
 	else if (is_foreign(encrypted_level(&levels)))
 		outcome(decrypted, DECRYPT_UNSUPPORTED, "encrypted, and not by S/MIME");
-	else if (encrypted_level(&levels)->envelope.cms.len == 0)
-		outcome(decrypted, DECRYPT_MALFORMED, "said to be encrypted, and nothing in it that decodes");
 	else {
 		opening.gate = xcalloc(1, sizeof(*opening.gate));
 		result = decrypt_levels(&opening, &levels, err);

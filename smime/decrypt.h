@@ -23,7 +23,11 @@
  * and those header fields that a good signature protects and the sender has recorded as hidden (RFC 9788 HP-Outer), are offered (A37);
  * From and Sender never.
  *
- * Memory: the decoded object, decrypted in place; at most the message's own size beside it. Wiped when freed.
+ * Memory: the decoded object, decrypted in place: of base64 three quarters of the message's own size beside it. Where the caller can do
+ * without the message (`spend`), nothing beside it: base64 in its outermost entity, or in a clear-signed one around it, is decoded where
+ * it stands, and the buffer goes over to struct decrypted, whatever comes of it; its header block stays. It stays the caller's, and as it was,
+ * where nothing was encrypted or its place is another. An encryption in another one, and an opaque signature in one, are
+ * decoded beside what they lie in. Wiped when freed.
  * Does not check: who may read it, which keys count for which recipient (the caller gives only those), the registry.
  * Whatever the bytes, the result is facts; errors are our surroundings. Thread-safe.
  */
@@ -52,6 +56,7 @@ enum decrypt_ground { GROUND_UNKNOWN, GROUND_CIPHER, GROUND_SIGNATURE };
 
 struct decrypt_request {
 	struct slice message;              /* header block, empty line, body; CRLF */
+	struct buf *spend;                 /* NULL, or the buffer in which `message` lies, which need not outlive this: see Memory */
 	const struct message_facts *facts; /* smime_inspect() of exactly these bytes */
 	const struct slice *certs;         /* DER of the certificates whose keys count for this message's recipients */
 	size_t n_certs;
@@ -114,5 +119,8 @@ struct plain {
  * decrypted_signature() is SIGNATURE_GOOD over the whole. Naming the latter says that the caller accepts the signer.
  */
 bool decrypted_plain(const struct decrypted *decrypted, enum decrypt_ground ground, struct plain *ret) MUST_USE;
+
+/* It is not given out after all: its memory goes back now, wiped. The facts of the opening and of the signature stay. */
+void decrypted_forget(struct decrypted *decrypted);
 
 #endif

@@ -7,6 +7,8 @@
 #include "smime/canon.h"
 #include "smime/gate.h"
 
+enum { ENCODED_BYTES = 4096 }; /* of a body: more than it takes to decode GATE_TYPE_BYTES, unless it is mostly blanks */
+
 static void PRINTF_LIKE(3, 4)
 say(struct envelope *ret, enum envelope_kind kind, const char *fmt, ...)
 {
@@ -169,16 +171,36 @@ read_signed(enum claim claim, struct envelope *ret)
 	say(ret, ENVELOPE_BROKEN, "a smime-type that is not signed-data on a SignedData");
 }
 
+/*
+ * Can it be ruled out that the object is a SignedData? Its type stands at the beginning, however its lengths are written. Large objects
+ * that say they are encrypted then need not be decoded.
+ */
+static bool
+is_surely_unsigned(struct slice message, const struct part *part)
+{
+	const struct slice body = body_of(message, part);
+	const struct slice encoded = { body.at, body.len < ENCODED_BYTES ? body.len : ENCODED_BYTES };
+	AUTO_BUF struct buf beginning = { 0 };
+
+	buf_init(&beginning, ENCODED_BYTES);
+	(void)canon_decode(encoded, part->cte, &beginning); /* it may end anywhere */
+	return beginning.len >= GATE_TYPE_BYTES && !gate_may_be_signed((struct slice){ beginning.at, GATE_TYPE_BYTES });
+}
+
 static void
 read_opaque(struct slice message, const struct part *part, struct envelope *ret)
 {
 	enum claim claim = claim_of(&part->media);
 	const char *type = "";
 
+	if (claim == CLAIM_ENCRYPTED && is_surely_unsigned(message, part)) {
+		say(ret, ENVELOPE_ENCRYPTED, "not opened here");
+		return;
+	}
 	if (decode(message, part, &ret->cms))
 		type = gate_content_type(buf_slice(&ret->cms));
-	else
-		buf_done(&ret->cms); /* what was decoded before it failed is nobody's object */
+	if (strcmp(type, "signedData") != 0)
+		buf_done(&ret->cms); /* also what was decoded before it failed */
 	if (strcmp(type, "signedData") == 0)
 		read_signed(claim, ret);
 	else if (claim == CLAIM_SIGNED)
@@ -213,6 +235,26 @@ envelope_done(struct envelope *envelope)
 {
 	buf_done(&envelope->cms);
 	*envelope = (struct envelope){ 0 };
+}
+
+void
+envelope_object(struct slice message, const struct part *part, struct buf *ret)
+{
+	if (!decode(message, part, ret))
+		buf_done(ret);
+}
+
+bool
+envelope_object_in_place(unsigned char *message, const struct part *part, struct slice *ret)
+{
+	size_t len = 0;
+
+	if (part->kind != PART_LEAF || part->cte != CTE_BASE64)
+		return false;
+	if (!canon_decode_in_place(message + part->body, part->end - part->body, &len))
+		len = 0;
+	*ret = (struct slice){ message + part->body, len };
+	return true;
 }
 
 static bool

@@ -7,6 +7,9 @@
  * counts, and a smime-type that says something else makes it broken. Without smime-type, and in an
  * octet-stream called *.p7m, the object's own type tells.
  *
+ * An encrypted object is left as it stands: who opens it has it decoded (envelope_object). Where the label says encrypted the beginning
+ * of the object tells whether that could be wrong; only then, and without such a label, all of it is decoded to find out.
+ *
  * Cuts and decodes; judges nothing. Borrows from the message, except the decoded object.
  */
 #ifndef SMIME_ENVELOPE_H
@@ -20,7 +23,7 @@ enum envelope_kind {
 	ENVELOPE_NONE,        /* an ordinary entity, or one whose CMS signs nothing (`why`) */
 	ENVELOPE_CLEAR,       /* `content` and `cms` */
 	ENVELOPE_OPAQUE,      /* `cms`: a signedData */
-	ENVELOPE_ENCRYPTED,   /* not opened here */
+	ENVELOPE_ENCRYPTED,   /* not opened here, nor decoded */
 	ENVELOPE_UNSUPPORTED, /* signed, or more, by something that is no S/MIME */
 	ENVELOPE_BROKEN,      /* says that it is signed, and is not made so */
 };
@@ -29,13 +32,21 @@ struct envelope {
 	enum envelope_kind kind;
 	struct slice content; /* the signed entity; of a clear-signed one */
 	size_t child;         /* its part in the tree */
-	struct buf cms;       /* owned */
+	struct buf cms;       /* owned; of what is signed */
 	char why[FACT_WHY_BYTES];
 };
 
 /* The layer of part `root`, whose children follow it in the tree. Never fails. */
 void envelope_read(struct slice message, const struct part_tree *tree, size_t root, struct envelope *ret);
 void envelope_done(struct envelope *envelope);
+
+/* The object of a part that is ENVELOPE_ENCRYPTED. Empty: it does not decode, or there is none. */
+void envelope_object(struct slice message, const struct part *part, struct buf *ret);
+/*
+ * The same without memory of its own, of base64 only: decoded where it stands, into the beginning of the part's body. What is in front of
+ * that stays. False: of another encoding, and nothing is changed.
+ */
+bool envelope_object_in_place(unsigned char *message, const struct part *part, struct slice *ret) MUST_USE;
 
 static inline __attribute__((unused)) void auto_envelope_done(struct envelope *envelope) { envelope_done(envelope); }
 #define AUTO_ENVELOPE __attribute__((cleanup(auto_envelope_done)))

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { MAX_SIGNERS_COUNTED = 4 };
 
@@ -73,6 +74,14 @@ gate_content_type(struct slice cms)
 	struct slice type;
 
 	return gate_open(&all, &type, &content) ? type_name(type) : "";
+}
+
+bool
+gate_may_be_signed(struct slice beginning)
+{
+	const struct slice type = content_types[1].oid;
+
+	return memmem(beginning.at, beginning.len, type.at, type.len) != NULL;
 }
 
 /* ---- SignerInfo ---- */

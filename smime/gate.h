@@ -37,6 +37,8 @@ enum gate_state {
 	GATE_UNSUPPORTED, /* well formed; an algorithm or type that is not handled */
 };
 
+enum { GATE_TYPE_BYTES = 64 };
+
 struct gate_facts {
 	enum gate_state state;
 	char why[FACT_WHY_BYTES];     /* which rule, found and wanted */
@@ -75,5 +77,7 @@ bool gate_open(struct ber *all, struct slice *type, struct ber *content);
 
 /* "signedData", "envelopedData", "authEnvelopedData", "compressedData" ..., "other"; "" for what is no ContentInfo. Static. */
 const char *gate_content_type(struct slice cms);
+/* From the first GATE_TYPE_BYTES of an object, in which its type ends however its lengths are written: false where gate_content_type() cannot be "signedData". */
+bool gate_may_be_signed(struct slice beginning);
 
 #endif

@@ -36,6 +36,11 @@ void levels_done(struct levels *levels);
 /* "signed/encrypted", and whether one is encrypted. */
 void levels_tell(const struct levels *levels, struct signature_facts *ret);
 
+/* smime_verify() (verify.h) of a message that was cut already, and is within all limits. What is decoded in the levels need not be once more. */
+struct verify_request;
+int verify_levels(const struct verify_request *request, const struct part_tree *tree, const struct levels *levels, struct signature_facts *ret,
+    struct err *err) MUST_USE;
+
 static inline __attribute__((unused)) void auto_levels_done(struct levels *levels) { levels_done(levels); }
 #define AUTO_LEVELS __attribute__((cleanup(auto_levels_done)))
 

@@ -423,18 +423,17 @@ is_within_message(const struct part_tree *tree, size_t part)
 }
 
 static int
-judge(const struct verify_request *request, const struct part_tree *tree, struct signature_facts *ret, struct err *err)
+judge(const struct verify_request *request, const struct part_tree *tree, const struct levels *layers, struct signature_facts *ret,
+    struct err *err)
 {
-	AUTO_LEVELS struct levels layers = { 0 };
-	const struct envelope *outer = &layers.at[0].envelope;
+	const struct envelope *outer = &layers->at[0].envelope;
 	size_t inner;
 
-	levels_read(request->message, tree, &layers, err);
-	levels_tell(&layers, ret);
+	levels_tell(layers, ret);
 	switch (outer->kind) {
 	case ENVELOPE_CLEAR:
 	case ENVELOPE_OPAQUE:
-		return judge_signed(request, tree, &layers, ret, err);
+		return judge_signed(request, tree, layers, ret, err);
 	case ENVELOPE_BROKEN:
 		return judge_broken(request, SIGNATURE_MALFORMED, outer, ret);
 	case ENVELOPE_UNSUPPORTED:
@@ -474,16 +473,30 @@ judge_limit(const struct verify_request *request, const char *limit, struct sign
 }
 
 int
-smime_verify(const struct verify_request *request, struct signature_facts *ret, struct err *err)
+verify_levels(const struct verify_request *request, const struct part_tree *tree, const struct levels *levels, struct signature_facts *ret,
+    struct err *err)
 {
-	AUTO_TREE struct part_tree tree = { 0 };
 	struct signature_facts facts = { .state = SIGNATURE_UNKNOWN };
 
-	part_scan(request->message, &tree);
-	if (tree.limit || request->facts->limit[0])
-		judge_limit(request, tree.limit ? tree.limit : request->facts->limit, &facts);
-	else if (judge(request, &tree, &facts, err) == -1)
+	if (judge(request, tree, levels, &facts, err) == -1)
 		return -1;
 	*ret = facts;
 	return 0;
+}
+
+int
+smime_verify(const struct verify_request *request, struct signature_facts *ret, struct err *err)
+{
+	AUTO_TREE struct part_tree tree = { 0 };
+	AUTO_LEVELS struct levels levels = { 0 };
+	struct signature_facts facts = { .state = SIGNATURE_UNKNOWN };
+
+	part_scan(request->message, &tree);
+	if (tree.limit || request->facts->limit[0]) {
+		judge_limit(request, tree.limit ? tree.limit : request->facts->limit, &facts);
+		*ret = facts;
+		return 0;
+	}
+	levels_read(request->message, &tree, &levels, err);
+	return verify_levels(request, &tree, &levels, ret, err);
 }

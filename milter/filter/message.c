@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "smime/head.h"
+
 struct message *
 message_new(struct snapshot_box *box, uint64_t session, unsigned number, bool handed_in)
 {
@@ -26,6 +28,7 @@ message_free(struct message *message)
 		return;
 	snapshot_unref(message->box, message->snapshot);
 	buf_done(&message->bytes);
+	parked_free(message->parked);
 	for (size_t i = 0; i < message->n_recipients; i++) {
 		free(message->recipients[i].address);
 		free(message->recipients[i].resolved);
@@ -157,4 +160,40 @@ milliseconds_since(const struct timespec *began)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (now.tv_sec - began->tv_sec) * 1000 + (now.tv_nsec - began->tv_nsec) / 1000000;
+}
+
+int
+message_lend(struct message *message, const char *dir, struct buf *ret, struct err *err)
+{
+	const struct slice bytes = buf_slice(&message->bytes);
+	AUTO_HEAD struct head head = { 0 };
+
+	if (parked_new(dir, bytes, &message->parked, err) == -1)
+		return -1;
+	head_scan(bytes, &head);
+	*ret = buf_take(&message->bytes);
+	buf_init(&message->bytes, bytes.len);
+	buf_add(&message->bytes, bytes.at, bytes.len - head.body.len);
+	return 0;
+}
+
+void
+message_give_back(struct message *message, struct buf *lent)
+{
+	buf_done(&message->bytes);
+	message->bytes = buf_take(lent);
+	parked_free(TAKE(message->parked));
+}
+
+int
+message_restore(struct message *message, struct err *err)
+{
+	struct buf bytes;
+
+	if (!message->parked)
+		return 0;
+	if (parked_read(message->parked, &bytes, err) == -1)
+		return -1;
+	message_give_back(message, &bytes);
+	return 0;
 }

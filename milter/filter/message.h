@@ -1,12 +1,13 @@
 /*
  * message: everything that lives from MAIL to the end of one message, and the one function that
- * ends it. The bytes are spooled in memory, never in a file.
+ * ends it. The bytes are spooled in memory; only while a large encrypted one is opened, they lie in a file (parked.h).
  */
 #ifndef FILTER_MESSAGE_H
 #define FILTER_MESSAGE_H
 
 #include <time.h>
 
+#include "milter/filter/parked.h"
 #include "milter/filter/snapshot.h"
 #include "milter/recipients.h"
 #include "policy/input.h"
@@ -31,7 +32,8 @@ struct message {
 	size_t n_recipients;
 	struct recipients joined;        /* judged one by one at RCPT, where the client is one of encrypt.peers; else empty */
 	char mta[256];                   /* its own name ({j}); "" = not told */
-	struct buf bytes;                /* header block, empty line, body; capped by config_largest() */
+	struct buf bytes;                /* header block, empty line, body; capped by config_largest(). Lent away: without the body */
+	struct parked *parked;           /* all of it, while its memory is lent away; NULL = it is not */
 	bool may_open;                   /* the MTA takes what decrypting changes */
 	bool in_body;                    /* the empty line is written */
 	size_t seen;                     /* bytes offered, also those beyond the cap */
@@ -56,5 +58,15 @@ void message_add_body(struct message *message, const void *bytes, size_t len);
 long milliseconds_since(const struct timespec *began);
 /* No more fields: writes the empty line if nothing has. */
 void message_end_header(struct message *message);
+
+/*
+ * Lends its memory away: `ret` gets the buffer, the bytes as they came lie in a file in `dir`, and `bytes` is a copy of header block and
+ * empty line. -1: there is no such file, and nothing has changed.
+ */
+int message_lend(struct message *message, const char *dir, struct buf *ret, struct err *err) MUST_USE;
+/* What was lent has not been used: it is as it was. */
+void message_give_back(struct message *message, struct buf *lent);
+/* Where its memory was lent away, and is used up: all of it into memory again. */
+int message_restore(struct message *message, struct err *err) MUST_USE;
 
 #endif

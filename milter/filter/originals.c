@@ -32,19 +32,29 @@ write_whole(int fd, struct slice bytes)
 		bytes.at += n;
 		bytes.len -= (size_t)n;
 	}
-	return fsync(fd);
+	return 0;
+}
+
+/* As it came: what was opened may have taken its memory. */
+static int
+write_message(int fd, const struct message *message, const char *dir, const char *name, struct err *err)
+{
+	if (message->parked && parked_copy(message->parked, fd, err) == -1)
+		return err_wrap(err, "decrypt.keep_dir: '%s/%s'", dir, name);
+	if (!message->parked && write_whole(fd, buf_slice(&message->bytes)) == -1)
+		return cannot(err, dir, name, "written");
+	return fsync(fd) == -1 ? cannot(err, dir, name, "written") : 0;
 }
 
 static int
-write_file(int folder, const char *dir, const char *name, struct slice bytes, struct err *err)
+write_file(int folder, const char *dir, const char *name, const struct message *message, struct err *err)
 {
 	AUTO(xfree) char *part = xasprintf("%s" UNFINISHED, name);
 	AUTO_FD int fd = openat(folder, part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd == -1)
 		return cannot(err, dir, part, "made");
-	if (write_whole(fd, bytes) == -1) {
-		cannot(err, dir, part, "written");
+	if (write_message(fd, message, dir, part, err) == -1) {
 		(void)unlinkat(folder, part, 0);
 		return -1;
 	}
@@ -54,7 +64,7 @@ write_file(int folder, const char *dir, const char *name, struct slice bytes, st
 }
 
 int
-originals_keep(const char *dir, const char *id, time_t now, struct slice bytes, char name[ORIGINAL_NAME_BYTES], struct err *err)
+originals_keep(const char *dir, const struct message *message, time_t now, char name[ORIGINAL_NAME_BYTES], struct err *err)
 {
 	AUTO_FD int folder = -1;
 
@@ -63,8 +73,8 @@ originals_keep(const char *dir, const char *id, time_t now, struct slice bytes, 
 	folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (folder == -1)
 		return cannot(err, dir, "", "opened");
-	snprintf(name, ORIGINAL_NAME_BYTES, "%lld-%s" SUFFIX, (long long)now, id);
-	return write_file(folder, dir, name, bytes, err);
+	snprintf(name, ORIGINAL_NAME_BYTES, "%lld-%s" SUFFIX, (long long)now, message->id);
+	return write_file(folder, dir, name, message, err);
 }
 
 int

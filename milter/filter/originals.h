@@ -10,13 +10,12 @@
 
 #include <time.h>
 
-#include "smime/buf.h"
-#include "smime/err.h"
+#include "milter/filter/message.h"
 
 enum { ORIGINAL_NAME_BYTES = 64 };
 
-/* Makes the folder, where the one above it is there. `id`: the filter's own for the message. `name`: the file in it. */
-int originals_keep(const char *dir, const char *id, time_t now, struct slice bytes, char name[ORIGINAL_NAME_BYTES], struct err *err) MUST_USE;
+/* Makes the folder, where the one above it is there. `name`: the file in it. */
+int originals_keep(const char *dir, const struct message *message, time_t now, char name[ORIGINAL_NAME_BYTES], struct err *err) MUST_USE;
 
 /* Could this process keep something there now? Makes nothing. */
 int originals_check(const char *dir, struct err *err) MUST_USE;

@@ -75,6 +75,7 @@ unlock_sources(const struct passage *passage)
 {
 	return (struct unlock_from){
 		.message = passage->message,
+		.dir = role_settings(passage->filter->role, passage->config)->state_dir,
 		.gather = passage_sources(passage),
 		.queue_id = passage->queue_id,
 		.poison = passage->filter->poison,
@@ -149,7 +150,7 @@ keep(struct passage *passage)
 
 	if (!*dir || passage->unlocked.decryption != DECRYPTION_DONE || !passage_passes(passage) || passage_pretends(passage))
 		return;
-	if (originals_keep(dir, passage->message->id, passage->now, buf_slice(&passage->message->bytes), passage->original, &err) == 0)
+	if (originals_keep(dir, passage->message, passage->now, passage->original, &err) == 0)
 		return;
 	*passage->original = '\0';
 	finding_add(&passage->findings, REASON_STORE_UNAVAILABLE, "%s", err.text);
@@ -180,7 +181,7 @@ hold(struct passage *passage)
 		passage->verdict.action = ACTION_REJECT;
 		return;
 	}
-	if (hold_message(&request, passage->item, &err) == 0)
+	if (unlocked_restore(&passage->unlocked, passage->message, &err) == 0 && hold_message(&request, passage->item, &err) == 0)
 		return;
 	finding_add(&passage->findings, REASON_STORE_UNAVAILABLE, "%s", err.text);
 	passage->verdict = (struct verdict){ ACTION_DEFER, REASON_STORE_UNAVAILABLE,

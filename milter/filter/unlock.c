@@ -9,7 +9,10 @@
 #include "policy/recipient.h"
 #include "policy/registry/entitle.h"
 
-enum { SLOT_MS = 100 }; /* more than it takes to ask the key agent twice, and decrypt.h's own slot between */
+enum {
+	SLOT_MS = 100,             /* more than it takes to ask the key agent twice, and decrypt.h's own slot between */
+	LARGE_BYTES = 1024 * 1024, /* from here on memory is dearer than writing a file that mostly never reaches the disk */
+};
 
 /* One message on its way through this file. */
 struct unlocking {
@@ -235,14 +238,27 @@ settle(struct unlocking *unlocking, struct decrypted **decrypted)
 	conclude(unlocking, DECRYPTION_NO_KEY, "could not be found out");
 }
 
+/* Nothing comes of it where an opaque signature lies around it: then it is given back. */
+static void
+lend(const struct unlocking *unlocking, struct buf *ret)
+{
+	struct message *message = unlocking->from->message;
+	struct err err = { ERR_NONE, "" };
+
+	if (message->bytes.len >= LARGE_BYTES && message_lend(message, unlocking->from->dir, ret, &err) == -1)
+		log_line(LOG_LEVEL_DEBUG, "%s: opened beside the message: %s", message->id, err.text);
+}
+
 static void
 try(struct unlocking *unlocking, const struct registry_entitle *entitled)
 {
 	AUTO(decrypted_free) struct decrypted *decrypted = NULL;
 	const struct gather_from *gather = &unlocking->from->gather;
+	struct message *message = unlocking->from->message;
 	struct slice certs[ENTITLE_CERTS];
-	const struct decrypt_request request = {
-		.message = buf_slice(&unlocking->from->message->bytes),
+	AUTO_BUF struct buf lent = { 0 };
+	struct decrypt_request request = {
+		.message = buf_slice(&message->bytes), /* where that is, also when it is lent */
 		.facts = &unlocking->gathered->message,
 		.certs = certs,
 		.n_certs = entitled->n_certs,
@@ -254,10 +270,14 @@ try(struct unlocking *unlocking, const struct registry_entitle *entitled)
 
 	for (size_t i = 0; i < entitled->n_certs; i++)
 		certs[i] = (struct slice){ entitled->certs[i].der, entitled->certs[i].der_len };
+	lend(unlocking, &lent);
+	request.spend = lent.at ? &lent : NULL;
 	if (smime_decrypt(&request, &decrypted, &err) == -1)
 		conclude(unlocking, DECRYPTION_NO_KEY, err.text);
 	else
 		settle(unlocking, &decrypted);
+	if (lent.at)
+		message_give_back(message, &lent);
 }
 
 /* As whoever verified it has seen, whatever its fields say it is. */
@@ -320,6 +340,14 @@ unlock_refuse(const struct unlock_from *from, struct gathered *gathered, struct 
 		fail(&unlocking, decrypted_facts(unlocked->decrypted));
 	}
 	shut(gathered, unlocked, DECRYPTION_FAILED);
+}
+
+int
+unlocked_restore(struct unlocked *unlocked, struct message *message, struct err *err)
+{
+	if (unlocked->decrypted)
+		decrypted_forget(unlocked->decrypted);
+	return message_restore(message, err);
 }
 
 void

@@ -11,7 +11,8 @@
  * a slot, whether the key agent had to count or had stopped trying. What it was is not kept. What could not be asked is told
  * apart, and never taken for "not ours".
  *
- * The message as it came is not changed: whoever holds it holds it encrypted.
+ * The message as it came is not changed: whoever holds it holds it encrypted. A large one is opened in its own memory (message_lend), its
+ * bytes lying in a file; where that cannot be written, beside it, and nothing else changes.
  * Does not check: that the role decrypts and the MTA takes what that changes (pipeline.c, callbacks.c). Thread-safe.
  */
 #ifndef FILTER_UNLOCK_H
@@ -24,7 +25,8 @@
 
 /* All borrowed. */
 struct unlock_from {
-	const struct message *message;
+	struct message *message;   /* of a large one the memory is lent away, and with DECRYPTION_DONE not given back */
+	const char *dir;           /* where its bytes are parked meanwhile */
 	struct gather_from gather;
 	const char *queue_id;
 	struct poison *poison;     /* who is told that the message is read here, too; not while the key agent is waited for */
@@ -46,6 +48,8 @@ void unlock_message(const struct unlock_from *from, struct gathered *gathered, s
 void unlock_refuse(const struct unlock_from *from, struct gathered *gathered, struct unlocked *unlocked);
 /* Whether it counts could not be found out: DECRYPTION_NO_KEY for `why`, nothing is counted, and the facts are those of the message as it came. */
 void unlock_defer(struct gathered *gathered, struct unlocked *unlocked, const char *why);
+/* It will not be delivered: what was opened is forgotten, and the message is as it came, in memory. -1: it could not be read again. */
+int unlocked_restore(struct unlocked *unlocked, struct message *message, struct err *err) MUST_USE;
 void unlocked_done(struct unlocked *unlocked);
 
 #endif

@@ -148,7 +148,7 @@ def verify():
             f"{found['verify']:.0f} against {found['bare']:.0f} microseconds; structure before that: {found['inspect']:.0f}")
 
 
-MEMORY_NOTES = {"encrypt": "the message itself is 1.00 of it", "decrypt": "the message in base64 is 1.00 of it, the object decoded from it 0.73"}
+MEMORY_NOTES = {"encrypt": "the message itself is 1.00 of it", "decrypt": "the message in base64 is 1.00 of it, and becomes the plaintext"}
 
 
 def envelope():

@@ -17,9 +17,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "milter/filter/parked.h"
 #include "smime/decrypt.h"
 #include "smime/encrypt.h"
 #include "smime/inspect.h"
+#include "smime/verify.h"
 #include "tests/bench/bench.h"
 #include "tests/support/forge.h"
 
@@ -214,11 +216,11 @@ decrypt_bare(struct desk *desk)
 }
 
 static double
-decrypt_ours(struct desk *desk)
+decrypt_in(struct desk *desk, struct buf *spend)
 {
 	double began = clock_now(CLOCK_PROCESS_CPUTIME_ID);
 	struct slice cert = buf_slice(&desk->certs[0]);
-	const struct decrypt_request request = { .message = buf_slice(&desk->mail), .facts = &desk->facts, .certs = &cert, .n_certs = 1,
+	const struct decrypt_request request = { .message = buf_slice(&desk->mail), .spend = spend, .facts = &desk->facts, .certs = &cert, .n_certs = 1,
 		.opener = key_opener(desk->key), .at = time(NULL) };
 	AUTO(decrypted_free) struct decrypted *decrypted = NULL;
 	struct err err = { .text = "" };
@@ -228,6 +230,12 @@ decrypt_ours(struct desk *desk)
 	    && decrypted_plain(decrypted, desk->plain == &desk->sealed ? GROUND_SIGNATURE : GROUND_CIPHER, &plain),
 	    decrypted ? decrypted_facts(decrypted)->why : err.text);
 	return clock_now(CLOCK_PROCESS_CPUTIME_ID) - began;
+}
+
+static double
+decrypt_ours(struct desk *desk)
+{
+	return decrypt_in(desk, NULL);
 }
 
 static void
@@ -287,11 +295,14 @@ encrypt_large(struct desk *desk)
 	free(message);
 }
 
-/* An encrypted message of that size, written by another process; here it is read, inspected and decrypted. */
+/* An encrypted message of that size, written by another process; here it is read, inspected, parked and decrypted, as in the filter. */
 static void
 decrypt_large(struct desk *desk)
 {
 	FILE *in = fopen("large.eml", "re");
+	struct verify_request verify = { .facts = &desk->facts, .at = time(NULL) };
+	AUTO(parked_free) struct parked *parked = NULL;
+	struct signature_facts signature;
 	struct err err = { .text = "" };
 
 	must(in != NULL, "large.eml");
@@ -301,8 +312,11 @@ decrypt_large(struct desk *desk)
 	desk->mail.room = MEMORY_BYTES;
 	desk->mail.len = fread(desk->mail.at, 1, MEMORY_BYTES, in);
 	fclose(in);
-	must(smime_inspect(buf_slice(&desk->mail), &desk->facts, &err) == 0, err.text);
-	(void)decrypt_ours(desk);
+	verify.message = buf_slice(&desk->mail);
+	must(smime_inspect(buf_slice(&desk->mail), &desk->facts, &err) == 0 && smime_verify(&verify, &signature, &err) == 0 && signature.encrypted, err.text);
+	must(parked_new(".", buf_slice(&desk->mail), &parked, &err) == 0, err.text);
+	(void)decrypt_in(desk, &desk->mail);
+	must(desk->mail.at == NULL, "decrypted beside the message");
 }
 
 static void

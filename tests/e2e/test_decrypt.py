@@ -6,6 +6,8 @@ it stands in mailboxes only, and only in those of messages that were to be opene
 """
 
 import base64
+import contextlib
+import hashlib
 import json as jsonlib
 import os
 import re
@@ -575,6 +577,125 @@ def by_milter(path, offers, sender, recipient, message):
             if command in b"acrty":
                 say(b"Q")
                 return edits
+
+
+# --- large mail: opened in its own memory, its bytes in a file without a name meanwhile ---
+
+def large(token, megabytes):
+    """An entity that makes a message of so many MB when openssl encrypts it: of its 66 bytes a line 48 are content."""
+    begin = f"Content-Type: text/plain; charset=us-ascii\n\nKata sandi: kenari-{token}.\n".encode()
+    return begin + b"".join(b"%07d %s\n" % (n, b"z" * 61) for n in range(megabytes * (1 << 20) * 48 // 66 // 71))
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def status_of(daemon, name):
+    with open(f"/proc/{daemon.process.pid}/status", encoding="ascii") as status:
+        return int(re.search(name + r":\s+(\d+) kB", status.read())[1]) * 1024
+
+
+def nameless(world):
+    """Files that the filter has open and that have no name."""
+    folder = f"/proc/{world.milters['inbound'].process.pid}/fd"
+    links = []
+    for number in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            links.append(os.readlink(os.path.join(folder, number)))
+    return [link for link in links if link.startswith(world.folder) and link.endswith("(deleted)")]
+
+
+def inside_of(message):
+    return message.partition(b"\n\n")[2].rstrip()
+
+
+@suite.test("30 MB, opened: byte for byte, and the filter needs no more memory than 1.2 of the message; no file is left")
+def _(world):
+    megabytes = 30 if "release" in world.build else 3
+    for what, signer, options in (("GCM", None, GCM), ("CBC, signed inside", "good", CBC)):
+        token = "raya-" + what[:3].lower()
+        content = large(token, megabytes)
+        message = world.letter(token, signer=signer, content=content, options=options)
+        size = len(client.with_crlf(message))
+        world.milters["inbound"].stop()
+        world.start_milter("inbound")
+        world.opened(f"hangat-{token}", world.letter(f"hangat-{token}"))  # what the libraries take once is idle
+        names, idle = sorted(os.listdir(world.path("state-inbound"))), status_of(world.milters["inbound"], "VmRSS")
+        delivered = world.opened(token, message)
+        above = (status_of(world.milters["inbound"], "VmHWM") - idle) / size
+        print(f"      {what}: {size / 1e6:.1f} MB, {above:.2f} of it above idle", flush=True)
+        check(judged(world, delivered) if signer else sha256(inside_of(delivered)) == sha256(inside_of(content)), f"{what}: not as it was written")
+        equal((nameless(world), sorted(os.listdir(world.path("state-inbound")))), ([], names), f"{what}: files")
+        check(above < 1.2 or "release" not in world.build, f"{what}: {above:.2f} of the message above idle; wanted at most 1.2")
+
+
+@suite.test("3 MB that is held, kept, let through or not for us: byte for byte what came, whatever was made of its memory")
+def _(world):
+    def held(token, message, reason, sender=PARTNER):
+        world.kept(token, message, reason, sender=sender)
+        raw = world.quarantine("wati", "export", world.record(token)["item"], "--reason", "periksa").raw
+        equal(sha256(raw), sha256(client.with_crlf(message)), f"{token}: what is held")
+
+    def as_it_came(token, message):
+        world.untouched(token, message)
+        [delivered] = world.mailbox(OWN, f"<{token}.1@".encode())
+        equal(sha256(inside_of(delivered)), sha256(inside_of(message)), f"{token}: what is delivered")
+        return world.record(token)
+
+    held("raya-cabut", world.letter("raya-cabut", signer="revoked", content=large("raya-cabut", 3), options=GCM), "CERT_REVOKED")
+    held("raya-warga", world.letter("raya-warga", signer="foreign", sender=OTHER, content=large("raya-warga", 3)), "DEC_FAILED", OTHER)
+    broken = tampered(world.letter("raya-isi", content=large("raya-isi", 3)), -200)
+    held("raya-isi", broken, "DEC_FAILED")
+    held("raya-tanda", tampered(world.letter("raya-tanda", content=large("raya-tanda", 3), options=GCM), -3), "DEC_FAILED")
+    as_it_came("raya-asing", world.letter("raya-asing", "foreign", content=large("raya-asing", 3)))
+    junk = world.letter("raya-rusak", content=large("raya-rusak", 3))
+    as_it_came("raya-rusak", junk[:-2000] + b"%" + junk[-2000:])  # no base64
+    folder = world.path("state-inbound", "originals")
+    try:
+        world.write_config(policy='decrypt: { use = true; keep_dir = "%s"; };\npolicy = ({ finding = "DEC_FAILED"; class = "inbound-official"; '
+                                  'action = "tag"; });' % folder)
+        world.reload()
+        before = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        message = world.letter("raya-asli", content=large("raya-asli", 3))
+        world.opened("raya-asli", message)
+        [name] = set(os.listdir(folder)) - before
+        with open(os.path.join(folder, name), "rb") as file:
+            equal(sha256(file.read()), sha256(client.with_crlf(message)), "the original")
+        record = as_it_came("raya-lewat", tampered(world.letter("raya-lewat", content=large("raya-lewat", 3)), -200))
+        equal((record["action"], "DEC_FAILED" in record["reason"]), ("tag", True), "let through")
+        equal(set(os.listdir(folder)) - before, {name}, "originals of what was not opened")
+    finally:
+        world.write_config()
+        world.reload()
+
+
+@suite.test("3 MB, and no room in the state folder: opened, held, and kept as before")
+def _(world):
+    check(world.place.isolated, "this test mounts, and needs mounts of its own")
+    folder = world.path("state-inbound")
+    world.milters["inbound"].stop()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=1500k,mode=0750,uid={INBOUND_UID},gid={INBOUND_UID}", "tmpfs", folder], check=True)
+    try:
+        with open(world.write_config(), "r+", encoding="utf-8") as file:
+            text = file.read().replace('level = "info"', 'level = "debug"')
+            file.seek(0)
+            file.write(text)
+        world.start_milter("inbound")
+        content = large("sempit", 3)
+        delivered = world.opened("sempit", world.letter("sempit", signer=None, content=content, options=GCM))
+        equal(sha256(inside_of(delivered)), sha256(inside_of(content)), "what is delivered")
+        message = tampered(world.letter("sempit-isi", content=large("sempit-isi", 3)), -200)
+        world.kept("sempit-isi", message, "DEC_FAILED")
+        raw = world.quarantine("wati", "export", world.record("sempit-isi")["item"], "--reason", "periksa").raw
+        equal(sha256(raw), sha256(client.with_crlf(message)), "what is held")
+        check("opened beside the message" in world.filter_log("inbound"), "there was room")
+        equal(nameless(world), [], "files")
+    finally:
+        world.milters["inbound"].stop()
+        subprocess.run(["umount", folder], check=True)
+        world.write_config()
+        world.start_milter("inbound")
 
 
 @suite.test("the word stands in the mailboxes it was meant for, and nowhere else on the disk")

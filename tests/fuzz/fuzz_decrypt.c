@@ -90,6 +90,29 @@ check_plain(const struct decrypted *decrypted)
 		fuzz_must(strncasecmp(plain.content[i].name, "Content-", 8) == 0, "only Content-* fields");
 }
 
+/* In the message's own memory the same comes of it; what is not spent is as it was. */
+static void
+decrypt_in_place(const struct decrypt_request *beside, const struct decrypted *want)
+{
+	AUTO(decrypted_free) struct decrypted *decrypted = NULL;
+	AUTO_BUF struct buf spend = { 0 };
+	struct decrypt_request request = *beside;
+	struct plain mine, theirs;
+	struct err err = { .text = "" };
+
+	buf_init(&spend, beside->message.len);
+	buf_add_slice(&spend, beside->message);
+	request.message = buf_slice(&spend);
+	request.spend = &spend;
+	fuzz_must(smime_decrypt(&request, &decrypted, &err) == 0, "bytes alone are never an error");
+	fuzz_must(!spend.at || slice_equal(buf_slice(&spend), beside->message), "what is not spent stays");
+	fuzz_must(decrypted_facts(decrypted)->state == decrypted_facts(want)->state
+	    && strcmp(decrypted_facts(decrypted)->layers, decrypted_facts(want)->layers) == 0, "in place and beside it is the same");
+	fuzz_must(decrypted_facts(want)->state == DECRYPT_FAILED || strcmp(decrypted_facts(decrypted)->why, decrypted_facts(want)->why) == 0, "one why");
+	fuzz_must(decrypted_plain(decrypted, GROUND_CIPHER, &mine) == decrypted_plain(want, GROUND_CIPHER, &theirs)
+	    && (!decrypted_plain(want, GROUND_CIPHER, &theirs) || slice_equal(mine.body, theirs.body)), "one plaintext");
+}
+
 static void
 decrypt(struct slice message)
 {
@@ -105,6 +128,7 @@ decrypt(struct slice message)
 	fuzz_must(decrypted_facts(decrypted)->state != DECRYPT_UNKNOWN, "decryption says something");
 	fuzz_must(decrypted_facts(decrypted)->state != DECRYPT_FAILED || strcmp(decrypted_facts(decrypted)->why, failed) == 0, "one text");
 	check_plain(decrypted);
+	decrypt_in_place(&request, decrypted);
 }
 
 /* What passes the gate, OpenSSL reads with as many RecipientInfos, or not at all. */

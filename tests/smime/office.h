@@ -144,18 +144,73 @@ office_seal(struct office *office, struct slice message, bool hide, struct buf *
 		buf_add_slice(ret, entity.at[i]);
 }
 
+/* `spend` may be NULL. */
 static inline UNUSED void
-office_decrypt(struct office *office, enum kind kind, struct slice message, bool hasty, struct decrypted **ret)
+office_decrypt_in(struct office *office, enum kind kind, struct slice message, struct buf *spend, bool hasty, struct decrypted **ret)
 {
 	struct slice cert = buf_slice(&office->cert[kind]);
 	struct message_facts facts;
 	struct err err = { .text = "" };
-	struct decrypt_request request = { .message = message, .facts = &facts, .certs = &cert, .n_certs = 1,
+	struct decrypt_request request = { .message = message, .spend = spend, .facts = &facts, .certs = &cert, .n_certs = 1,
 		.opener = key_opener(office->key[kind]), .at = time(NULL), .hasty = hasty };
 
 	assert_int_equal(smime_inspect(message, &facts, &err), 0);
 	if (smime_decrypt(&request, ret, &err) == -1)
 		fail_msg("%s", err.text);
+}
+
+static inline UNUSED void
+office_same_fields(const struct plain_field *a, size_t n_a, const struct plain_field *b, size_t n_b)
+{
+	assert_int_equal(n_a, n_b);
+	for (size_t i = 0; i < n_a; i++) {
+		assert_string_equal(a[i].name, b[i].name);
+		assert_true(slice_equal(a[i].value, b[i].value));
+	}
+}
+
+static inline UNUSED void
+office_same(const struct decrypted *a, const struct decrypted *b)
+{
+	const struct decrypt_facts *one = decrypted_facts(a), *other = decrypted_facts(b);
+
+	assert_int_equal(one->state, other->state);
+	assert_string_equal(one->why, other->why);
+	assert_string_equal(one->layers, other->layers);
+	assert_int_equal(one->cipher, other->cipher);
+	assert_int_equal(one->authenticated, other->authenticated);
+	assert_int_equal(one->n_recipients, other->n_recipients);
+	assert_int_equal(one->cert, other->cert);
+	assert_memory_equal(one->spki, other->spki, sizeof(one->spki));
+	assert_int_equal(decrypted_signature(a)->state, decrypted_signature(b)->state);
+	assert_string_equal(decrypted_signature(a)->why, decrypted_signature(b)->why);
+	for (enum decrypt_ground ground = GROUND_UNKNOWN; ground <= GROUND_SIGNATURE; ground++) {
+		struct plain mine, theirs;
+
+		assert_int_equal(decrypted_plain(a, ground, &mine), decrypted_plain(b, ground, &theirs));
+		if (!decrypted_plain(a, ground, &mine))
+			continue;
+		office_same_fields(mine.content, mine.n_content, theirs.content, theirs.n_content);
+		office_same_fields(mine.hidden, mine.n_hidden, theirs.hidden, theirs.n_hidden);
+		assert_true(slice_equal(mine.body, theirs.body));
+	}
+}
+
+/* In the message's own memory, or beside it: what comes of it is the same. In haste both are tried, and the former is returned. */
+static inline UNUSED void
+office_decrypt(struct office *office, enum kind kind, struct slice message, bool hasty, struct decrypted **ret)
+{
+	AUTO(decrypted_free) struct decrypted *beside = NULL;
+	AUTO_BUF struct buf spend = { 0 };
+
+	office_decrypt_in(office, kind, message, NULL, hasty, hasty ? &beside : ret);
+	if (!hasty)
+		return;
+	buf_init(&spend, LIMIT_MESSAGE_BYTES);
+	buf_add_slice(&spend, message);
+	office_decrypt_in(office, kind, buf_slice(&spend), &spend, hasty, ret);
+	assert_true(!spend.at || slice_equal(buf_slice(&spend), message));
+	office_same(*ret, beside);
 }
 
 #endif

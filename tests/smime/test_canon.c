@@ -144,6 +144,43 @@ test_decode(void **state)
 	}
 }
 
+/* Where it stands, and beside: the same. The heap block ends where the text does. */
+static void
+check_in_place(struct slice text)
+{
+	unsigned char *at = malloc(text.len ? text.len : 1);
+	AUTO_BUF struct buf beside = { 0 };
+	size_t len = 0;
+	bool good;
+
+	assert_non_null(at);
+	memcpy(at, text.at, text.len);
+	buf_init(&beside, text.len);
+	good = canon_decode_in_place(at, text.len, &len);
+	if (good != canon_decode(text, CTE_BASE64, &beside) || (good && !slice_equal((struct slice){ at, len }, buf_slice(&beside))))
+		fail_msg("'%.*s': %d, %zu bytes", (int)text.len, text.at, good, len);
+	free(at);
+}
+
+static void
+test_decode_in_place(void **given)
+{
+	static const char letters[] = "ABCDabcd0189+/==  \t\r\n\r\nQUJD%";
+	unsigned short seed[3] = { 4, 5, 6 };
+	unsigned char text[3000];
+
+	(void)given;
+	for (size_t i = 0; i < N_ELEMENTS(decodes); i++)
+		check_in_place(slice_of(decodes[i].text));
+	for (size_t round = 0; round < 4000; round++) {
+		const size_t len = (size_t)nrand48(seed) % (round % 8 ? 12 : sizeof(text)), kinds = sizeof(letters) - 1 - round % 20;
+
+		for (size_t i = 0; i < len; i++)
+			text[i] = (unsigned char)letters[(size_t)nrand48(seed) % kinds];
+		check_in_place((struct slice){ text, len });
+	}
+}
+
 /* ---- Python reads the message before and after: the same parts, types and content ---- */
 
 static const char script[] =
@@ -288,6 +325,7 @@ main(void)
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_line_length),
 		cmocka_unit_test(test_decode),
+		cmocka_unit_test(test_decode_in_place),
 		cmocka_unit_test(test_python_agrees),
 		cmocka_unit_test(test_growth),
 	};

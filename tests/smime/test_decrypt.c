@@ -617,6 +617,8 @@ test_refused(void **given)
 		    DECRYPT_MALFORMED },
 		{ "two Content-Types", HEAD "Content-Type: text/plain\r\nContent-Type: application/pkcs7-mime; smime-type=enveloped-data\r\n"
 		    "Content-Transfer-Encoding: base64\r\n\r\nMAA=\r\n", DECRYPT_NONE },
+		{ "nothing", HEAD "Content-Type: application/pkcs7-mime; smime-type=enveloped-data\r\nContent-Transfer-Encoding: base64\r\n\r\n",
+		    DECRYPT_MALFORMED },
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
@@ -627,6 +629,93 @@ test_refused(void **given)
 			fail_msg("%s: %s '%s'", rows[i].name, decrypt_state_name(decrypted_facts(decrypted)->state), decrypted_facts(decrypted)->why);
 		check_nothing(rows[i].name, decrypted);
 	}
+}
+
+/* ---- whose memory it is ---- */
+
+/* Layers as above; or one encryption whose object stands there as it is. */
+static void
+mail_of(struct office *office, const char *layers, bool binary, struct buf *ret)
+{
+	static const struct wanted wanted = { ENCRYPT_AES256_GCM, KEY_PADDING_OAEP, false };
+	static const enum kind to[] = { RSA };
+	AUTO_BUF struct buf entity = { 0 };
+
+	buf_init(ret, LIMIT_MESSAGE_BYTES);
+	buf_init(&entity, LIMIT_MESSAGE_BYTES);
+	buf_add_text(&entity, ENTITY);
+	if (binary) {
+		AUTO_BUF struct buf der = { 0 };
+
+		office_encrypt(office, &wanted, to, 1, buf_slice(&entity), &der);
+		buf_add_text(ret, HEAD "Content-Type: application/pkcs7-mime; smime-type=enveloped-data\r\nContent-Transfer-Encoding: binary\r\n\r\n");
+		buf_add_slice(ret, buf_slice(&der));
+		return;
+	}
+	for (; *layers; layers++) {
+		AUTO_BUF struct buf outer = { 0 };
+
+		wrap_layer(office, *layers, buf_slice(&entity), &outer);
+		buf_done(&entity);
+		entity = buf_take(&outer);
+	}
+	buf_add_text(ret, HEAD);
+	buf_add_slice(ret, buf_slice(&entity));
+}
+
+static void
+test_spent(void **given)
+{
+	static const struct {
+		const char *name, *layers;
+		bool binary;
+		enum decrypt_state want;
+		bool spent;
+	} rows[] = {
+		{ "base64", "g", false, DECRYPT_OPENED, true },
+		{ "in a clear-signed one", "gs", false, DECRYPT_OPENED, true },
+		{ "to somebody else", "o", false, DECRYPT_OTHERS, true },
+		{ "not proven", "c", false, DECRYPT_FAILED, true },
+		{ "in an opaque signed one", "gS", false, DECRYPT_OPENED, false },
+		{ "not encoded", "", true, DECRYPT_OPENED, false },
+		{ "a part of it", "gm", false, DECRYPT_NONE, false },
+		{ "not encrypted", "s", false, DECRYPT_NONE, false },
+	};
+
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		AUTO(decrypted_free) struct decrypted *decrypted = NULL;
+		AUTO_BUF struct buf mail = { 0 }, spend = { 0 };
+
+		mail_of(*given, rows[i].layers, rows[i].binary, &mail);
+		buf_init(&spend, LIMIT_MESSAGE_BYTES);
+		buf_add_slice(&spend, buf_slice(&mail));
+		office_decrypt_in(*given, RSA, buf_slice(&spend), &spend, true, &decrypted);
+		if (decrypted_facts(decrypted)->state != rows[i].want || (spend.at == NULL) != rows[i].spent)
+			fail_msg("%s: %s, %s", rows[i].name, decrypt_state_name(decrypted_facts(decrypted)->state), spend.at ? "not spent" : "spent");
+		assert_true(rows[i].spent || slice_equal(buf_slice(&spend), buf_slice(&mail)));
+	}
+}
+
+/* Forgotten, it is not given out any more; what was found out stays. */
+static void
+test_forgotten(void **given)
+{
+	AUTO(decrypted_free) struct decrypted *decrypted = NULL;
+	AUTO_BUF struct buf mail = { 0 };
+	struct message_facts inside;
+	struct plain plain;
+	struct err err;
+
+	mail_of(*given, "sg", false, &mail);
+	office_decrypt(*given, RSA, buf_slice(&mail), true, &decrypted);
+	assert_true(decrypted_plain(decrypted, GROUND_CIPHER, &plain) && decrypted_plain(decrypted, GROUND_SIGNATURE, &plain));
+	decrypted_forget(decrypted);
+	assert_false(decrypted_plain(decrypted, GROUND_CIPHER, &plain) || decrypted_plain(decrypted, GROUND_SIGNATURE, &plain));
+	assert_int_equal(decrypted_inspect(decrypted, &inside, &err), -1);
+	assert_int_equal(decrypted_facts(decrypted)->state, DECRYPT_OPENED);
+	assert_string_equal(decrypted_facts(decrypted)->layers, "encrypted/signed");
+	assert_int_equal(decrypted_signature(decrypted)->state, SIGNATURE_GOOD);
+	decrypted_forget(decrypted);
 }
 
 int
@@ -642,6 +731,8 @@ main(void)
 		cmocka_unit_test(test_tampered),
 		cmocka_unit_test(test_slot),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_spent),
+		cmocka_unit_test(test_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, office_open, office_close);

@@ -618,6 +618,52 @@ test_certs_only(void **state)
 	heap_free(der);
 }
 
+/*
+ * A SignedData that is called encrypted is malformed, however it is written: its beginning must not be taken for all there is to know. One
+ * that is not whole is nothing, and encrypted by its label.
+ */
+static void
+test_mislabelled(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned flaws;
+		const char *find, *put;
+		size_t blanks;          /* lines in front of the object */
+		enum signature_state want;
+	} wrong[] = {
+		{ "as DER", 0, NULL, NULL, 0, M },
+		{ "of indefinite lengths", FORGE_INDEFINITE, NULL, NULL, 0, M },
+		{ "behind many blank lines", 0, NULL, NULL, 5000, M },
+		{ "beginning in another way", 0, "\r\n\r\nMI", "\r\n\r\nM\r\nI", 0, M },
+		{ "with junk in it", 0, "\r\n\r\nMI", "\r\n\r\n%MI", 0, N },
+		{ "with bytes behind it", FORGE_TRAILING, NULL, NULL, 0, N },
+	};
+	static char blanks[2 * 5000 + 1];
+
+	(void)state;
+	for (size_t i = 0; i + 1 < sizeof(blanks); i++)
+		blanks[i] = i % 2 ? '\n' : '\r';
+	for (size_t i = 0; i < N_ELEMENTS(wrong); i++) {
+		const struct row row = { .name = wrong[i].name, .form = OPAQUE, .flaws = wrong[i].flaws, .find = "signed-data", .put = "enveloped-data" };
+		AUTO_BUF struct buf mail = { 0 }, all = { 0 };
+		struct signature_facts facts;
+		const char *body;
+
+		make_mail(&row, &mail);
+		if (wrong[i].find)
+			change(&mail, wrong[i].find, wrong[i].put);
+		body = strstr(buf_text(&mail), "\r\n\r\n") + 4;
+		buf_init(&all, 64 * 1024);
+		buf_add(&all, mail.at, (size_t)(body - buf_text(&mail)));
+		buf_add(&all, blanks, 2 * wrong[i].blanks);
+		buf_add_text(&all, body);
+		verify_at(buf_slice(&all), NOW, false, &facts);
+		if (facts.state != wrong[i].want || facts.encrypted != (wrong[i].want == N))
+			fail_msg("%s: %s '%s', %s", wrong[i].name, signature_state_name(facts.state), facts.why, facts.layers);
+	}
+}
+
 /* One byte of the message, wherever the text stands. */
 static void
 put_byte(struct buf *mail, const char *where, unsigned char byte)
@@ -861,6 +907,7 @@ main(void)
 		cmocka_unit_test(test_layers),
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_certs_only),
+		cmocka_unit_test(test_mislabelled),
 		cmocka_unit_test(test_nul),
 		cmocka_unit_test(test_twin),
 		cmocka_unit_test(test_other_objects),
