@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static void *
@@ -58,6 +59,15 @@ xasprintf(const char *fmt, ...)
 	len = vasprintf(&text, fmt, args);
 	va_end(args);
 	return present(len == -1 ? NULL : text);
+}
+
+int64_t
+monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 void

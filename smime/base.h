@@ -48,6 +48,9 @@ char *xasprintf(const char *fmt, ...) MUST_USE PRINTF_LIKE(1, 2) __attribute__((
 /* Where a library says no only for want of memory: ends the process as the four above do. */
 void xmust(bool done);
 
+/* Milliseconds of a clock that nobody sets: for spans of time. */
+int64_t monotonic_ms(void);
+
 /* Overwrites memory that held a secret; the compiler cannot drop it. */
 void wipe(void *secret, size_t len);
 

@@ -794,21 +794,12 @@ fail(struct decrypted *decrypted)
 	outcome(decrypted, DECRYPT_FAILED, failed_why);
 }
 
-static long long
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 /* How long it took tells nothing but how large the message is. */
 static void
 wait_for_slot(const struct decrypt_request *request, long long began)
 {
 	const long long slot = SLOT_MS * (1 + (long long)(request->message.len / SLOT_BYTES));
-	const long long until = began + ((now_ms() - began) / slot + 1) * slot;
+	const long long until = began + ((monotonic_ms() - began) / slot + 1) * slot;
 	const struct timespec at = { .tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000 };
 
 	if (request->hasty)
@@ -873,7 +864,7 @@ smime_decrypt(const struct decrypt_request *request, struct decrypted **ret, str
 {
 	AUTO(decrypted_free) struct decrypted *decrypted = xcalloc(1, sizeof(*decrypted));
 	AUTO_TREE struct part_tree tree = { 0 };
-	const long long began = now_ms();
+	const long long began = monotonic_ms();
 
 	ERR_clear_error();
 	part_scan(request->message, &tree);

@@ -438,3 +438,14 @@ trust_load(const struct trust_folders *folders, const struct trust_ages *ages, s
 	*ret = TAKE(trust);
 	return 0;
 }
+
+int
+trust_load_dir(const char *dir, const struct trust_ages *ages, struct trust **ret, struct buf *problems, struct err *err)
+{
+	AUTO(xfree) char *anchors = xasprintf("%s/anchors", dir);
+	AUTO(xfree) char *crls = xasprintf("%s/crl", dir);
+	AUTO(xfree) char *ocsp = xasprintf("%s/ocsp", dir);
+	const struct trust_folders folders = { .anchors = anchors, .crls = crls, .ocsp = ocsp };
+
+	return trust_load(&folders, ages, ret, problems, err);
+}

@@ -44,6 +44,8 @@ enum { TRUST_OCSP_MOST = 24 * 60 * 60, TRUST_SKEW = 5 * 60 };
 /* `problems` gets one line for each file not taken; -1 only where a folder that was named cannot be read. */
 int trust_load(const struct trust_folders *folders, const struct trust_ages *ages, struct trust **ret, struct buf *problems,
     struct err *err) MUST_USE;
+/* From the folder that `segelctl trust` keeps: anchors, crl and ocsp in `dir`. */
+int trust_load_dir(const char *dir, const struct trust_ages *ages, struct trust **ret, struct buf *problems, struct err *err) MUST_USE;
 void trust_free(struct trust *trust);
 AUTO_DEFINE(struct trust, trust_free);
 

@@ -56,16 +56,11 @@ load_settings(struct ctl *ctl, struct desk *desk)
 static void
 load_trust(struct desk *desk)
 {
-	const char *dir = desk->config->trust.dir;
 	const struct trust_ages ages = trust_ages_of(desk->config);
-	AUTO(xfree) char *anchors = xasprintf("%s/anchors", dir);
-	AUTO(xfree) char *crls = xasprintf("%s/crl", dir);
-	AUTO(xfree) char *ocsp = xasprintf("%s/ocsp", dir);
-	const struct trust_folders folders = { .anchors = anchors, .crls = crls, .ocsp = ocsp };
 	AUTO_BUF struct buf problems = { 0 };
 
 	buf_init(&problems, PROBLEM_BYTES);
-	(void)!trust_load(&folders, &ages, &desk->trust, &problems, &desk->trust_err);
+	(void)!trust_load_dir(desk->config->trust.dir, &ages, &desk->trust, &problems, &desk->trust_err);
 }
 
 static enum ctl_exit

@@ -92,16 +92,11 @@ read_files(struct ctl *ctl, struct materials *materials)
 static void
 load_trust(struct materials *materials)
 {
-	const char *dir = materials->config->trust.dir;
 	const struct trust_ages ages = trust_ages_of(materials->config);
-	AUTO(xfree) char *anchors = xasprintf("%s/anchors", dir);
-	AUTO(xfree) char *crls = xasprintf("%s/crl", dir);
-	AUTO(xfree) char *ocsp = xasprintf("%s/ocsp", dir);
-	const struct trust_folders folders = { .anchors = anchors, .crls = crls, .ocsp = ocsp };
 	AUTO_BUF struct buf problems = { 0 };
 
 	buf_init(&problems, PROBLEM_BYTES);
-	(void)!trust_load(&folders, &ages, &materials->trust, &problems, &materials->trust_err);
+	(void)!trust_load_dir(materials->config->trust.dir, &ages, &materials->trust, &problems, &materials->trust_err);
 }
 
 static enum ctl_exit

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "policy/network.h"
@@ -232,15 +231,6 @@ set_request(struct fetch *fetch, const struct fetch_request *request, const char
 	    && SET(CURLOPT_POSTFIELDS, request->post.at);
 }
 
-static long
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static enum fetch_outcome
 failed(const struct fetch *fetch, const struct fetch_request *request, CURLcode code, struct err *err)
 {
@@ -304,13 +294,13 @@ enum fetch_outcome
 fetch_get(struct fetch *fetch, const struct fetch_request *request, struct buf *ret, struct err *err)
 {
 	AUTO(xfree) char *url = xstrdup(request->url);
-	const long end = now_ms() + fetch->config->trust.total;
+	const long end = monotonic_ms() + fetch->config->trust.total;
 
 	buf_init(ret, request->most);
 	if (fetch_check_url(url, err) == -1)
 		return FETCH_FAILED;
 	for (int hops = 0;; hops++) {
-		const long left = end - now_ms();
+		const long left = end - monotonic_ms();
 		const CURLcode code = left > 0 ? ask(fetch, request, url, left, ret) : CURLE_OPERATION_TIMEDOUT;
 		AUTO(xfree) char *next = NULL;
 

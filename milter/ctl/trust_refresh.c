@@ -227,15 +227,6 @@ service_of(struct run *run, const char *url)
 	return &run->services[run->n_services++];
 }
 
-static long
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static bool
 is_left_alone(const struct run *run, const struct service *service, struct err *err)
 {
@@ -321,7 +312,7 @@ take_ocsp(struct run *run, const struct subject *subject, const char *url, const
 
 	if (is_left_alone(run, service, err))
 		return OUTCOME_FAILED;
-	began = now_ms();
+	began = monotonic_ms();
 	answer = ask_fresh(run, subject, url, &facts, &fresh, err);
 	if (answer == FETCH_REFUSED) {
 		struct err second = { 0 };
@@ -330,7 +321,7 @@ take_ocsp(struct run *run, const struct subject *subject, const char *url, const
 		answer = ask_prepared(run, subject, url, &facts, &prepared, &second);
 	}
 	service->silent = answer == FETCH_FAILED ? service->silent + 1 : 0;
-	service->spent += now_ms() - began;
+	service->spent += monotonic_ms() - began;
 	if (answer != FETCH_DONE)
 		return OUTCOME_FAILED;
 	outcome = judge_ocsp(run, &facts, old, err);

@@ -96,15 +96,11 @@ log_problems(const struct buf *problems)
 static int
 load(const struct trust_watch *watch, struct trust_held **ret, struct err *err)
 {
-	AUTO(xfree) char *anchors = xasprintf("%s/anchors", watch->dir);
-	AUTO(xfree) char *crls = xasprintf("%s/crl", watch->dir);
-	AUTO(xfree) char *ocsp = xasprintf("%s/ocsp", watch->dir);
-	const struct trust_folders folders = { .anchors = anchors, .crls = crls, .ocsp = ocsp };
 	AUTO_BUF struct buf problems = { 0 };
 	struct trust *trust = NULL;
 
 	buf_init(&problems, PROBLEM_BYTES);
-	if (trust_load(&folders, &watch->ages, &trust, &problems, err) == -1)
+	if (trust_load_dir(watch->dir, &watch->ages, &trust, &problems, err) == -1)
 		return err_wrap(err, "trust.dir '%s'", watch->dir);
 	log_problems(&problems);
 	*ret = xcalloc(1, sizeof(**ret));

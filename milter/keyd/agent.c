@@ -85,7 +85,7 @@ agent_knows(struct agent *agent, uid_t uid)
 static bool
 may_log(struct agent *agent, unsigned *ret_dropped)
 {
-	int64_t now = channel_now();
+	int64_t now = monotonic_ms();
 	bool may;
 
 	pthread_mutex_lock(&agent->lock);
@@ -298,7 +298,7 @@ check_limit(struct work *work, struct err *err)
 {
 	unsigned limit = work->key->limit;
 
-	if (limiter_take(work->agent->limiter, work->request->spki.at, limit, channel_now()))
+	if (limiter_take(work->agent->limiter, work->request->spki.at, limit, monotonic_ms()))
 		return WIRE_STATUS_OK;
 	err_set(err, ERR_TEMP, work->request->op == WIRE_OP_SIGN ? "this key has made %u signatures within a minute"
 								 : "this key has been asked to unwrap %u content keys within a minute", limit);
@@ -310,7 +310,7 @@ check_failures(struct work *work, struct err *err)
 {
 	const struct wire_request *request = work->request;
 
-	if (failures_allow(work->agent->failures, request->spki.at, request->sender, channel_now()))
+	if (failures_allow(work->agent->failures, request->spki.at, request->sender, monotonic_ms()))
 		return WIRE_STATUS_OK;
 	err_set(err, ERR_TEMP, "%d messages from '%.*s' did not open with this key within an hour; until that is over, none is tried",
 	    FAILURES_AN_HOUR, (int)request->sender.len, (const char *)request->sender.at);
@@ -342,7 +342,7 @@ static enum wire_status
 count_failure(struct work *work, struct err *err)
 {
 	const struct wire_request *request = work->request;
-	unsigned n = failures_add(work->agent->failures, request->spki.at, request->sender, channel_now());
+	unsigned n = failures_add(work->agent->failures, request->spki.at, request->sender, monotonic_ms());
 	AUTO(xfree) char *text = NULL;
 
 	if (n == FAILURES_AN_HOUR) {

@@ -4,18 +4,8 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "milter/keyd/wire.h"
-
-int64_t
-channel_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 enum wait_end { WAIT_TIMEOUT, WAIT_READY, WAIT_WOKEN };
 
@@ -24,7 +14,7 @@ wait_for(int fd, short events, int wake_fd, int64_t until)
 {
 	for (;;) {
 		struct pollfd fds[] = { { fd, events, 0 }, { wake_fd, POLLIN, 0 } };
-		int64_t left = until - channel_now();
+		int64_t left = until - monotonic_ms();
 		int n = poll(fds, N_ELEMENTS(fds), left < 0 ? 0 : (int)(left < 3600000 ? left : 3600000));
 
 		if (n == -1 && errno != EINTR)
@@ -125,7 +115,7 @@ channel_read(int fd, int wake_fd, int64_t idle_until, int frame_ms, struct buf *
 		err_set(err, ERR_TEMP, "%s", strerror(errno));
 		return CHANNEL_FAILED;
 	}
-	return read_rest(fd, first, channel_now() + frame_ms, ret, malformed, err);
+	return read_rest(fd, first, monotonic_ms() + frame_ms, ret, malformed, err);
 }
 
 int

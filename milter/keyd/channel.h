@@ -15,9 +15,6 @@ enum channel_end {
 	CHANNEL_FRAME,   /* one whole frame, without its length, is in ret */
 };
 
-/* Milliseconds of a clock that nobody sets. */
-int64_t channel_now(void);
-
 /*
  * One frame. The first byte may take until `idle_until`, the rest `frame_ms` from then on, however
  * slowly bytes drip. `wake_fd` ends the wait for the first byte only; -1 = none. `malformed` (may be

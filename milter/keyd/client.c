@@ -108,7 +108,7 @@ put_idle(struct keyd_client *client, int *fd)
 static void
 bound_connect(int fd, int64_t until)
 {
-	int64_t left = until - channel_now();
+	int64_t left = until - monotonic_ms();
 	struct timeval wait;
 
 	if (left < 1)
@@ -159,7 +159,7 @@ exchange(int fd, struct call *call, struct err *err)
 		call->unanswered = gone;
 		return -1;
 	}
-	end = channel_read(fd, -1, call->until, (int)(call->until - channel_now()), &call->frame, NULL, err);
+	end = channel_read(fd, -1, call->until, (int)(call->until - monotonic_ms()), &call->frame, NULL, err);
 	if (end == CHANNEL_CLOSED) {
 		call->unanswered = true;
 		return err_set(err, ERR_TEMP, "connection closed without an answer");
@@ -252,7 +252,7 @@ reach_agent(struct keyd_client *client, struct wire_request *request, struct cal
 	call->request = buf_slice(&bytes);
 	call->number = request->number;
 	call->op = request->op;
-	call->until = channel_now() + client->timeout_ms;
+	call->until = monotonic_ms() + client->timeout_ms;
 	if (ask(client, call, err) == -1) {
 		struct err inner = err ? *err : (struct err){ .kind = ERR_TEMP };
 

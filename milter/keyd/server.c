@@ -28,7 +28,7 @@ struct connection {
 static bool
 send_answer(const struct connection *connection, const struct buf *answer)
 {
-	int64_t until = channel_now() + connection->server->options.frame_ms;
+	int64_t until = monotonic_ms() + connection->server->options.frame_ms;
 
 	return channel_write(connection->fd, buf_slice(answer), until, NULL, NULL) == 0;
 }
@@ -63,7 +63,7 @@ serve_one(const struct connection *connection)
 
 	buf_init(&frame, WIRE_FRAME_BYTES);
 	buf_init(&answer, WIRE_FRAME_BYTES);
-	end = channel_read(connection->fd, connection->server->stop_fd, channel_now() + idle, options->frame_ms, &frame,
+	end = channel_read(connection->fd, connection->server->stop_fd, monotonic_ms() + idle, options->frame_ms, &frame,
 	    &malformed, &err);
 	if (end != CHANNEL_FRAME) {
 		if (end == CHANNEL_FAILED)

@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { BLOCK_BYTES = 4096, DRAIN_BYTES = 1024 * 1024 };
@@ -23,19 +22,10 @@ struct link {
 
 /* --- time --- */
 
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void
 link_deadline(struct link *link)
 {
-	link->until = now_ms() + link->timeout_ms;
+	link->until = monotonic_ms() + link->timeout_ms;
 }
 
 static int
@@ -44,7 +34,7 @@ wait_for(const struct link *link, short events, struct err *err)
 	struct pollfd one = { .fd = link->fd, .events = events };
 
 	for (;;) {
-		const int64_t left = link->until - now_ms();
+		const int64_t left = link->until - monotonic_ms();
 		const int n = left > 0 ? poll(&one, 1, (int)left) : 0;
 
 		if (n > 0)
@@ -99,11 +89,11 @@ receive_raw(const struct link *link, unsigned char block[BLOCK_BYTES], struct er
 size_t
 link_drain(struct link *link, int wait_ms)
 {
-	const int64_t until = now_ms() + wait_ms;
+	const int64_t until = monotonic_ms() + wait_ms;
 	unsigned char block[BLOCK_BYTES];
 	size_t all = 0;
 
-	for (int64_t left = wait_ms; left > 0 && all < DRAIN_BYTES; left = until - now_ms()) {
+	for (int64_t left = wait_ms; left > 0 && all < DRAIN_BYTES; left = until - monotonic_ms()) {
 		struct pollfd one = { .fd = link->fd, .events = POLLIN };
 		const ssize_t n = poll(&one, 1, (int)left) > 0 ? recv(link->fd, block, sizeof(block), MSG_DONTWAIT) : 0;
 

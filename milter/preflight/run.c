@@ -7,7 +7,6 @@
 #include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { RUN_SECONDS = 30, RUN_BYTES = 4 * 1024 * 1024, BLOCK_BYTES = 16 * 1024 };
@@ -62,15 +61,6 @@ start(const char *const *argv, const struct ends *ends, pid_t *pid, struct err *
 	return 0;
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* One block; closes the end where there is no more. */
 static void
 take_block(struct pollfd *end, struct buf *to)
@@ -88,10 +78,10 @@ static int
 read_ends(const struct ends *ends, struct run *run, const char *program, struct err *err)
 {
 	struct pollfd fds[2] = { { .fd = ends->out[0], .events = POLLIN }, { .fd = ends->err[0], .events = POLLIN } };
-	const int64_t until = now_ms() + (int64_t)RUN_SECONDS * 1000;
+	const int64_t until = monotonic_ms() + (int64_t)RUN_SECONDS * 1000;
 
 	while (fds[0].fd != -1 || fds[1].fd != -1) {
-		const int64_t left = until - now_ms();
+		const int64_t left = until - monotonic_ms();
 
 		if (left <= 0)
 			return err_set(err, ERR_TEMP, "'%s' did not end within %d seconds", program, (int)RUN_SECONDS);

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "milter/quarantine/frame.h"
@@ -117,19 +116,10 @@ struct passage {
 	bool lost; /* the connection failed, not the encryption */
 };
 
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static int
 left_of(const struct passage *passage)
 {
-	const int64_t left = passage->until - now_ms();
+	const int64_t left = passage->until - monotonic_ms();
 
 	return left > 0 ? (int)left : 0;
 }
@@ -238,7 +228,7 @@ static int
 hand_over(const struct depot *depot, const struct item *item, struct slice message, char id[ITEM_ID_BYTES], struct err *err)
 {
 	AUTO_FD int fd = -1;
-	struct passage passage = { .until = now_ms() + depot->timeout_ms };
+	struct passage passage = { .until = monotonic_ms() + depot->timeout_ms };
 	struct err why = { .kind = ERR_NONE };
 
 	if (reach(depot, &fd, err) == -1)

@@ -12,16 +12,6 @@ AUTO_DEFINE(json_t, json_decref);
 
 enum { HEAD_BYTES = 5, BLOCK_BYTES = 16 * 1024 };
 
-/* Milliseconds of a clock that nobody sets. */
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static int
 timed_out(struct err *err)
 {
@@ -34,7 +24,7 @@ wait_for(int fd, short events, int64_t until, struct err *err)
 {
 	for (;;) {
 		struct pollfd one = { fd, events, 0 };
-		int64_t left = until - now_ms();
+		int64_t left = until - monotonic_ms();
 		int n;
 
 		if (left <= 0)
@@ -51,7 +41,7 @@ wait_for(int fd, short events, int64_t until, struct err *err)
 static int
 in_time(int64_t until, struct err *err)
 {
-	return now_ms() < until ? 0 : timed_out(err);
+	return monotonic_ms() < until ? 0 : timed_out(err);
 }
 
 static void
@@ -104,7 +94,7 @@ frame_send(int fd, enum frame_kind kind, struct slice bytes, int timeout_ms, str
 
 	if (bytes.len > FRAME_BYTES || (kind == FRAME_END && bytes.len))
 		return err_set(err, ERR_BUG, "a frame of %zu bytes; want at most %d, and none for an end", bytes.len, FRAME_BYTES);
-	return send_all(fd, &message, sizeof(head) + bytes.len, now_ms() + timeout_ms, err);
+	return send_all(fd, &message, sizeof(head) + bytes.len, monotonic_ms() + timeout_ms, err);
 }
 
 int
@@ -198,7 +188,7 @@ check_head(const unsigned char head[HEAD_BYTES], enum frame_kind *kind, size_t *
 int
 frame_take(int fd, enum frame_kind *kind, struct buf *ret, int timeout_ms, struct err *err)
 {
-	const int64_t until = now_ms() + timeout_ms;
+	const int64_t until = monotonic_ms() + timeout_ms;
 	unsigned char head[HEAD_BYTES];
 	enum frame_kind found = FRAME_NONE;
 	size_t len;

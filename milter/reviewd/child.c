@@ -80,15 +80,6 @@ struct child {
 	int64_t until;
 };
 
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static int
 spawn(const char *program, char *const argv[], int in, int out, pid_t *ret)
 {
@@ -133,7 +124,7 @@ child_start(const char *program, const char *job, const char *argument, struct c
 	close(out[1]);
 	ret->in = in[0];
 	ret->out = out[0];
-	ret->until = now_ms() + CHILD_MS;
+	ret->until = monotonic_ms() + CHILD_MS;
 	if (!failed)
 		return 0;
 	close(ret->in);
@@ -146,7 +137,7 @@ wait_for(int fd, short events, int64_t until)
 {
 	for (;;) {
 		struct pollfd polled = { fd, events, 0 };
-		const int64_t left = until - now_ms();
+		const int64_t left = until - monotonic_ms();
 		const int n = left > 0 ? poll(&polled, 1, (int)left) : 0;
 
 		if (n > 0)

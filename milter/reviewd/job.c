@@ -99,17 +99,12 @@ judge_done(struct judge *judge)
 static void
 open_trust(struct judge *judge)
 {
-	const char *dir = judge->config->trust.dir;
-	AUTO(xfree) char *anchors = xasprintf("%s/anchors", dir);
-	AUTO(xfree) char *crls = xasprintf("%s/crl", dir);
-	AUTO(xfree) char *ocsp = xasprintf("%s/ocsp", dir);
-	const struct trust_folders folders = { .anchors = anchors, .crls = crls, .ocsp = ocsp };
 	const struct trust_ages ages = { judge->config->trust.grace / 1000, TRUST_OCSP_MOST, TRUST_SKEW };
 	AUTO_BUF struct buf problems = { 0 };
 	struct err err = { ERR_NONE, "" };
 
 	buf_init(&problems, PROBLEM_BYTES);
-	if (trust_load(&folders, &ages, &judge->trust, &problems, &err) == -1)
+	if (trust_load_dir(judge->config->trust.dir, &ages, &judge->trust, &problems, &err) == -1)
 		snprintf(judge->trust_why, sizeof(judge->trust_why), "%s", err.text);
 }
 

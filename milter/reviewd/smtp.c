@@ -6,7 +6,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "milter/preflight/smtp.h"
@@ -23,21 +22,12 @@ struct talk {
 	struct err *err;
 };
 
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static int
 wait_for(const struct talk *talk, short events)
 {
 	for (;;) {
 		struct pollfd polled = { talk->fd, events, 0 };
-		const int64_t left = talk->until - now_ms();
+		const int64_t left = talk->until - monotonic_ms();
 		const int n = left > 0 ? poll(&polled, 1, (int)left) : 0;
 
 		if (n > 0)
@@ -363,7 +353,7 @@ whole_talk(const char *server, const struct smtp_letter *letter, struct talk *ta
 enum smtp_outcome
 smtp_send(const char *server, const struct smtp_letter *letter, int timeout_ms, struct err *err)
 {
-	struct talk talk = { .fd = -1, .until = now_ms() + timeout_ms, .err = err };
+	struct talk talk = { .fd = -1, .until = monotonic_ms() + timeout_ms, .err = err };
 	enum smtp_outcome outcome;
 
 	buf_init(&talk.in, SMTP_REPLY_BYTES);

@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "milter/preflight/smtp.h"
 
@@ -22,15 +21,6 @@ struct talk {
 	char why[CURL_ERROR_SIZE]; /* libcurl writes here as long as `curl` lives */
 	struct err *err;
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 int
 deliver_init(struct err *err)
@@ -115,7 +105,7 @@ wait_for(const struct talk *talk, short events)
 {
 	for (;;) {
 		struct pollfd polled = { talk->fd, events, 0 };
-		const int64_t left = talk->until - now_ms();
+		const int64_t left = talk->until - monotonic_ms();
 		const int n = left > 0 ? poll(&polled, 1, (int)left) : 0;
 
 		if (n > 0)
@@ -453,7 +443,7 @@ enum deliver_fate
 deliver_copy(const struct deliver_settings *settings, const struct letter *letter, const struct deliver_message *message,
     struct reply *reply, struct err *err)
 {
-	struct talk talk = { .curl = curl_easy_init(), .fd = CURL_SOCKET_BAD, .until = now_ms() + settings->timeout_ms, .err = err };
+	struct talk talk = { .curl = curl_easy_init(), .fd = CURL_SOCKET_BAD, .until = monotonic_ms() + settings->timeout_ms, .err = err };
 	enum deliver_fate fate = DELIVERED_LATER;
 
 	if (!talk.curl) {

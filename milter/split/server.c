@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "milter/crew.h"
 #include "milter/log.h"
@@ -29,15 +28,6 @@ struct connection {
 	int64_t deadline; /* of what the peer owes us */
 };
 
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* ---- one connection ---- */
 
 enum woken { WOKEN_LATE, WOKEN_READY, WOKEN_STOP };
@@ -48,7 +38,7 @@ wait_for(const struct connection *connection, short events, int64_t deadline, bo
 {
 	for (;;) {
 		struct pollfd polled[] = { { connection->fd, events, 0 }, { connection->server->station->stop_fd, POLLIN, 0 } };
-		const int64_t left = deadline - now_ms();
+		const int64_t left = deadline - monotonic_ms();
 		const int n = left > 0 ? poll(polled, stops ? 2 : 1, (int)left) : 0;
 
 		if (n == 0 || (n == -1 && errno != EINTR))
@@ -63,7 +53,7 @@ static bool
 send_out(struct connection *connection)
 {
 	struct buf *out = intake_out(connection->intake);
-	const int64_t deadline = now_ms() + SEND_MS;
+	const int64_t deadline = monotonic_ms() + SEND_MS;
 	size_t at = 0;
 
 	if (out->len == 0)
@@ -79,7 +69,7 @@ send_out(struct connection *connection)
 			return false;
 	}
 	out->len = 0;
-	connection->deadline = now_ms() + connection->timeout_ms;
+	connection->deadline = monotonic_ms() + connection->timeout_ms;
 	return true;
 }
 

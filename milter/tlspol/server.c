@@ -48,22 +48,13 @@ struct tls_server {
 	struct answerer *answerer;
 };
 
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 static void
 complain(struct tls_server *server, enum cause cause, enum log_level level, const char *what, const char *key, const char *why)
 {
 	AUTO_BUF struct buf line = { 0 };
 	unsigned long before;
 
-	if (!quiet_may(&server->quiet, cause, now_ms(), &before))
+	if (!quiet_may(&server->quiet, cause, monotonic_ms(), &before))
 		return;
 	buf_init(&line, 2048);
 	buf_printf(&line, "%s", what);
@@ -95,7 +86,7 @@ set_deadline(struct tls_server *server, struct connection *connection)
 	if (busy && connection->busy)
 		return;
 	connection->busy = busy;
-	connection->deadline = now_ms() + atomic_load(busy ? &server->timeout_ms : &server->idle_ms);
+	connection->deadline = monotonic_ms() + atomic_load(busy ? &server->timeout_ms : &server->idle_ms);
 }
 
 /* For whoever looks for the reason of an answer (log.level = "debug"). */
@@ -251,7 +242,7 @@ on_connection(struct tls_server *server, int accepted)
 	connection = xcalloc(1, sizeof(*connection));
 	buf_init(&connection->out, (size_t)NETSTRING_BYTES * REPLY_BYTES); /* every request of one read has room for its answer */
 	connection->fd = TAKE_FD(fd);
-	connection->deadline = now_ms() + atomic_load(&server->idle_ms);
+	connection->deadline = monotonic_ms() + atomic_load(&server->idle_ms);
 	server->connections[server->n++] = connection;
 }
 
@@ -265,7 +256,7 @@ accept_some(struct tls_server *server)
 	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ECONNABORTED)
 		return;
 	complain(server, CAUSE_ACCEPT, LOG_LEVEL_ERROR, "a connection could not be accepted", "", strerror(errno));
-	server->accept_after = now_ms() + PAUSE_MS;
+	server->accept_after = monotonic_ms() + PAUSE_MS;
 }
 
 /* Milliseconds until something is due; -1 = nothing is. */
@@ -299,14 +290,14 @@ static bool
 turn(struct tls_server *server)
 {
 	const size_t n = server->n;
-	int64_t now = now_ms();
+	int64_t now = monotonic_ms();
 
 	if (poll(server->fds, (nfds_t)fill_fds(server, now), next_due(server, now)) == -1)
 		return true;
 	for (size_t i = 0; i < n; i++)
 		if (server->fds[i + 2].revents)
 			serve(server, server->connections[i], server->fds[i + 2].revents);
-	now = now_ms();
+	now = monotonic_ms();
 	for (size_t i = 0; i < n; i++)
 		if (!server->fds[i + 2].revents)
 			expire(server, server->connections[i], now);

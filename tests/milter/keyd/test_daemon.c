@@ -1535,12 +1535,12 @@ last_answer(int fd, int wait_ms)
 
 	buf_init(&frame, WIRE_FRAME_BYTES);
 	buf_init(&more, WIRE_FRAME_BYTES);
-	end = channel_read(fd, -1, channel_now() + wait_ms, 1000, &frame, NULL, &err);
+	end = channel_read(fd, -1, monotonic_ms() + wait_ms, 1000, &frame, NULL, &err);
 	if (end == CHANNEL_CLOSED)
 		return WIRE_STATUS_UNKNOWN;
 	assert_int_equal(end, CHANNEL_FRAME);
 	assert_int_equal(wire_answer_parse(buf_slice(&frame), &answer, &err), 0);
-	assert_int_equal(channel_read(fd, -1, channel_now() + wait_ms, 1000, &more, NULL, &err), CHANNEL_CLOSED);
+	assert_int_equal(channel_read(fd, -1, monotonic_ms() + wait_ms, 1000, &more, NULL, &err), CHANNEL_CLOSED);
 	return answer.status;
 }
 
@@ -1600,9 +1600,9 @@ test_slow_peers(void **state)
 	half = connected(world);
 	drip = connected(world);
 	silent = connected(world);
-	begin = channel_now();
+	begin = monotonic_ms();
 	assert_int_equal(send(half, "\0\0\0\6\1", 5, MSG_NOSIGNAL), 5);
-	for (int i = 0; channel_now() - begin < 12000 && !(half_gone && drip_gone); i++) {
+	for (int i = 0; monotonic_ms() - begin < 12000 && !(half_gone && drip_gone); i++) {
 		char byte;
 
 		if (i < 3)
@@ -1611,7 +1611,7 @@ test_slow_peers(void **state)
 		half_gone |= recv(half, &byte, 1, MSG_DONTWAIT) == 0;
 		drip_gone |= recv(drip, &byte, 1, MSG_DONTWAIT) == 0;
 	}
-	assert_in_range(channel_now() - begin, 4000, 8000);
+	assert_in_range(monotonic_ms() - begin, 4000, 8000);
 	client = keyd_client_new(world->socket, 5000);
 	assert_int_equal(sign(client, world->spki[0], DIGEST_SHA256, &err), 0);
 	/* A signer may be silent; it is served when it speaks. */
@@ -1771,7 +1771,7 @@ test_throughput(void **state)
 	start(world, ALL_KEYS, "");
 	client = keyd_client_new(world->socket, 10000);
 	worker = (struct worker){ world, client, EACH, &made };
-	begin = channel_now();
+	begin = monotonic_ms();
 	for (int i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, sign_many, &worker), 0);
 	for (int i = 0; i < THREADS; i++) {
@@ -1780,7 +1780,7 @@ test_throughput(void **state)
 		pthread_join(threads[i], &result);
 		assert_null(result);
 	}
-	took = channel_now() - begin;
+	took = monotonic_ms() - begin;
 	stop(world);
 	found = audited(world);
 	print_message("%u signatures (P-256) in %d ms, %d a second, %s syncs\n", made, (int)took,

@@ -4,19 +4,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "milter/quarantine/frame.h"
 #include "tests/smime/world.h"
-
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void
 pair(int ends[2])
@@ -123,7 +113,7 @@ test_dripping(void **state)
 	enum frame_kind kind = FRAME_NONE;
 	struct err err = { 0 };
 	pthread_t thread;
-	int64_t began = now_ms();
+	int64_t began = monotonic_ms();
 	int ends[2];
 
 	(void)state;
@@ -134,7 +124,7 @@ test_dripping(void **state)
 	peer.bytes = (struct slice){ (const unsigned char *)text, 1005 };
 	assert_int_equal(pthread_create(&thread, NULL, speak, &peer), 0);
 	assert_int_equal(frame_take(ends[0], &kind, &ret, 300, &err), -1);
-	began = now_ms() - began;
+	began = monotonic_ms() - began;
 	assert_true(began >= 280 && began < 3000);
 	assert_non_null(strstr(err.text, "time ran out"));
 	close(ends[0]);
@@ -171,12 +161,12 @@ test_sending(void **state)
 	assert_int_equal(err.kind, ERR_BUG);
 	assert_int_equal(frame_send(ends[0], FRAME_END, slice_of("x"), 100, &err), -1);
 	for (int i = 0; i < 2; i++) {
-		began = now_ms();
+		began = monotonic_ms();
 		if (i == 1)
 			assert_int_equal(pthread_create(&thread, NULL, sip, &ends[1]), 0);
 		assert_int_equal(frame_send(ends[0], FRAME_DATA, most, 300, &err), -1);
 		assert_non_null(strstr(err.text, "time ran out"));
-		began = now_ms() - began;
+		began = monotonic_ms() - began;
 		assert_true(began >= 280 && began < 3000);
 	}
 	close(ends[0]);

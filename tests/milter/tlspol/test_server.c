@@ -29,15 +29,6 @@ struct scene {
 #define LEAST "30:OK encrypt protocols=>=TLSv1.2,"
 #define NONE "9:NOTFOUND ,"
 
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 static struct answerer *
 open_answerer(const struct scene *scene, const char *map)
 {
@@ -148,14 +139,14 @@ put(int fd, const char *text, size_t len)
 static size_t
 get(int fd, char *ret, size_t len)
 {
-	int64_t until = now_ms() + PATIENCE_MS;
+	int64_t until = monotonic_ms() + PATIENCE_MS;
 	size_t at = 0;
 
 	while (at < len) {
 		struct pollfd one = { .fd = fd, .events = POLLIN };
 		ssize_t n;
 
-		if (now_ms() > until || poll(&one, 1, (int)(until - now_ms())) == 0)
+		if (monotonic_ms() > until || poll(&one, 1, (int)(until - monotonic_ms())) == 0)
 			fail_msg("nothing came");
 		n = recv(fd, ret + at, len - at, 0);
 		if (n <= 0)
@@ -202,10 +193,10 @@ static void
 await_logged(const struct scene *scene, const char *part)
 {
 	const struct timespec step = { .tv_nsec = 5 * 1000 * 1000 };
-	int64_t until = now_ms() + PATIENCE_MS;
+	int64_t until = monotonic_ms() + PATIENCE_MS;
 
 	while (count_logged(scene, part) == 0) {
-		if (now_ms() > until)
+		if (monotonic_ms() > until)
 			fail_msg("'%s' was not logged", part);
 		nanosleep(&step, NULL);
 	}
@@ -293,17 +284,17 @@ test_slow(void **state)
 {
 	const struct timespec step = { .tv_nsec = 20 * 1000 * 1000 };
 	struct scene *scene = *state;
-	int64_t began = now_ms();
+	int64_t began = monotonic_ms();
 	int fd = connect_to(scene), dripping = connect_to(scene);
 	size_t n = 0;
 
 	assert_true(put(fd, REQUEST("16:tls")));
 	assert_true(put(dripping, REQUEST("900:")));
-	while (put(dripping, "x", 1) && now_ms() - began < PATIENCE_MS) {
+	while (put(dripping, "x", 1) && monotonic_ms() - began < PATIENCE_MS) {
 		n++;
 		nanosleep(&step, NULL);
 	}
-	assert_true(now_ms() - began >= TIMEOUT_MS && now_ms() - began < PATIENCE_MS);
+	assert_true(monotonic_ms() - began >= TIMEOUT_MS && monotonic_ms() - began < PATIENCE_MS);
 	assert_true(n > 2);
 	close(dripping);
 	expect_closed(fd);
@@ -317,10 +308,10 @@ test_reads_nothing(void **state)
 	static const char request[] = "16:tls aman.example,";
 	struct scene *scene = *state;
 	int fd = connect_to(scene), other = connect_to(scene);
-	int64_t until = now_ms() + PATIENCE_MS;
+	int64_t until = monotonic_ms() + PATIENCE_MS;
 
 	fcntl(fd, F_SETFL, O_NONBLOCK);
-	while (now_ms() < until) {
+	while (monotonic_ms() < until) {
 		struct pollfd one = { .fd = fd, .events = POLLOUT };
 
 		if (!put(fd, request, sizeof(request) - 1) && errno != EAGAIN)
@@ -329,7 +320,7 @@ test_reads_nothing(void **state)
 		if (poll(&one, 1, 1) == 1 && (one.revents & POLLHUP))
 			break;
 	}
-	assert_true(now_ms() < until);
+	assert_true(monotonic_ms() < until);
 	close(fd);
 	expect(other, REQUEST("16:tls kota.example,"), LEAST);
 	close(other);
@@ -341,12 +332,12 @@ static void
 test_idle(void **state)
 {
 	struct scene *scene = *state;
-	int64_t began = now_ms();
+	int64_t began = monotonic_ms();
 	int fd = connect_to(scene);
 
 	expect(fd, REQUEST("16:tls kota.example,"), LEAST);
 	expect_closed(fd);
-	assert_true(now_ms() - began >= IDLE_MS - 5 && now_ms() - began < PATIENCE_MS);
+	assert_true(monotonic_ms() - began >= IDLE_MS - 5 && monotonic_ms() - began < PATIENCE_MS);
 	assert_int_equal(count_logged(scene, "closed"), 0);
 }
 
@@ -366,7 +357,7 @@ test_too_many(void **state)
 	expect(fds[0], REQUEST("16:tls aman.example,"), FOUND);
 	close(fds[0]);
 	/* There is room again once the server has seen it. */
-	for (int64_t until = now_ms() + PATIENCE_MS; now_ms() < until;) {
+	for (int64_t until = monotonic_ms() + PATIENCE_MS; monotonic_ms() < until;) {
 		char got[64];
 
 		more = connect_to(scene);
