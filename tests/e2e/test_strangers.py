@@ -71,8 +71,8 @@ def to_be_held(world, number, sender=OTHER, size=FLOOD):
 
 @test("a stranger fills his share of the quarantine, is deferred with the limit on record, and others go on being held")
 def _(world):
-    limit(world, 'max_size = "40MiB"; client_share = 1;')
-    share = (40 << 20) // 100
+    limit(world, 'max_size = "53MiB"; client_share = 1;')
+    share = (53 << 20) // 100
     for number, (address, sender, held) in enumerate((("127.0.0.2", PARTNER, True), ("127.0.0.2", PARTNER, False), ("127.0.0.3", PARTNER, True),
                                                      ("127.0.0.4", PARTNER, True))):
         recipient, message = to_be_held(world, number, sender)
