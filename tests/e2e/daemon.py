@@ -17,7 +17,7 @@ class Daemon:
         self.env = env
         self.process = None
 
-    def start(self, ready, seconds=30.0):
+    def start(self, ready, seconds=90.0):
         """Starts it and waits for ready(); an early end is reported with its last words."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -38,7 +38,7 @@ class Daemon:
     def send(self, number):
         self.process.send_signal(number)
 
-    def stop(self, seconds=20.0):
+    def stop(self, seconds=60.0):
         """Asks it to end, waits, and ends by force what is left. Returns its exit status."""
         if self.process is None:
             return None

@@ -11,7 +11,7 @@ class Late(AssertionError):
     """What was waited for did not happen."""
 
 
-def until(what, probe, seconds=15.0):
+def until(what, probe, seconds=45.0):
     """Returns the first true answer of probe(); Late says what never came."""
     deadline = time.monotonic() + seconds
     while True:

@@ -385,7 +385,7 @@ class Gateway(World):
     def filter_log(self, role="submission"):
         return self.milters[role].text()
 
-    def wait_filter_log(self, pattern, seconds=10, role="submission"):
+    def wait_filter_log(self, pattern, seconds=45, role="submission"):
         return deadline.until(f"/{pattern}/ in the filter's log", lambda: re.search(pattern, self.filter_log(role)), seconds)
 
     def as_user(self, uid, groups, *command, stdin=None):

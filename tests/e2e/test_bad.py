@@ -105,7 +105,7 @@ def new_words(daemon):
     yield lambda: daemon.text()[start:]
 
 
-def logged(text, *words, seconds=10):
+def logged(text, *words, seconds=45):
     """Waits until one line of the log holds all of the words; returns it."""
     def line():
         return next((line for line in text().splitlines() if all(word in line for word in words)), None)

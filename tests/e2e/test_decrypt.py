@@ -99,7 +99,7 @@ class Decrypting(Outside):
     def reload(self):
         before = self.filter_log("inbound").count("reloaded ")
         self.milters["inbound"].send(signal.SIGHUP)
-        deadline.until("the new settings", lambda: self.filter_log("inbound").count("reloaded ") > before, 10)
+        deadline.until("the new settings", lambda: self.filter_log("inbound").count("reloaded ") > before, 45)
 
     # --- mail ---
 

@@ -329,7 +329,7 @@ def _(world):
 def _(world):
     idle = [holder.connect(world.hold_socket, INBOUND_UID, HOLD_GID) for _ in range(70)]
     try:
-        deadline.until("a place again", lambda: held_or_not(world, "after the idle ones"), seconds=30)
+        deadline.until("a place again", lambda: held_or_not(world, "after the idle ones"), seconds=60)
     finally:
         for sock in idle:
             sock.close()
@@ -534,8 +534,8 @@ def _(world):
     database.close()
     subprocess.run(["chown", "-R", f"{REVIEWD_UID}:{REVIEWD_UID}", world.path("quarantine")], check=True)
     world.start_reviewd()
-    deadline.until("the purge at start", lambda: world.state(gone) == "kedaluwarsa", seconds=20)
-    deadline.until("the released one's body", lambda: world.bodies().count(sent) == 0, seconds=20)
+    deadline.until("the purge at start", lambda: world.state(gone) == "kedaluwarsa", seconds=60)
+    deadline.until("the released one's body", lambda: world.bodies().count(sent) == 0, seconds=60)
     equal((world.bodies().count(gone), world.bodies().count(kept)), (0, 1), "files")
     equal(world.state(sent), "dilepas", "what was released stays so")
     equal((len(world.audited("quarantine-expire", gone)), len(world.audited("quarantine-expire", kept))), (1, 0), "records")
@@ -551,7 +551,7 @@ def _(world):
     with shim.shimmed(world, world.reviewd, world.start_reviewd) as luck:
         luck.set("clock", 60 * 86400)
         world.restart()
-        deadline.until("the purge at start", lambda: "the purge waits a day" in world.reviewd.text(), seconds=20)
+        deadline.until("the purge at start", lambda: "the purge waits a day" in world.reviewd.text(), seconds=60)
         equal((world.bodies().count(item), world.state(item)), (1, "baru"), "the item")
         fields, _, _ = world.ask("umar", op="purge")
         check(fields["ok"] and fields["bodies"] >= 1, f"who asks for it gets it: {fields}")
@@ -728,7 +728,7 @@ def _(world):
     fields, _, _ = world.ask("rina", op="release", id=later, reason="benar")
     equal((fields["ok"], fields.get("error"), world.state(later)), (False, "unavailable", "baru"), fields)
     world.restart()
-    deadline.until("both to be tried", lambda: all(len(world.audited("quarantine-resume", item)) >= 1 for item in (first, second)), seconds=20)
+    deadline.until("both to be tried", lambda: all(len(world.audited("quarantine-resume", item)) >= 1 for item in (first, second)), seconds=60)
     equal([world.state(item) for item in (first, second)], ["dilepas-sedang"] * 2, "sent before, perhaps: tried until it is known")
     world.sink.kill()
     world.start_sink()
@@ -792,7 +792,7 @@ def _(world):
     item = world.held(world.plain("kill"))
     sock = world.review("rina")
     holder.send_json(sock, {"op": "release", "id": item, "reason": "benar"})
-    deadline.until("its row", lambda: world.state(item) == "dilepas-sedang", seconds=20)
+    deadline.until("its row", lambda: world.state(item) == "dilepas-sedang", seconds=60)
     world.restart(signal.SIGKILL)
     sock.close()
     deadline.until("it to be sent", lambda: world.state(item) == "dilepas", seconds=60)
@@ -820,14 +820,14 @@ def _(world):
         item = world.held(world.plain("brimful"))
         with world.review("rina") as sock:
             holder.send_json(sock, {"op": "release", "id": item, "reason": "benar"})
-            deadline.until("its row", lambda: world.state(item) == "dilepas-sedang", seconds=20)
+            deadline.until("its row", lambda: world.state(item) == "dilepas-sedang", seconds=60)
             fill(world.path("quarantine", "fill"))
             fields = holder.take_json(sock)
         equal((fields["ok"], fields.get("error")), (False, "unavailable"), fields)
         for _ in range(3):
             before = tries(world, item)
             world.restart(signal.SIGKILL)
-            deadline.until("another try", lambda: tries(world, item) > before, seconds=20)
+            deadline.until("another try", lambda: tries(world, item) > before, seconds=60)
         check(len(world.arrived("brimful")) <= 2, f"{len(world.arrived('brimful'))} deliveries")
         os.unlink(world.path("quarantine", "fill"))
         world.restart(signal.SIGKILL)

@@ -405,10 +405,10 @@ def _(world):
         replies = []
         sending.start()
         try:
-            deadline.until("the filter to wait for the agent", lambda: waits_for_agent(world), seconds=10)
+            deadline.until("the filter to wait for the agent", lambda: waits_for_agent(world), seconds=45)
             asked = time.monotonic()
             world.must("cert", "hold", DEWI.cert, "--reason", "laporan kehilangan")
-            deadline.until("the registry's answer to age", lambda: time.monotonic() > asked + 0.5, seconds=10)
+            deadline.until("the registry's answer to age", lambda: time.monotonic() > asked + 0.5, seconds=45)
         finally:
             world.keyd.send(signal.SIGCONT)
         sending.join()
@@ -440,13 +440,13 @@ def _(world):
     with world.session_of(BUDI) as session, world.session_of(DEWI) as other:
         suite.check(session.mail(BUDI.address).good and session.rcpt(SITI).good, session.replies[-1])
         world.milter.send(signal.SIGTERM)
-        deadline.until("the socket to go", lambda: not os.path.exists(world.mta.milter_socket), seconds=10)
+        deadline.until("the socket to go", lambda: not os.path.exists(world.mta.milter_socket), seconds=45)
         late = other.mail(DEWI.address)
         suite.check(late.says("451"), late)
         reply = session.data(mail.plain(BUDI.address, SITI, "terakhir"))
         suite.check(reply.good, reply)
     judged_good(world, delivered(world, "terakhir"), BUDI)
-    deadline.until("the filter to end", lambda: not world.milter.running(), seconds=10)
+    deadline.until("the filter to end", lambda: not world.milter.running(), seconds=45)
     suite.equal(world.milter.process.returncode, 0, "exit status")
 
 

@@ -287,7 +287,7 @@ def _(world):
     message = world.sealed("selundup")
     inner = b"MAIL FROM:<jahat@x>\r\nRCPT TO:<korban@y>\r\nDATA\r\nFrom: a\r\n\r\njahat\r\n.\r\n"
     for end in (b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r\n\x00.\r\n"):
-        with socket.create_connection(("127.0.0.1", world.split_ports["split"]), timeout=20) as sock:
+        with socket.create_connection(("127.0.0.1", world.split_ports["split"]), timeout=60) as sock:
             talk = sock.makefile("rwb")
             talk.readline()
             for line in (b"HELO x\r\n", b"MAIL FROM:<dinas@kota.example>\r\n", b"RCPT TO:<s@penerima.example>\r\n", b"DATA\r\n"):
@@ -323,7 +323,7 @@ def _(world):
     begin = [b"EHLO x\r\n", b"MAIL FROM:<dinas@kota.example>\r\n", b"RCPT TO:<s@penerima.example>\r\n", b"DATA\r\n"]
     try:
         for name, before, piece in (("a command", [], b"N"), ("a message", begin, b"x"), ("silence", begin[:1], b"")):
-            with socket.create_connection(("127.0.0.1", world.split_ports["split"]), timeout=20) as sock:
+            with socket.create_connection(("127.0.0.1", world.split_ports["split"]), timeout=60) as sock:
                 suite.equal(sock.recv(4096)[:4], b"220 ", "greeting")
                 for line in before:
                     sock.sendall(line)
@@ -339,7 +339,7 @@ def _(world):
 def _(world):
     message = world.sealed("henti")
     world.set_mode("slow")
-    idle = socket.create_connection(("127.0.0.1", world.split_ports["split"]), timeout=20)
+    idle = socket.create_connection(("127.0.0.1", world.split_ports["split"]), timeout=60)
     idle.recv(4096)
     before = pending(world)
     answers = []
@@ -362,7 +362,7 @@ def _(world):
     held = []
     with contextlib.ExitStack() as stack:
         for _ in range(110):
-            sock = stack.enter_context(socket.create_connection(("127.0.0.1", world.split_ports["split"]), timeout=20))
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", world.split_ports["split"]), timeout=60))
             held.append(sock.recv(4096)[:3])
         suite.equal((held.count(b"220"), held.count(b"421")), (100, 10), "greetings")
     message = world.sealed("batas")

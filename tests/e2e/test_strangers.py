@@ -83,7 +83,7 @@ def _(world):
             refused = (recipient, message)
     [record] = [record for record in world.verdicts() if "STORE_UNAVAILABLE" in record["reason"]]
     said = f"full: client 127.0.0.2: 6[0-9]+ undecided bytes with this message; quarantine.client_share \\(1 percent of max_size\\) is {share}"
-    deadline.until("its log line", lambda: re.search(f"not held: .*{said}", world.reviewd.text()), 10)
+    deadline.until("its log line", lambda: re.search(f"not held: .*{said}", world.reviewd.text()), 45)
     world.wait_filter_log(f"STORE_UNAVAILABLE.*{said}", role="inbound")
     equal(record["action"], "defer", record.values)
     # a small one is not large; what is decided makes room

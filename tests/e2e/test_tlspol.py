@@ -196,7 +196,7 @@ class Outbound(World):
 
     def submit(self, domain, subject="Surat keluar"):
         """A message for somebody in that domain; the queue id."""
-        with smtplib.SMTP("127.0.0.1", self.mta.ports["inbound"], timeout=20) as smtp:
+        with smtplib.SMTP("127.0.0.1", self.mta.ports["inbound"], timeout=60) as smtp:
             smtp.ehlo("uji.example")
             smtp.mail("dinas@kota.example")
             smtp.rcpt(f"tujuan@{domain}")

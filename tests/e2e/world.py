@@ -66,7 +66,7 @@ class World:
         to = f"\nDelivered-To: {address}\n".encode()
         return [message for message in self.mta.delivered() if to in b"\n" + message and holding in message]
 
-    def wait_delivered(self, address, holding=b"", count=1, seconds=30):
+    def wait_delivered(self, address, holding=b"", count=1, seconds=60):
         """Waits for `count` messages in a mailbox and returns them."""
         def arrived():
             messages = self.mailbox(address, holding)
@@ -80,7 +80,7 @@ class World:
     def maillog(self):
         return self.mta.maillog()
 
-    def wait_logged(self, pattern, seconds=10):
+    def wait_logged(self, pattern, seconds=45):
         """The first match of the pattern in Postfix's log."""
         return deadline.until(f"/{pattern}/ in Postfix's log", lambda: re.search(pattern, self.maillog()), seconds)
 
