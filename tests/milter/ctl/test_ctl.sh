@@ -1,50 +1,10 @@
 #!/bin/bash
 # segelctl as an officer meets it: exit codes, texts, JSON, and what stands in the registry after.
-# The sqlite3 program and openssl are the judges. Wants $SEGEL_BUILD, the folder of the programs.
-set -u
-BUILD=$(realpath "${SEGEL_BUILD:?the folder with segelctl, e.g. build/asan}")
-CTL=$BUILD/segelctl
-MKPKI=$BUILD/tests/pki/mkpki
-for tool in sqlite3 openssl jq; do
-	command -v $tool >/dev/null || { echo "$tool is missing"; exit 1; }
-done
-for program in "$CTL" "$MKPKI"; do
-	[ -x "$program" ] || { echo "$program is missing"; exit 1; }
-done
-
-DIR=$(mktemp -d)
-trap 'rm -rf "$DIR"' EXIT
-cd "$DIR" || exit 1
-unset SUDO_UID
-passed=0
-failed=0
-
-say() {
-	if [ "$1" = ok ]; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		echo "FAILED: $2"
-		sed 's/^/    /' out err
-	fi
-}
-
-# want NAME CODE PART ARGS...   runs segelctl; PART must be in what it prints ("" = anything)
-want() {
-	local name=$1 code=$2 part=$3 got
-	shift 3
-	"$CTL" --registry r.db "$@" >out 2>err </dev/null
-	got=$?
-	if [ "$got" != "$code" ]; then
-		say no "$name: exit $got, wanted $code"
-	elif ! cat out err | grep -qF -- "$part"; then
-		say no "$name: '$part' is not in the answer"
-	elif grep -q AddressSanitizer err; then
-		say no "$name: sanitizer"
-	else
-		say ok
-	fi
-}
+# The sqlite3 program and openssl are the judges.
+# shellcheck source=tests/milter/ctl/desk.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/desk.sh"
+needs sqlite3 openssl jq "$MKPKI"
+CTL_ALWAYS=(--registry r.db)
 
 # json NAME FILTER: the last answer, as jq reads it
 json() {
@@ -266,5 +226,4 @@ printf 'noise' | dd of=damaged.db conv=notrunc 2>/dev/null
 "$CTL" --registry r.db cert list >/dev/full 2>err
 [ $? = 4 ] && say ok || say no "an answer that cannot be written"
 
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+finish

@@ -1,41 +1,10 @@
 #!/bin/bash
 # segelctl encrypt check, encrypt --to and cert set-capability, with certificates, a CA and CRLs that openssl made: what a recipient gets,
-# what stands against a certificate, and which of several is taken. Wants $SEGEL_BUILD, the folder of the programs.
-set -u
-CTL=$(realpath "${SEGEL_BUILD:?the folder with segelctl, e.g. build/asan}")/segelctl
-for tool in sqlite3 jq openssl; do
-	command -v $tool >/dev/null || { echo "$tool is missing"; exit 1; }
-done
-[ -x "$CTL" ] || { echo "$CTL is missing"; exit 1; }
-DIR=$(mktemp -d)
-trap 'rm -rf "$DIR"' EXIT
-cd "$DIR" || exit 1
-unset SUDO_UID
-passed=0
-failed=0
-
-say() {
-	if [ "$1" = ok ]; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		echo "FAILED: $2"
-		sed 's/^/    /' out err
-	fi
-}
-
-# want NAME CODE PART ARGS...   runs segelctl; PART must be in what it prints
-want() {
-	local name=$1 code=$2 part=$3 got
-	shift 3
-	"$CTL" --registry r.db "$@" >out 2>err </dev/null
-	got=$?
-	if [ "$got" = "$code" ] && cat out err | grep -qF -- "$part" && ! grep -q 'Sanitizer\|runtime error' err; then
-		say ok
-	else
-		say no "$name (exit $got)"
-	fi
-}
+# what stands against a certificate, and which of several is taken.
+# shellcheck source=tests/milter/ctl/desk.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/desk.sh"
+needs sqlite3 jq openssl
+CTL_ALWAYS=(--registry r.db)
 
 # json NAME CODE FILTER ARGS...   the filter must be true of what encrypt check prints with --json
 json() {
@@ -269,5 +238,4 @@ want "the noun's help names its verbs" 0 "segelctl encrypt check ADDRESS..." enc
 want "and the command that it is" 0 "Usage: segelctl encrypt FILE" encrypt --help
 want "no recipient" 2 "is missing" encrypt check
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

@@ -1,40 +1,9 @@
 #!/bin/bash
 # segelctl quarantine key: three files, judged by openssl(1) and by the key agent; nothing is overwritten, and nothing
-# stays of what failed. Wants $SEGEL_BUILD, the folder of the programs. Root only: the files get an owner.
-set -u
-BUILD=$(realpath "${SEGEL_BUILD:?the folder with segelctl, e.g. build/asan}")
-CTL=$BUILD/segelctl
-[ -x "$CTL" ] || { echo "$CTL is missing"; exit 1; }
-[ "$(id -u)" = 0 ] || { echo "run it as root"; exit 1; }
-DIR=$(mktemp -d)
-trap 'rm -rf "$DIR"' EXIT
-cd "$DIR" || exit 1
-chmod 755 .
-passed=0
-failed=0
-
-say() {
-	if [ "$1" = ok ]; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		echo "FAILED: $2"
-		sed 's/^/    /' out err 2>/dev/null
-	fi
-}
-
-# want NAME CODE PART ARGS...   runs segelctl; PART must be in what it prints
-want() {
-	local name=$1 code=$2 part=$3 got
-	shift 3
-	"$CTL" "$@" >out 2>err </dev/null
-	got=$?
-	if [ "$got" = "$code" ] && cat out err | grep -qF -- "$part" && ! grep -q 'Sanitizer\|runtime error' err; then
-		say ok
-	else
-		say no "$name (exit $got)"
-	fi
-}
+# stays of what failed. Root only: the files get an owner.
+# shellcheck source=tests/milter/ctl/desk.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/desk.sh"
+needs openssl
 
 # is NAME VALUE COMMAND...
 is() {
@@ -42,13 +11,6 @@ is() {
 	shift 2
 	"$@" >out 2>err
 	[ "$(cat out)" = "$value" ] && say ok || say no "$name"
-}
-
-# holds NAME COMMAND...
-holds() {
-	local name=$1
-	shift
-	"$@" >out 2>err && say ok || say no "$name"
 }
 
 mkdir keys && chown daemon:daemon keys && chmod 700 keys
@@ -110,5 +72,4 @@ sed "s,$DIR/keys,$DIR/rootkeys," segel.conf >root.conf
 is "segel-keyd -n" "root.conf: good" "$BUILD/segel-keyd" -n -c root.conf
 want "the settings are good" 0 "" -c segel.conf config check
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

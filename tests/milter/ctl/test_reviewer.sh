@@ -1,58 +1,10 @@
 #!/bin/bash
 # segelctl reviewer as an officer meets it: exit codes, texts, JSON, and what stands in the registry after, told by the
-# sqlite3 program. Wants $SEGEL_BUILD, the folder of the programs.
-set -u
-CTL=$(realpath "${SEGEL_BUILD:?the folder with segelctl, e.g. build/asan}")/segelctl
-for tool in sqlite3 jq; do
-	command -v $tool >/dev/null || { echo "$tool is missing"; exit 1; }
-done
-[ -x "$CTL" ] || { echo "$CTL is missing"; exit 1; }
-TOP=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../../.." && pwd)
-DIR=$(mktemp -d)
-trap 'rm -rf "$DIR"' EXIT
-cd "$DIR" || exit 1
-unset SUDO_UID
-passed=0
-failed=0
-
-say() {
-	if [ "$1" = ok ]; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		echo "FAILED: $2"
-		sed 's/^/    /' out err
-	fi
-}
-
-# want NAME CODE PART ARGS...   runs segelctl; PART must be in what it prints
-want() {
-	local name=$1 code=$2 part=$3 got
-	shift 3
-	"$CTL" --registry r.db "$@" >out 2>err </dev/null
-	got=$?
-	if [ "$got" = "$code" ] && cat out err | grep -qF -- "$part" && ! grep -q 'Sanitizer\|runtime error' err; then
-		say ok
-	else
-		say no "$name (exit $got)"
-	fi
-}
-
-# is NAME VALUE SQL   what the sqlite3 program reads
-is() {
-	local got
-	got=$(sqlite3 r.db "$3" 2>err)
-	echo "$got" >out
-	[ "$got" = "$2" ] && say ok || say no "$1"
-}
-
-# json NAME FILTER ARGS...
-json() {
-	local name=$1 filter=$2
-	shift 2
-	"$CTL" --registry r.db "$@" --json >out 2>err </dev/null
-	jq -e "$filter" out >/dev/null 2>&1 && say ok || say no "$name"
-}
+# sqlite3 program.
+# shellcheck source=tests/milter/ctl/desk.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/desk.sh"
+needs sqlite3 jq
+CTL_ALWAYS=(--registry r.db)
 
 want "a registry" 0 "first officer" init --name "Siti Rahma" --appointment "SK 12/2026"
 want "a person" 0 "registered" person add Budi
@@ -73,21 +25,21 @@ want "a person who is none" 1 "no current person 'Nobody'" reviewer add tuti --p
 want "an end that is none" 2 "is no time" reviewer add tuti --person Tuti --role analis --appointment "SK 1" --to tomorrow
 want "an end in the past" 3 "CHECK constraint" reviewer add tuti --person Tuti --role analis --appointment "SK 1" --to 2020-01-01
 want "dry" 0 "dry run, nothing was kept" reviewer add tuti --person Tuti --role analis --appointment "SK 1" --dry-run
-is "nothing but the eight was kept" 8 "SELECT count(*) FROM reviewer"
+stands "nothing but the eight was kept" 8 "SELECT count(*) FROM reviewer"
 want "with an end" 0 "number 9: analis" reviewer add tuti --person Tuti --role analis --appointment "SK 7" --to 2099-12-31
-is "it stands there" "Tuti|tuti|analis|SK 7|4102358400" \
+stands "it stands there" "Tuti|tuti|analis|SK 7|4102358400" \
 	"SELECT p.name, r.login, r.role, r.appointment, r.to_at FROM reviewer r JOIN person p ON p.id=r.person WHERE r.id=9"
-is "and on record" "root|reviewer add|tuti|analis: SK 7" "SELECT login, verb, object, detail FROM act ORDER BY seq DESC LIMIT 1"
+stands "and on record" "root|reviewer add|tuti|analis: SK 7" "SELECT login, verb, object, detail FROM act ORDER BY seq DESC LIMIT 1"
 
 # --- list, end ---
-json "list" 'length == 9 and .[8].login == "tuti" and .[8].role == "analis" and .[8].person == "Tuti" and .[8].ended == null' reviewer list
+answers "list" 'length == 9 and .[8].login == "tuti" and .[8].role == "analis" and .[8].person == "Tuti" and .[8].ended == null' reviewer list
 want "her person does not end" 3 "appointment as reviewer; end that first" person end Tuti
 want "end" 0 "reviewer tuti ended" reviewer end tuti --reason mutasi
 want "end twice" 1 "no current reviewer 'tuti'" reviewer end tuti
 want "a reviewer who never was" 1 "segelctl reviewer list" reviewer end nobody
-json "gone from the list" 'length == 8' reviewer list
-json "but not from the history" 'length == 9 and .[8].ended != null' reviewer list --all
-is "with its reason" "mutasi" "SELECT end_reason FROM reviewer WHERE id=9"
+answers "gone from the list" 'length == 8' reviewer list
+answers "but not from the history" 'length == 9 and .[8].ended != null' reviewer list --all
+stands "with its reason" "mutasi" "SELECT end_reason FROM reviewer WHERE id=9"
 want "now it ends" 0 "ended" person end Tuti
 want "nobody for whom it ended" 1 "no current person" reviewer add tuti --person Tuti --role manajer --appointment "SK 8"
 
@@ -98,5 +50,4 @@ want "no officer adds nothing" 3 "no officer of the registry" reviewer add tuti 
 want "no officer ends nothing" 3 "no officer of the registry" reviewer end x-analis
 want "but may read" 0 "x-analis" reviewer list
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

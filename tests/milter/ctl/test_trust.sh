@@ -1,57 +1,10 @@
 #!/bin/bash
 # segelctl trust add, list and remove as an administrator meets them. openssl makes the authorities and reads what
-# was kept. What is fetched: tests/e2e/test_trust.py. Wants $SEGEL_BUILD.
-set -u
-BUILD=$(realpath "${SEGEL_BUILD:?the folder with segelctl, e.g. build/asan}")
-CTL=$BUILD/segelctl
-MKPKI=$BUILD/tests/pki/mkpki
-for tool in openssl jq; do
-	command -v $tool >/dev/null || { echo "$tool is missing"; exit 1; }
-done
-[ -x "$MKPKI" ] || { echo "$MKPKI is missing"; exit 1; }
-
-DIR=$(mktemp -d)
-trap 'rm -rf "$DIR"' EXIT
-cd "$DIR" || exit 1
-chmod 0755 .
-unset SUDO_UID
-passed=0
-failed=0
-
-say() {
-	if [ "$1" = ok ]; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		echo "FAILED: $2"
-		sed 's/^/    /' out err
-	fi
-}
-
-# want NAME CODE PART ARGS...   runs segelctl trust; PART must be in what it prints ("" = anything)
-want() {
-	local name=$1 code=$2 part=$3 got
-	shift 3
-	"$CTL" -c segel.conf trust "$@" >out 2>err </dev/null
-	got=$?
-	if [ "$got" != "$code" ]; then
-		say no "$name: exit $got, wanted $code"
-	elif ! cat out err | grep -qF -- "$part"; then
-		say no "$name: '$part' is not in the answer"
-	elif grep -q AddressSanitizer err; then
-		say no "$name: sanitizer"
-	else
-		say ok
-	fi
-}
-
-# holds NAME COMMAND...
-holds() {
-	local name=$1
-	shift
-	: >out
-	if "$@" >out 2>err </dev/null; then say ok; else say no "$name"; fi
-}
+# was kept. What is fetched: tests/e2e/test_trust.py.
+# shellcheck source=tests/milter/ctl/desk.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/desk.sh"
+needs openssl jq "$MKPKI"
+CTL_ALWAYS=(-c segel.conf trust)
 
 # says NAME PATTERN: the last answer
 says() {
@@ -231,5 +184,4 @@ holds "it is still there" test -e "trust/anchors/partner/$PARTNER.pem"
 echo 'trust: { url = "http://a.example/"; };' >segel.conf
 want "settings with a fault" 4 "no such setting" list
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish
