@@ -35,7 +35,7 @@ def unix_socket_answers(path):
 
 def smtp_greets(port):
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as sock:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
             return sock.recv(4) == b"220 "
     except OSError:
         return False
