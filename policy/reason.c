@@ -98,7 +98,7 @@ static const struct reason_row rows[N_REASONS] = {
 	{ REASON_STATUS_UNKNOWN, "STATUS_UNKNOWN", "550", "5.7.5", "4.7.5",
 	  "the status of the certificate cannot be established now",
 	  "status sertifikat saat ini belum dapat dipastikan",
-	  "CRL and OCSP answers are too old" },
+	  "CRL and OCSP answers are too old, or an authority's file cannot be read; segelctl trust check says which" },
 	{ REASON_REG_UNKNOWN, "REG_UNKNOWN", "550", "5.7.1", "4.7.1",
 	  "the sender or the certificate is not in the OP's registry",
 	  "pengirim atau sertifikatnya tidak terdaftar pada Otoritas Pendaftaran",

@@ -99,8 +99,8 @@ check_file(int fd, const char *file, size_t most, struct err *err)
 	if (!S_ISREG(info.st_mode))
 		return err_set(err, ERR_CONFIG, "'%s' is no regular file", file);
 	if (info.st_uid != 0 && info.st_uid != geteuid())
-		return err_set(err, ERR_CONFIG, "'%s' belongs to uid %u; want root or uid %u", file,
-		    (unsigned)info.st_uid, (unsigned)geteuid());
+		return err_set(err, ERR_CONFIG, "'%s' belongs to uid %u, and uid %u reads it; want root's or its reader's: chown it, or run this as uid %u", file,
+		    (unsigned)info.st_uid, (unsigned)geteuid(), (unsigned)info.st_uid);
 	if (!is_closed(&info))
 		return err_set(err, ERR_CONFIG, "'%s' has mode %04o, open to others; run: chmod 600 '%s'", file,
 		    (unsigned)info.st_mode & 07777, file);

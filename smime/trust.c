@@ -50,6 +50,12 @@ trust_n_anchors(const struct trust *trust)
 	return trust->n_anchors;
 }
 
+size_t
+trust_n_lost(const struct trust *trust)
+{
+	return trust->n_lost;
+}
+
 enum anchor
 trust_purpose(const struct trust *trust, const X509 *cert)
 {
@@ -66,6 +72,7 @@ trust_purpose(const struct trust *trust, const X509 *cert)
 struct loading {
 	struct trust *trust;
 	struct buf *problems;
+	size_t *n_lost; /* of anchors; NULL: not counted */
 	const char *dir;
 	enum anchor purpose;
 	size_t most;
@@ -76,6 +83,8 @@ struct loading {
 static void
 report(struct loading *loading, const char *name, const char *why)
 {
+	if (loading->n_lost)
+		++*loading->n_lost;
 	if (loading->problems)
 		buf_printf(loading->problems, "%s/%s: %s\n", loading->dir, name, why);
 }
@@ -250,7 +259,7 @@ static int
 load_anchors(struct trust *trust, const char *dir, enum anchor purpose,
     int (*folder)(struct loading *, const char *, struct err *), struct buf *problems, struct err *err)
 {
-	struct loading loading = { .trust = trust, .problems = problems, .dir = dir, .purpose = purpose, .most = MAX_CERT_FILE,
+	struct loading loading = { .trust = trust, .problems = problems, .n_lost = &trust->n_lost, .dir = dir, .purpose = purpose, .most = MAX_CERT_FILE,
 		.take = take_certs, .folder = folder };
 
 	return load_folder(&loading, err);

@@ -51,4 +51,7 @@ AUTO_DEFINE(struct trust, trust_free);
 
 size_t trust_n_anchors(const struct trust *trust);
 
+/* Files of the anchors' folders that were not taken: with one of them missing, "no path" may mean that the anchor could not be read. */
+size_t trust_n_lost(const struct trust *trust);
+
 #endif

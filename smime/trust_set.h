@@ -28,6 +28,7 @@ struct trust {
 	struct trust_ages ages;
 	struct trust_anchor *anchors;
 	size_t n_anchors;
+	size_t n_lost; /* files of the anchors' folders that were not taken */
 	STACK_OF(X509) *issuing;
 	struct crl **crls;
 	size_t n_crls;

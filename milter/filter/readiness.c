@@ -1,12 +1,16 @@
 #include "milter/filter/readiness.h"
 
 #include "policy/config_quarantine.h"
+#include "policy/registry/entitle.h"
 #include "smime/cert.h"
+
+enum { MOST_LISTED = 20 };
 
 struct review {
 	const struct snapshot *snapshot;
 	const struct role_traits *role;
 	struct buf *ret;
+	size_t n_shut;   /* certificates whose mail stays encrypted */
 	bool agent_lost; /* could not be asked once, and is left alone */
 };
 
@@ -56,12 +60,50 @@ review_cert(void *ctx, const struct registry_cert *cert)
 }
 
 static void
-review_opening(const struct review *review)
+review_shut(struct review *review, const struct registry_cert *cert)
+{
+	struct cert_facts facts;
+	struct err err;
+
+	if (++review->n_shut > MOST_LISTED)
+		return;
+	buf_printf(review->ret, "certificate %lld (%s): segel-keyd holds no key for it that this role may use, and mail encrypted to it is delivered as it "
+	    "came, which its readers cannot read here; add the key to keyd.keys with purpose = \"decrypt\" and \"%s\" among its unwrappers, and restart "
+	    "segel-keyd; or, where its owner opens that mail elsewhere, or nobody needs it any more, leave it, or end its binding (segelctl bind end)\n",
+	    (long long)cert->id, cert_inspect((struct slice){ cert->der, cert->der_len }, &facts, &err) == 0 ? facts.subject : err.text,
+	    role_settings(review->role, review->snapshot->config)->user);
+}
+
+static void
+review_opening_key(void *ctx, const struct registry_cert *cert)
+{
+	struct review *review = ctx;
+	struct err err;
+	bool has;
+
+	if (review->agent_lost)
+		return;
+	if (keyd_has(review->snapshot->keyd, cert->spki, &has, &err) == -1) {
+		review->agent_lost = true;
+		buf_printf(review->ret, "decrypt.use is on, and encrypted mail that arrives is deferred: %s\n", err.text);
+	} else if (!has) {
+		review_shut(review, cert);
+	}
+}
+
+static void
+review_opening(struct review *review, time_t now)
 {
 	struct err err;
 
-	if (keyd_ping(review->snapshot->keyd, &err) == -1)
+	if (keyd_ping(review->snapshot->keyd, &err) == -1) {
 		buf_printf(review->ret, "decrypt.use is on, and encrypted mail that arrives is deferred: %s\n", err.text);
+		return;
+	}
+	if (registry_each_opening(review->snapshot->registry, now, review_opening_key, review, &err) == -1)
+		buf_printf(review->ret, "cannot ask the registry for the certificates that mail is encrypted to: %s\n", err.text);
+	if (review->n_shut > MOST_LISTED)
+		buf_printf(review->ret, "%zu more certificates, whose keys segel-keyd does not hold either\n", review->n_shut - MOST_LISTED);
 }
 
 void
@@ -73,7 +115,7 @@ readiness(const struct snapshot *snapshot, const struct role_traits *role, time_
 	if (role->holds)
 		config_notes(snapshot->config, ret);
 	if (role_opens(role, snapshot->config))
-		review_opening(&review);
+		review_opening(&review, now);
 	if (role->seals && registry_each_seal(snapshot->registry, now, review_cert, &review, &err) == -1)
 		buf_printf(ret, "cannot ask the registry for its sealing certificates: %s\n", err.text);
 }

@@ -423,6 +423,21 @@ look_at_milters(const struct asking *asking, struct service *service)
 }
 
 static void
+look_at_turns(const struct asking *asking, struct service *service)
+{
+	const char *name = service_text(service, "cleanup_service_name");
+	const struct values *cleanup = &asking->mta->main;
+
+	if (!asking->config->encrypt.use || service->program != PROGRAM_SMTPD
+	    || !(service->from_split || service_milter(service, ROLE_SUBMISSION) || service_milter(service, ROLE_EGRESS)))
+		return;
+	for (size_t i = 0; i < asking->mta->n_services; i++)
+		if (asking->mta->services[i].program == PROGRAM_CLEANUP && strcmp(asking->mta->services[i].name, name) == 0)
+			cleanup = asking->mta->services[i].values;
+	turn_look(service->values, cleanup, &service->turns);
+}
+
+static void
 look_around(const struct asking *asking)
 {
 	const struct config *config = asking->config;
@@ -437,6 +452,7 @@ look_around(const struct asking *asking)
 		mta->services[i].release = *config->quarantine.certificate && leads_to(config->quarantine.release_to, &mta->services[i]);
 		mta->services[i].from_split = config->encrypt.use && config->encrypt.split && leads_to(config->split.next_hop, &mta->services[i]);
 		look_at_milters(asking, &mta->services[i]);
+		look_at_turns(asking, &mta->services[i]);
 	}
 	if (stat(asking->config->tlspol.socket, &st) == 0)
 		mta->tlspol_there = ANSWER_YES;
@@ -482,6 +498,7 @@ service_done(struct service *service)
 	xfree(service->type);
 	xfree(service->limit);
 	values_done(&service->own);
+	turns_done(&service->turns);
 }
 
 void

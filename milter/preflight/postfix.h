@@ -8,6 +8,7 @@
 
 #include "milter/filter/role.h"
 #include "milter/preflight/socket.h"
+#include "milter/preflight/turn.h"
 #include "milter/preflight/value.h"
 #include "smime/err.h"
 
@@ -47,6 +48,7 @@ struct service {
 	const struct values *values; /* its own, or main.cf's */
 	struct milter *milters;      /* in the order they are asked; none where it switches them off */
 	size_t n_milters;
+	struct turns turns;   /* of what tables do to its mail, while encrypt.use is on and role submission or egress looks at it */
 	bool off;             /* has milters that receive_override_options switches off */
 };
 

@@ -3,6 +3,8 @@
 
 #include "milter/preflight/judge.h"
 
+enum { MOST_SHOWN = 5 };
+
 static bool
 is_split(const struct look *look)
 {
@@ -120,8 +122,65 @@ follows_aliases_again(const struct look *look, struct say *say)
 		return false;
 	buf_add_text(&say->what, "takes mail back from segel-split (split.next_hop), and ");
 	say_value(look, say, "receive_override_options");
-	mend_service(look, say, "receive_override_options", "%s", "no_address_mappings");
+	mend_service(look, say, "receive_override_options", "%s", "no_address_mappings,no_header_body_checks");
 	return true;
+}
+
+/* --- what tables do to its mail --- */
+
+/* Does somebody get the message whom neither segel-split nor role egress will see? */
+static bool
+leads_past(const struct look *look, const struct turn *turn)
+{
+	const bool behind = look->service->from_split || service_milter(look->service, ROLE_EGRESS);
+	const char *filter = look_text(look, "content_filter");
+
+	switch (turn->how) {
+	case TURN_FILTER:
+		return !behind && *filter && strcmp(turn->to, filter) != 0 && !(is_split(look) && is_way(look, turn->to));
+	case TURN_BCC:
+		return behind || !*filter;
+	case TURN_REDIRECT:
+	case TURN_UNKNOWN:
+		break;
+	}
+	return true;
+}
+
+static bool
+tables_lead_past(const struct look *look, struct say *say)
+{
+	const struct turns *turns = &look->service->turns;
+	const char *options = look_text(look, "receive_override_options");
+	bool restrictions = false;
+	size_t n = 0;
+
+	for (size_t i = 0; i < turns->n; i++) {
+		if (!leads_past(look, &turns->at[i]))
+			continue;
+		restrictions |= strncmp(turns->at[i].where, "smtpd_", 6) == 0;
+		if (n < MOST_SHOWN)
+			buf_printf(&say->what, "%s%s", n > 0 ? "; " : "", turns->at[i].where);
+		n++;
+	}
+	if (n == 0)
+		return false;
+	if (restrictions || service_milter(look->service, ROLE_SUBMISSION))
+		buf_add_text(&say->mend, "take these lines out of the tables; what other servers' mail needs them for can stand in tables of its own service");
+	else
+		mend_service(look, say, "receive_override_options", "%s%sno_header_body_checks", options, *options ? "," : "");
+	return true;
+}
+
+static bool
+tables_are_unread(const struct look *look, struct say *say)
+{
+	const struct words *unread = &look->service->turns.unread;
+
+	for (size_t i = 0; i < unread->n && i < MOST_SHOWN; i++)
+		buf_printf(&say->what, "%s%s", i > 0 ? "; " : "", unread->at[i]);
+	buf_add_text(&say->mend, "look there yourself for FILTER, REDIRECT and BCC");
+	return unread->n > 0;
 }
 
 const struct rule split_rules[] = {
@@ -137,5 +196,10 @@ const struct rule split_rules[] = {
 	  "aliases are followed behind segel-split, which decided for the alias: mail goes in clear to whom it must not", .found = follows_aliases_late },
 	{ "split-twice", SEVERITY_REFUSE, OVER_SMTPD,
 	  "aliases are followed, and copies made, a second time and behind segel-split", .found = follows_aliases_again },
+	{ "table-past", SEVERITY_REFUSE, OVER_SMTPD,
+	  "FILTER takes the place of content_filter, REDIRECT leads past it, and a BCC behind the last filter is seen by none: mail leaves in "
+	  "clear to whoever must get it encrypted", .found = tables_lead_past },
+	{ "table-unread", SEVERITY_WARN, OVER_SMTPD,
+	  "what has no text here, or answers by a program, may send mail past what encrypts it", .found = tables_are_unread },
 	{ .id = NULL },
 };

@@ -7,8 +7,15 @@
 #include "smime/chain.h"
 #include "smime/encrypt.h"
 
+/* No path, and perhaps only because the authority's file could not be read. */
+static bool
+may_be_lost(const struct trust *trust)
+{
+	return trust_n_anchors(trust) == 0 || trust_n_lost(trust) > 0;
+}
+
 static enum cert_use
-use_of(const struct chain_facts *chain, char why[FACT_WHY_BYTES])
+use_of(const struct trust *trust, const struct chain_facts *chain, char why[FACT_WHY_BYTES])
 {
 	switch (chain->state) {
 	case CHAIN_UNKNOWN:
@@ -17,6 +24,8 @@ use_of(const struct chain_facts *chain, char why[FACT_WHY_BYTES])
 	case CHAIN_GOOD:
 		break;
 	case CHAIN_UNTRUSTED:
+		snprintf(why, FACT_WHY_BYTES, "path untrusted: %s%s", chain->why, may_be_lost(trust) ? "; see segelctl trust check" : "");
+		return may_be_lost(trust) ? CERT_USE_UNKNOWN : CERT_USE_NOT;
 	case CHAIN_EXPIRED:
 	case CHAIN_NOT_YET:
 	case CHAIN_BAD:
@@ -64,7 +73,7 @@ judge_one(void *ctx, const struct registry_cert *row, char why[FACT_WHY_BYTES])
 		return CERT_USE_UNKNOWN;
 	}
 	chain_judge(&request, &chain);
-	return use_of(&chain, why);
+	return use_of(judge->trust, &chain, why);
 }
 
 struct encrypt_judge

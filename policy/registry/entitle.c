@@ -219,6 +219,13 @@ registry_entitle(struct registry *registry, const char *const *addresses, size_t
 	registry_escape(err.text, ret->why, sizeof(ret->why));
 }
 
+int
+registry_each_opening(struct registry *registry, time_t at, void (*each)(void *ctx, const struct registry_cert *cert), void *ctx,
+    struct err *err)
+{
+	return question_each_cert(registry, Q_EACH_OPENING, at, each, ctx, err);
+}
+
 void
 registry_entitle_done(struct registry_entitle *found)
 {

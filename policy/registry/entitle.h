@@ -37,6 +37,15 @@ struct registry_entitle {
 void registry_entitle(struct registry *registry, const char *const *addresses, size_t n_addresses, time_t at, struct registry_entitle *ret);
 void registry_entitle_done(struct registry_entitle *found);
 
+/*
+ * Every certificate that registry_entitle() may find for some address of ours, whatever its state: each once, by id. For looking
+ * ahead, not for decisions about mail: `bound` is unknown, and a domain's is among them before anybody is registered in it. The
+ * certificate is borrowed for the callback, which must not ask this registry itself. -1: could not ask; what was called
+ * back until then holds.
+ */
+int registry_each_opening(struct registry *registry, time_t at, void (*each)(void *ctx, const struct registry_cert *cert),
+    void *ctx, struct err *err) MUST_USE;
+
 static inline __attribute__((unused)) void auto_registry_entitle_done(struct registry_entitle *found) { registry_entitle_done(found); }
 #define AUTO_ENTITLE __attribute__((cleanup(auto_registry_entitle_done)))
 

@@ -47,6 +47,14 @@ static const char *const queries[N_QUERIES] = {
 	                " AND (" SQL_CURRENT("u") " OR (" SQL_CURRENT("d") " AND (b.address IS NULL OR " SQL_CURRENT("a") ")))"
 	                " AND (c.state='aktif' OR (c.state='ditahan' AND c.hold_until<=?1))"
 	                " AND ?1 BETWEEN c.not_before AND c.not_after ORDER BY c.id",
+	/* Ours: of a current address in a domain of our own, its unit's, or its domain's. */
+	[Q_EACH_OPENING] = "SELECT DISTINCT c.id FROM binding b JOIN cert c ON c.id=b.cert"
+	                   " WHERE b.purpose='encrypt' AND " SQL_CURRENT_TERM("b") " AND c.kind IN ('jabatan', 'sistem') AND ("
+	                   "EXISTS (SELECT 1 FROM address a JOIN domain d ON d.id=a.domain WHERE a.id=b.address AND d.kind='own' AND " SQL_CURRENT("a") " AND " SQL_CURRENT("d") ")"
+	                   " OR EXISTS (SELECT 1 FROM unit u JOIN address a ON a.unit=u.id JOIN domain d ON d.id=a.domain"
+	                   " WHERE u.id=b.unit AND d.kind='own' AND " SQL_CURRENT("u") " AND " SQL_CURRENT("a") " AND " SQL_CURRENT("d") ")"
+	                   " OR EXISTS (SELECT 1 FROM domain d WHERE d.id=b.domain AND d.kind='own' AND " SQL_CURRENT("d") "))"
+	                   " ORDER BY c.id",
 	/* A hold that has lapsed is no hold any more, and its reason none. */
 	[Q_CERT] = "SELECT sha256, spki, der, kind, iif(state='ditahan' AND hold_until<=?1, 'aktif', state), coalesce(code, ''),"
 	           " iif(state='ditahan' AND hold_until<=?1, '', coalesce(reason, '')) FROM cert WHERE id=?2",

@@ -22,6 +22,7 @@ enum query {
 	Q_BY_UNIT,
 	Q_BY_DOMAIN,
 	Q_EACH_SEAL,
+	Q_EACH_OPENING,
 	Q_CERT,
 	Q_SIGNER,
 	Q_TWIN,

@@ -47,6 +47,10 @@ enum query question_level(enum bound_to bound, const struct place *place, int64_
 /* The certificate of this number; its bytes are checked against its SHA-256. `cert->der` is the caller's. */
 int question_cert(const struct question *q, int64_t id, struct registry_cert *cert, struct err *err) MUST_USE;
 
+/* Each certificate that a query without other parameters than the time lists, in a snapshot of its own; as registry_each_seal() (sqlite.c). */
+int question_each_cert(struct registry *registry, enum query query, time_t at, void (*each)(void *ctx, const struct registry_cert *cert),
+    void *ctx, struct err *err) MUST_USE;
+
 /* "the address's unit" */
 const char *bound_phrase(enum bound_to bound);
 

@@ -219,12 +219,12 @@ registry_lookup(struct registry *registry, const char *address, enum purpose pur
 }
 
 static int
-each_seal(const struct question *q, void (*each)(void *ctx, const struct registry_cert *cert), void *ctx, struct err *err)
+each_cert(const struct question *q, enum query query, void (*each)(void *ctx, const struct registry_cert *cert), void *ctx, struct err *err)
 {
 	sqlite3_stmt *stmt;
 	int row;
 
-	if (conn_query(q->conn, Q_EACH_SEAL, &stmt, err) == -1 || db_bindf(stmt, "i", q->at) == -1)
+	if (conn_query(q->conn, query, &stmt, err) == -1 || db_bindf(stmt, "i", q->at) == -1)
 		return -1;
 	while ((row = conn_step(q->conn, stmt, err)) == 1) {
 		AUTO_FOUND struct registry_found found = { 0 };
@@ -240,12 +240,19 @@ int
 registry_each_seal(struct registry *registry, time_t at, void (*each)(void *ctx, const struct registry_cert *cert),
     void *ctx, struct err *err)
 {
-	struct question q = { .purpose = PURPOSE_SEAL, .at = at };
+	return question_each_cert(registry, Q_EACH_SEAL, at, each, ctx, err);
+}
+
+int
+question_each_cert(struct registry *registry, enum query query, time_t at, void (*each)(void *ctx, const struct registry_cert *cert),
+    void *ctx, struct err *err)
+{
+	struct question q = { .at = at };
 	int result;
 
 	if (conn_begin(registry, &q.conn, err) == -1)
 		return -1;
-	result = each_seal(&q, each, ctx, err);
+	result = each_cert(&q, query, each, ctx, err);
 	conn_end(registry, q.conn, result == 0);
 	return result;
 }

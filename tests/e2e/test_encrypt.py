@@ -301,6 +301,37 @@ def _(world):
     check(outcome.last.says("451", "4.7.5", "STATUS_UNKNOWN"), str(outcome))
 
 
+def content_of(path, content=None):
+    """What a file holds; then it holds this instead."""
+    with open(path, "rb+") as file:
+        kept = file.read()
+        if content is not None:
+            file.seek(0)
+            file.truncate()
+            file.write(content)
+    return kept
+
+
+@test("an authority's file that cannot be read: who would be untrusted for it is deferred, and not sent in clear where he may get it so")
+def _(world):
+    root = world.path("trust", "anchors", "official", world.root.name + ".crt")
+    kept = content_of(root, b"sampah\n")
+    try:
+        world.reload()
+        for token, to in (("akar-1", world.partner("rsa")), ("akar-2", world.partner("boleh"))):
+            outcome = world.submit(token, [to])
+            check(not outcome.accepted and outcome.last.says("451", "4.7.5", "STATUS_UNKNOWN"), str(outcome))
+            identity = re.escape(outcome.last.text.split()[-1].strip("[]"))
+            line = world.wait_filter_log(rf".*reason=STATUS_UNKNOWN.* id={identity}\b.*")[0]
+            check(to in line and "segelctl trust check" in line and f"trust: not taken: {root}" in world.filter_log(), line)
+        check(world.submit("akar-3", [world.partner("biasa")]).accepted, "who has no certificate gets it in clear")
+    finally:
+        content_of(root, kept)
+        world.reload()
+    check(world.submit("akar-4", [world.partner("boleh")]).accepted, "afterwards")
+    encrypted_for(world, world.copy(world.partner("boleh"), "akar-4"), ["boleh"])
+
+
 @test("the registry is away: deferred, and delivered encrypted afterwards")
 def _(world):
     away = world.registry + ".away"

@@ -237,6 +237,44 @@ def _(world):
             world.start_keyd()
 
 
+def make_opening(world, name):
+    ours = world.authority
+    return ours.pki(name, "--ca-of", ours.prefix("issuing"), "--cn", name, "--email", BUDI.address, "--from", "-1d", "--to", "+2y",
+                    "--key", "rsa2048", "--usage", "encrypt", "--passphrase-file", ours.passphrase_file)
+
+
+@suite.test("role inbound names the offices' certificates whose key the agent does not hold, and not those of others; or an agent that opens nothing for it")
+def _(world):
+    no_quarantine = r"quarantine\.certificate is empty"
+    certs = {name: world.hand_to_keyd(name, make_opening(world, name)) for name in ("buka", "tutup", "pribadi", "mitra")}
+    world.must("domain", "add", "mitra.example", "--kind", "partner")
+    for name, kind, place in (("buka", "jabatan", BUDI.address), ("tutup", "sistem", BUDI.address), ("pribadi", "individu", BUDI.address),
+                              ("mitra", "sistem", "mitra.example")):
+        world.must("cert", "import", certs[name].cert, "--kind", kind)
+        world.must("bind", "add", certs[name].sha256, "--purpose", "encrypt", "--address" if "@" in place else "--domain", place)
+    key = f'{{ file = "{certs["buka"].key}"; passphrase_file = "{world.path("keys", "passphrase")}"; purpose = "decrypt"; }}'
+    opening = {"keys": f'{world.settings()["keys"]}, {key}', "unwrappers": f'unwrappers = [ "{INBOUND_UID}" ];',
+               "policy": "decrypt: { use = true; };"}
+    shut = rf'certificate \d+ \([^)]*CN=tutup[^)]*\): segel-keyd holds no key for it.*delivered as it came.*keyd\.keys.*"{INBOUND_UID}".*restart segel-keyd'
+    try:
+        world.write_config(**opening)
+        are_warnings(checked(world, role="inbound"), no_quarantine, r"decrypt\.use is on, and encrypted mail that arrives is deferred: .*keyd\.unwrappers")
+        world.keyd.stop()
+        world.start_keyd()
+        are_warnings(checked(world, role="inbound"), no_quarantine, shut)
+        before = len(world.filter_log("inbound"))
+        world.start_milter("inbound")
+        warned(lambda: world.filter_log("inbound")[before:], "serves role inbound", no_quarantine, shut)
+        binding = next(row for row in world.segelctl("bind", "list", json=True).data if row["sha256"] == certs["tutup"].sha256)
+        world.must("bind", "end", str(binding["id"]), "--reason", "uji coba selesai")
+        are_warnings(checked(world, role="inbound"), no_quarantine)
+    finally:
+        world.write_config()
+        world.milters["inbound"].stop()
+        world.keyd.stop()
+        world.start_keyd()
+
+
 @contextlib.contextmanager
 def silent_agent(world):
     """Takes connections, and answers nothing on them."""

@@ -471,7 +471,7 @@ static const struct row rows[] = {
 };
 
 /* What needs other settings or another beginning has a test of its own. */
-static const char *const others[] = { "egress-missing", "split-role", "split-missing", "split-strangers", "split-pickup", "decrypt-order", "filter-fallback", "split-alias", "split-twice", "no-filter", "local-senders", "local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
+static const char *const others[] = { "egress-missing", "split-role", "split-missing", "split-strangers", "split-pickup", "decrypt-order", "filter-fallback", "split-alias", "split-twice", "table-past", "table-unread", "no-filter", "local-senders", "local-extension", "pretend", "filter-silent", "filter-unseen", "swap" };
 
 static void
 want_none(const char *id, const char *when)
@@ -768,6 +768,117 @@ test_filter_fallback(void **state)
 	}
 }
 
+#define BACK "-P 127.0.0.1:10030/inet/"
+#define IN_FRONT "submission/inet"
+#define BEHIND "127.0.0.1:10030/inet"
+#define WAY "segel-split:[127.0.0.1]:10029"
+
+/* FILTER, REDIRECT and BCC in whatever table: past segel-split, behind it, or harmless. */
+static void
+test_tables_lead_past(void **state)
+{
+	static const struct {
+		const char *edits;
+		const char *past, *unread; /* NULL = not found; else at which service */
+	} cases[] = {
+		{ "file checks /^X-Arsip:/ WARN ada", NULL, NULL },
+		{ "file checks /^X-Arsip:/ FILTER " WAY, NULL, NULL },
+		{ "file checks /^X-Arsip:/ FILTER smtp:[192.0.2.9]", IN_FRONT, NULL },
+		{ "file checks /^X-Arsip:/i   redirect arsip@luar.example", IN_FRONT, NULL },
+		{ "file checks /^X-Arsip:/ BCC arsip@luar.example", NULL, NULL },
+		{ BACK "receive_override_options=no_address_mappings", BEHIND, NULL },
+		{ "file checks /^X-Arsip: FILTER smtp:/ WARN ada", NULL, NULL },
+		{ "file checks /^X-Arsip:\\/ FILTER/ REDIRECT arsip@luar.example", IN_FRONT, NULL },
+		{ "file checks # /^X-Arsip:/ FILTER smtp:[192.0.2.9]", NULL, NULL },
+		{ "checks:if /^X-Arsip:/\n/dinas/!/umum/\n  # kosong\n  FILTER smtp:\nendif", IN_FRONT, NULL },
+		{ "-P cleanup/unix/header_checks=", NULL, NULL },
+		{ "main body_checks = pcre:{{/rahasia/ FILTER smtp:[192.0.2.9]}}", IN_FRONT, NULL },
+		{ SUB "receive_override_options=no_header_body_checks", NULL, NULL },
+		{ SUB "receive_override_options=", IN_FRONT, NULL },
+		{ "main body_checks =\nmain nested_header_checks = ldap:/etc/postfix/ldap.cf", NULL, IN_FRONT },
+		{ "main nested_header_checks =", NULL, NULL },
+		{ "main smtpd_sender_restrictions = check_sender_access static:OK", NULL, NULL },
+		{ "main smtpd_sender_restrictions = check_sender_access static:{FILTER smtp:[192.0.2.9]}", IN_FRONT, NULL },
+		{ "main smtpd_sender_restrictions =\nmain smtpd_restriction_classes = dinas\nmain dinas = check_recipient_access texthash:@PLACE@/access\n"
+		  "file access sekda@luar.example OK\n" SUB "smtpd_recipient_restrictions=dinas,permit_sasl_authenticated,reject", NULL, NULL },
+		{ "file access sekda@luar.example BCC arsip@luar.example", NULL, NULL },
+		{ "file access \"sek da\"@luar.example REDIRECT arsip@luar.example", IN_FRONT, NULL },
+		{ "file access sekda@luar.example FILTER smtp:[192.0.2.9]", IN_FRONT, NULL },
+		{ "main dinas = check_recipient_access unionmap:{texthash:@PLACE@/access,static:OK}", IN_FRONT, NULL },
+		{ "main dinas = check_recipient_access inline:{sekda@luar.example=OK}", NULL, NULL },
+		{ "main dinas = check_recipient_access inline:{{sekda@luar.example = FILTER smtp:}}", IN_FRONT, NULL },
+		{ "main dinas = check_policy_service unix:private/kuota", NULL, IN_FRONT },
+		{ "main dinas = check_recipient_access texthash:@PLACE@/nowhere", NULL, IN_FRONT },
+	};
+	AUTO(config_free) struct config *with = NULL;
+	AUTO(xfree) char *split = read_file("contrib/postfix/split-master.cf");
+	AUTO(xfree) char *path = in_place("master.cf");
+
+	(void)state;
+	load_settings(SPLIT_ON, &with);
+	make_documented();
+	AUTO(xfree) char *documented = read_file(path);
+	AUTO(xfree) char *all = xasprintf("%s\n%s\n", documented, split);
+	write_file("master.cf", all);
+	make_older();
+	edit_all(SUB "content_filter=" WAY "\n" SUB "receive_override_options=\nmain header_checks = regexp:@PLACE@/checks");
+	for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+		AUTO_FINDINGS struct findings findings = { 0 };
+		const struct finding *past, *unread;
+
+		if (strncmp(cases[i].edits, "checks:", 7) == 0)
+			write_file("checks", cases[i].edits + 7);
+		else
+			edit_all(cases[i].edits);
+		judge_with(with, &findings);
+		past = findings_find(&findings, "table-past");
+		unread = findings_find(&findings, "table-unread");
+		if (!cases[i].past != !past || !cases[i].unread != !unread)
+			fail_msg("%s: %s, %s", cases[i].edits, past ? past->what : "nothing leads past", unread ? unread->what : "everything is read");
+		if (past) {
+			assert_string_equal(past->where, cases[i].past);
+			assert_int_equal(past->severity, SEVERITY_REFUSE);
+		}
+		if (unread) {
+			assert_string_equal(unread->where, cases[i].unread);
+			assert_int_equal(unread->severity, SEVERITY_WARN);
+		}
+		if (past && strcmp(past->where, BEHIND) == 0)
+			mend(past);
+	}
+	want_none("table-past", "nothing is encrypted");
+	want_none("table-unread", "nothing is encrypted");
+}
+
+/* Without segel-split: what a table adds or turns away is seen by role egress, or by nobody. */
+static void
+test_tables_lead_past_one_body(void **state)
+{
+	static const struct {
+		const char *edits;
+		bool good;
+	} cases[] = {
+		{ "file checks /^X-Arsip:/ FILTER smtp:[192.0.2.9]", true },
+		{ "file checks /^X-Arsip:/ BCC arsip@luar.example", false },
+		{ SUB "content_filter=smtp:[127.0.0.1]:10031", true },
+		{ "file checks /^X-Arsip:/ FILTER smtp:[127.0.0.1]:10031", true },
+		{ "file checks /^X-Arsip:/ FILTER smtp:[192.0.2.9]", false },
+	};
+	AUTO(config_free) struct config *with = NULL;
+
+	(void)state;
+	load_settings("}; encrypt: { use = true; ", &with);
+	make_documented();
+	edit_all("main header_checks = regexp:@PLACE@/checks");
+	for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+		AUTO_FINDINGS struct findings findings = { 0 };
+
+		edit_all(cases[i].edits);
+		judge_with(with, &findings);
+		assert_int_equal(findings_find(&findings, "table-past") == NULL, cases[i].good);
+	}
+}
+
 #define OPENING "}; decrypt: { use = true; }; keyd: { unwrappers = [ \"segel-inbound\" ]; keys = ( { file = \"/etc/segel/buka.key\"; " \
 	"passphrase_file = \"/etc/segel/sandi\"; purpose = \"decrypt\"; unwrappers = [ \"segel-inbound\" ]; } ); "
 
@@ -1024,6 +1135,8 @@ static const struct CMUnitTest wholes[] = {
 	cmocka_unit_test(test_split_behind_a_scanner),
 	cmocka_unit_test(test_decrypt_order),
 	cmocka_unit_test(test_filter_fallback),
+	cmocka_unit_test(test_tables_lead_past),
+	cmocka_unit_test(test_tables_lead_past_one_body),
 	cmocka_unit_test(test_silent),
 	cmocka_unit_test(test_unseen),
 	cmocka_unit_test(test_swap),

@@ -150,6 +150,41 @@ fill(struct world *w, const struct row *row)
 }
 
 static void
+note_listed(void *ctx, const struct registry_cert *cert)
+{
+	char *listed = ctx;
+	const size_t n = strlen(listed);
+
+	assert_true(n < MOST);
+	listed[n] = (char)cert->der[0];
+}
+
+/* Looking ahead lists what somebody of ours has, and nothing else. */
+static void
+check_listed(struct world *w, const struct row *row)
+{
+	static const char *const ours[] = { BUDI, SITI, TONO };
+	char listed[MOST + 1] = "";
+	struct err err = { 0 };
+
+	if (registry_each_opening(w->reader, NOW + row->later, note_listed, listed, &err) == -1)
+		fail_msg("%s: %s", row->name, err.text);
+	for (char cert = 'a'; cert < 'a' + MOST; cert++) {
+		size_t n = 0;
+
+		for (size_t i = 0; i < N_ELEMENTS(ours); i++) {
+			AUTO_ENTITLE struct registry_entitle found = { 0 };
+
+			registry_entitle(w->reader, &ours[i], 1, NOW + row->later, &found);
+			for (size_t c = 0; c < found.n_certs; c++)
+				n += found.certs[c].der[0] == (unsigned char)cert;
+		}
+		if ((n > 0) != (strchr(listed, cert) != NULL))
+			fail_msg("%s: certificate %c opens for %zu addresses, listed are '%s'", row->name, cert, n, listed);
+	}
+}
+
+static void
 test_rows(void **state)
 {
 	(void)state;
@@ -174,6 +209,7 @@ test_rows(void **state)
 		if (strcmp(got, row->want) != 0 || found.answer != (*row->want ? ENTITLE_FOUND : ENTITLE_NONE)
 		    || (row->want_why && !strstr(found.why, row->want_why)))
 			fail_msg("%s: '%s' (answer %d), wanted '%s': %s", row->name, got, (int)found.answer, row->want, found.why);
+		check_listed(w, row);
 		world_teardown(&own);
 	}
 }
