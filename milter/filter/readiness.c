@@ -1,6 +1,7 @@
 #include "milter/filter/readiness.h"
 
 #include "policy/config_quarantine.h"
+#include "policy/registry/encrypt.h"
 #include "policy/registry/entitle.h"
 #include "smime/cert.h"
 
@@ -106,6 +107,19 @@ review_opening(struct review *review, time_t now)
 		buf_printf(review->ret, "%zu more certificates, whose keys segel-keyd does not hold either\n", review->n_shut - MOST_LISTED);
 }
 
+/* A rule that fits nobody leaves its mail to the rules behind it, which may ask for less. */
+static void
+review_rules(const struct review *review, time_t now)
+{
+	const struct config *config = review->snapshot->config;
+	const struct encrypt_rule_setting *rules = config->encrypt.rules.rows;
+
+	for (size_t i = 0; config->encrypt.use && i < config->encrypt.rules.n; i++)
+		if (*rules[i].unit && registry_has_unit(review->snapshot->registry, rules[i].unit, now) == UNIT_NONE)
+			buf_printf(review->ret, "encrypt.rules: row %zu: the registry has no current unit '%s', so this rule fits nobody; `segelctl unit list` "
+			    "shows their codes\n", i + 1, rules[i].unit);
+}
+
 void
 readiness(const struct snapshot *snapshot, const struct role_traits *role, time_t now, struct buf *ret)
 {
@@ -116,6 +130,8 @@ readiness(const struct snapshot *snapshot, const struct role_traits *role, time_
 		config_notes(snapshot->config, ret);
 	if (role_opens(role, snapshot->config))
 		review_opening(&review, now);
+	if (role->seals)
+		review_rules(&review, now);
 	if (role->seals && registry_each_seal(snapshot->registry, now, review_cert, &review, &err) == -1)
 		buf_printf(ret, "cannot ask the registry for its sealing certificates: %s\n", err.text);
 }

@@ -267,3 +267,20 @@ registry_unit_of(struct registry *registry, const char *address, time_t at, char
 	conn_end(registry, q.conn, good);
 	return good ? ret : UNIT_UNAVAILABLE;
 }
+
+enum unit_answer
+registry_has_unit(struct registry *registry, const char *code, time_t at)
+{
+	struct conn *conn;
+	sqlite3_stmt *stmt;
+	int row = -1;
+
+	if (conn_begin(registry, &conn, NULL) == -1)
+		return UNIT_UNAVAILABLE;
+	if (conn_query(conn, Q_UNIT_CODE, &stmt, NULL) == 0 && db_bindf(stmt, "it", (int64_t)at, code) == 0)
+		row = conn_step(conn, stmt, NULL);
+	conn_end(registry, conn, row != -1);
+	if (row == -1)
+		return UNIT_UNAVAILABLE;
+	return row == 1 ? UNIT_FOUND : UNIT_NONE;
+}

@@ -72,6 +72,9 @@ enum unit_answer {
 /* The code of the unit that a registered address belongs to now; `code` is "" unless UNIT_FOUND. */
 enum unit_answer registry_unit_of(struct registry *registry, const char *address, time_t at, char code[LIMIT_TOKEN_BYTES + 1]);
 
+/* Is there a current unit of that code? */
+enum unit_answer registry_has_unit(struct registry *registry, const char *code, time_t at);
+
 const char *encrypt_answer_name(enum encrypt_answer answer); /* unavailable undecided none unusable refused found */
 /* One capability's word: gcm, oaep; CAPABILITY_NONE for a word that is none. */
 enum capability capability_from(const char *word);

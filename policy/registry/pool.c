@@ -69,6 +69,7 @@ static const char *const queries[N_QUERIES] = {
 	             " WHERE b.cert=?2 AND b.purpose IN ('verify', 'seal') AND b.from_at<=?1)",
 	[Q_CAPABILITIES] = "SELECT k.word FROM capability k WHERE k.cert=?2 AND " SQL_CURRENT("k"),
 	[Q_UNIT] = "SELECT u.code FROM unit u WHERE u.id=?2 AND " SQL_CURRENT("u"),
+	[Q_UNIT_CODE] = "SELECT 1 FROM unit u WHERE u.code=?2 AND " SQL_CURRENT("u"),
 	[Q_LOGIN] = "SELECT count(*), coalesce(max(a.norm=?3), 0) FROM login l"
 	            " JOIN address a ON a.id=l.address JOIN domain d ON d.id=a.domain"
 	            " WHERE l.login=?2 AND " SQL_CURRENT("l") " AND " SQL_CURRENT("a") " AND " SQL_CURRENT("d"),

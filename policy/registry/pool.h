@@ -30,6 +30,7 @@ enum query {
 	Q_SPEAKS,
 	Q_CAPABILITIES,
 	Q_UNIT,
+	Q_UNIT_CODE,
 	Q_LOGIN,
 	Q_TLS,
 	Q_REVIEWER,

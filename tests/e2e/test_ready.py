@@ -243,6 +243,22 @@ def make_opening(world, name):
                     "--key", "rsa2048", "--usage", "encrypt", "--passphrase-file", ours.passphrase_file)
 
 
+@suite.test("a unit in encrypt.rules that the registry does not know, or knows no more, is named; one that it knows is not")
+def _(world):
+    world.must("unit", "add", "BAPPEDA", "Perencanaan")
+    rule = 'encrypt: { use = true; rules = ( { to = "dinkes.example"; unit = "%s"; level = "must"; } ); };'
+    try:
+        world.write_config(policy=rule % "BAPPEDA")
+        are_warnings(checked(world))
+        world.write_config(policy=rule % "BAPEDA")
+        are_warnings(checked(world), r"encrypt\.rules: row 1: the registry has no current unit 'BAPEDA', so this rule fits nobody")
+        world.must("unit", "end", "BAPPEDA", "--reason", "digabung")
+        world.write_config(policy=rule % "BAPPEDA")
+        are_warnings(checked(world), r"encrypt\.rules: row 1: the registry has no current unit 'BAPPEDA', so this rule fits nobody")
+    finally:
+        world.write_config()
+
+
 @suite.test("role inbound names the offices' certificates whose key the agent does not hold, and not those of others; or an agent that opens nothing for it")
 def _(world):
     no_quarantine = r"quarantine\.certificate is empty"

@@ -401,12 +401,17 @@ test_unit(void **state)
 	expect_unit(w, "budi@warga.example", NOW, UNIT_NONE, "");
 	expect_unit(w, "", NOW, UNIT_NONE, "");
 	expect_unit(w, "budi@kota.example", NOW - 5000, UNIT_NONE, "");
+	assert_int_equal(registry_has_unit(w->reader, "DISHUB", NOW), UNIT_FOUND);
+	assert_int_equal(registry_has_unit(w->reader, "DISHUB", NOW - 5000), UNIT_NONE);
+	assert_int_equal(registry_has_unit(w->reader, "dishub", NOW), UNIT_NONE);
+	assert_int_equal(registry_has_unit(w->reader, "", NOW), UNIT_NONE);
 	world_begin(w);
 	must(write_address_end(w->writer, "budi@kota.example", "x", &err));
 	world_commit(w);
 	expect_unit(w, "budi@kota.example", NOW, UNIT_NONE, "");
 	assert_int_equal(unlink(w->file), 0);
 	expect_unit(w, "budi@kota.example", NOW, UNIT_UNAVAILABLE, "");
+	assert_int_equal(registry_has_unit(w->reader, "DISHUB", NOW), UNIT_UNAVAILABLE);
 }
 
 static void
